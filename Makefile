@@ -1,0 +1,30 @@
+# The two commands: `make repro` builds the environment and the model, `make test` builds the environment and tests.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(CURDIR)/$(VENV)/bin
+
+# uv does not read pip's settings: hand it the extra wheel folder, if pip has one (a CPU build of torch, say).
+UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
+export UV_FIND_LINKS
+# Stages, and the experiment queue's worker, call `python` and `dvc` from PATH.
+export PATH := $(BIN):$(PATH)
+
+.PHONY: repro test check clean-env
+repro: $(VENV)/.ready
+	dvc repro
+
+test: $(VENV)/.ready
+	python -m pytest
+
+check: $(VENV)/.ready
+	ruff format --check . && ruff check . && lint-imports && pyright
+
+# Compiled at install, so that no first command pays for it (and where writing bytecode is switched off, none ever would).
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q "uv==$(shell sed -n 's/^uv==//p' constraints.txt)"
+	$(BIN)/uv pip install -q --compile-bytecode -p $(BIN)/python -e '.[dev]' -c constraints.txt
+	touch $@
+
+clean-env:
+	rm -rf $(VENV)

@@ -1,0 +1,17 @@
+"""Tributary: raw pairs in, one evaluated embedding model out.
+
+    ingest -> curate -> pretrain -> mine -> train@expert -> merge@method -> evaluate@model -> report
+
+Floors, imports only go down:
+
+    4  __main__     python -m pipeline <stage> [item] [hydra overrides]
+    3  stage        one file per node of dvc.yaml; reads files, writes files
+    -  training     the Lightning module, data module and trainer that pretrain and train share
+    2  source dedup split mining merging evaluator        know nothing of each other
+    1  corpus encoder pooling objective metric delta
+    0  params checkpoint tensors
+
+Letters in shapes: B queries, N candidates, L tokens, D width, K experts.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,101 @@
+"""python -m pipeline <stage> [item] [hydra overrides]
+
+python -m pipeline train retrieval                                  as dvc.yaml calls it: data/config.yaml decides
+python -m pipeline train expert=sts --multirun train.optimizer.lr=1e-5,3e-5    Hydra decides; writes below multirun/
+python -m pipeline search "rolling window over a dataframe"
+"""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+STAGES = ("compose", "ingest", "curate", "pretrain", "mine", "train", "merge", "evaluate", "baseline", "report")
+ITEMS = {"train": "expert", "merge": "method", "evaluate": "model"}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0, or 1 after a message for whoever can mend the input."""
+    # Libraries about their own insides; a person who runs a stage can do nothing about these.
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"(pytorch_lightning|lightning_fabric|torch)\b.*")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("stage", choices=(*STAGES, "search"))
+    parser.add_argument(
+        "rest", nargs=argparse.REMAINDER, help="an item (an expert, a method, a model), Hydra overrides, or a question"
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        _run(arguments.stage, arguments.rest)
+    except ValueError as error:
+        if os.environ.get("TRIBUTARY_TRACEBACK"):
+            raise
+        print(f"\nerror in {arguments.stage}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(stage: str, rest: list[str]) -> None:
+    if stage == "compose":
+        importlib.import_module("pipeline.stage.compose").run(Path())
+    elif stage == "search":
+        importlib.import_module("pipeline.stage.search").run(rest)
+    elif any("=" in word or word.startswith("-") for word in rest):
+        _with_hydra(stage, rest)
+    else:
+        from pipeline.params import load
+
+        _stage(stage, load(), rest[0] if rest else None, Path())
+
+
+def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> dict[str, float]:
+    kind = ITEMS.get(stage)
+    if kind:
+        known = sorted(config[{"expert": "train", "method": "merge", "model": "models"}[kind]])
+        if item not in known:
+            raise ValueError(f"{stage} needs one {kind} of {', '.join(known)}; got {item!r}; see params.yaml")
+    return importlib.import_module(f"pipeline.stage.{stage}").run(config, config["runtime"], item, out)
+
+
+def _with_hydra(stage: str, rest: list[str]) -> None:
+    """The stage under Hydra, once or for every combination of a sweep; DVC's files are read, and none is written."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import DictConfig
+
+    from pipeline.checkpoint import write_json, write_yaml
+    from pipeline.params import CONF, hydra_overrides, read_page, sweep_config
+
+    page = read_page()
+
+    def job(cfg: DictConfig) -> float:
+        choices = HydraConfig.get().runtime.choices
+        item = {"train": choices["expert"], "merge": choices["method"], "evaluate": page_model(rest)}.get(stage)
+        out = Path(HydraConfig.get().runtime.output_dir)
+        config = sweep_config(cfg, page, item if stage in ("train", "merge") else None, stage)
+        write_yaml(out / "config.yaml", config)
+        metrics = _stage(stage, config, item, out)
+        write_json(out / "metrics.json", metrics)
+        print(json.dumps({"output": str(out.relative_to(Path.cwd())), **metrics}))
+        return next(iter(metrics.values()), 0.0)
+
+    def page_model(words: list[str]) -> str | None:
+        return next((word for word in words if "=" not in word and not word.startswith("-")), None)
+
+    overrides = [word for word in rest if "=" in word or word.startswith("-")]
+    flags = [word for word in overrides if word.startswith("-")]
+    values = hydra_overrides(page, [word for word in overrides if not word.startswith("-")])
+    sys.argv = ["python -m pipeline", *flags, "hydra.job.chdir=false", *values]
+    hydra.main(version_base="1.3", config_path=str(CONF.absolute()), config_name="config")(job)()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Directories that appear whole or not at all, and hashes that say what they were made from."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PROVENANCE = "provenance.json"
+
+
+@contextmanager
+def whole_directory(target: Path) -> Iterator[Path]:
+    """A folder to fill that takes the name ``target`` only when the block ends without an error."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.parent / f".{target.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        shutil.rmtree(target, ignore_errors=True)
+        partial.replace(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_text(target: Path, text: str) -> None:
+    """``target`` replaced in one step."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.parent / f".{target.name}.partial"
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, target)
+
+
+def write_json(target: Path, content: Any) -> None:
+    """Sorted keys, so that equal content gives equal bytes. NaN is refused: JSON has none."""
+    write_text(target, json.dumps(content, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def write_yaml(target: Path, content: Any) -> None:
+    write_text(target, yaml.safe_dump(content, sort_keys=True, allow_unicode=True, width=120))
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes; of a folder, the hash over the sorted names and hashes of its files. ValueError if there is none."""
+    if not path.exists():
+        raise ValueError(f"{path} is missing; run `dvc repro`, which makes it")
+    if path.is_dir():
+        lines = [f"{sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in sorted(path.rglob("*")) if file.is_file()]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_provenance(directory: Path, *, version: str, config: Mapping[str, Any], inputs: Mapping[str, Path]) -> None:
+    """What ``directory`` was made from: code version, configuration, and the hash of each input. No time, host or path of one."""
+    hashes = {name: sha256(path) for name, path in sorted(inputs.items())}
+    write_json(directory / PROVENANCE, {"tributary": version, "config": dict(config), "inputs": hashes})

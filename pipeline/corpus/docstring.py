@@ -1,0 +1,108 @@
+"""Prose out of docstrings: reStructuredText with numpydoc or Google sections, as Python packages write it.
+
+The rules are rough on purpose. What is not plainly prose is left out: a lost sentence costs less than code in a text.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+UNDERLINE = re.compile(r"[-=~^]{3,}$")
+SECTION = re.compile(
+    r"(args?|arguments|parameters|keyword arg(ument)?s|returns?|yields?|raises|warns|examples?|shape|attributes|inputs?|"
+    r"outputs?|notes?|warnings?|references?|see also|todo|usage|methods|variables|\.\. (seealso|rubric)):{0,2}",
+    re.IGNORECASE,
+)
+FIELD = re.compile(r":(param|parameter|arg|type|returns?|rtype|raises|keyword)\b")
+CALL = re.compile(r"[\w.]+\(.*\)(\s*->.*)?")
+LEFT_OUT = re.compile(r"(\.\. |>>>|\.\.\. |[|+=]|:\w+:\s)")  # directive, session, table, option
+TEMPLATE = re.compile(r"%\(\w+\)s|\{\w+\}$")
+SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(\[]?[A-Z0-9])")
+ABBREVIATION = re.compile(r"\b(e\.g|i\.e|etc|vs|cf|resp|approx|Fig|Eq|Eqs|Sec|Ref|Refs|No|al|Dr|St)\.$")
+SEE_ALSO_NAME = re.compile(r"(?::[\w:]+:)?`?~?([A-Za-z_][\w.]*)`?(?:\(\))?")
+MARKUP = (
+    (re.compile(r":[\w:+-]+:`[~!]?([^`<]+?)(?:\s*<[^`>]*>)?`"), r"\1"),  # :func:`x`
+    (re.compile(r"`([^`<]+?)\s*<[^`>]*>`__?"), r"\1"),  # `text <url>`_
+    (re.compile(r"``([^`]*)``"), r"\1"),
+    (re.compile(r"`~?\.?([^`]*)`_?"), r"\1"),
+    (re.compile(r"\s*\[(\d+|[A-Z]\w*)\]_"), ""),  # footnote
+    (re.compile(r"(?<![\w*])\*{1,2}([^\s*][^*]*?)\*{1,2}(?![\w*])"), r"\1"),
+    (re.compile(r"\\ "), ""),
+    (re.compile(r"\s+"), " "),
+)
+
+
+class Prose(NamedTuple):
+    """What a docstring says before its first section: its first sentence, the others, and the names in its See Also."""
+
+    summary: str
+    description: tuple[str, ...]
+    see_also: tuple[str, ...]
+
+
+def plain(text: str) -> str:
+    """``text`` on one line, without the usual reStructuredText marks."""
+    for pattern, replacement in MARKUP:
+        text = pattern.sub(replacement, text)
+    return text.strip()
+
+
+def sentences(text: str) -> list[str]:
+    """``text`` cut after every end of a sentence that is no abbreviation."""
+    found, start = [], 0
+    for end in SENTENCE_END.finditer(text):
+        if not ABBREVIATION.search(text, start, end.start()):
+            found.append(text[start : end.start()])
+            start = end.end()
+    return [*found, text[start:]] if text[start:] else found
+
+
+def parsed_docstring(docstring: str) -> Prose:
+    """``docstring`` as `inspect.cleandoc` leaves it. Code, formulas set apart, tables and directives are left out."""
+    lines = docstring.expandtabs().splitlines()
+    paragraphs = list(_paragraphs(lines[: _first_section(lines)]))
+    if paragraphs and CALL.fullmatch(paragraphs[0]):
+        del paragraphs[0]  # a signature written out by hand
+    found = [each for text in paragraphs if not TEMPLATE.search(text) for each in sentences(plain(text))]
+    return Prose(found[0] if found else "", tuple(found[1:]), tuple(_see_also(lines)))
+
+
+def _first_section(lines: Sequence[str]) -> int:
+    for number, line in enumerate(lines):
+        text = line.strip()
+        underlined = number + 1 < len(lines) and UNDERLINE.match(lines[number + 1].strip())
+        if text and (underlined or (text.endswith(":") and SECTION.fullmatch(text)) or FIELD.match(text)):
+            return number
+    return len(lines)
+
+
+def _paragraphs(lines: Sequence[str]) -> Iterator[str]:
+    """Paragraphs of prose. What is indented below a directive or a ``::`` belongs to it and goes with it."""
+    dropped_below: int | None = None
+    for blank, group in groupby(lines, key=lambda line: not line.strip()):
+        if blank:
+            continue
+        block = list(group)
+        indent = len(block[0]) - len(block[0].lstrip())
+        if dropped_below is not None and indent > dropped_below:
+            continue
+        first, last = block[0].strip(), block[-1].rstrip()
+        dropped_below = indent if LEFT_OUT.match(first) or last.endswith("::") else None
+        if not LEFT_OUT.match(first):
+            yield " ".join(line.strip() for line in block).removesuffix(":").removesuffix(":")
+
+
+def _see_also(lines: Sequence[str]) -> Iterator[str]:
+    """Names under a numpydoc heading ``See Also``: ``a, b`` or ``a : what it does``, whose further lines are indented."""
+    stripped = [line.strip() for line in lines]
+    for number in range(len(lines) - 1):
+        if stripped[number].lower() == "see also" and UNDERLINE.match(stripped[number + 1]):
+            for index in range(number + 2, len(lines)):
+                if index + 1 < len(lines) and stripped[index] and UNDERLINE.match(stripped[index + 1]):
+                    return
+                if lines[index].startswith(" "):
+                    continue
+                for entry in re.split(r"\s:(?:\s|$)", stripped[index])[0].rstrip(":").split(","):
+                    if name := SEE_ALSO_NAME.fullmatch(entry.strip()):
+                        yield name[1].rstrip(".")

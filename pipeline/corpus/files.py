@@ -1,0 +1,65 @@
+"""Rows and documents as Parquet: what ingest writes, curate splits and every later stage reads.
+
+`data/raw/<corpus>/{rows,documents,rejected}.parquet`; `data/curated/<corpus>/{train,validation,test,documents,dropped}.parquet`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.corpus.row import Row, Split
+
+T = TypeVar("T")
+
+_TYPES = {float | None: pa.float64(), int: pa.int64()}
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A record that a stage left out: which one, why, and the twin it repeats where there is one."""
+
+    corpus: str
+    task: str
+    reason: str
+    detail: str
+    query: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class Negative:
+    """A document that ``query`` must not find; ``rank`` from 0, hardest first."""
+
+    query: str
+    document: str
+    rank: int
+
+
+def write(path: Path, kind: type[Any], records: Iterable[Any]) -> None:
+    """Records of one dataclass as Parquet; equal records give equal bytes."""
+    schema = pa.schema([(field.name, _TYPES.get(field.type, pa.string())) for field in fields(kind)])
+    pq.write_table(pa.Table.from_pylist([asdict(record) for record in records], schema=schema), path, compression="zstd")
+
+
+def read(path: Path, kind: type[T]) -> list[T]:
+    """ValueError where the file is missing: an earlier stage has not run."""
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; run `dvc repro`, which makes it")
+    return [kind(**record) for record in pq.read_table(path).to_pylist()]
+
+
+def corpora(folder: Path) -> list[str]:
+    """Names of the corpora below ``folder``, sorted."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is missing; run `dvc repro`, which makes it")
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())
+
+
+def read_rows(folder: Path, split: Split, tasks: Sequence[str] | None = None) -> list[tuple[str, Row]]:
+    """``(corpus, row)`` of a split over all curated corpora, of ``tasks`` only if given."""
+    found = [(name, row) for name in corpora(folder) for row in read(folder / name / f"{split}.parquet", Row)]
+    return [(name, row) for name, row in found if tasks is None or row.task in tasks]

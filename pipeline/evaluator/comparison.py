@@ -1,0 +1,46 @@
+"""Is model A better than model B on the same items? Paired bootstrap, and the rule by which a merge is accepted.
+
+Source: Efron and Tibshirani 1993, ch. 16; for retrieval: Sakai 2006, doi:10.1145/1148170.1148261. The rule is our design.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.metric import draws, interval
+
+Items = Mapping[str, Mapping[str, Any]]  # per "task/corpus": what an evaluator's `resampled` reads
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """``a - b`` in the main score: as measured, and the interval of the paired draws."""
+
+    value: float
+    low: float
+    high: float
+
+
+def differences(
+    evaluators: Mapping[str, Any], a: Items, b: Items, *, resamples: int, confidence: float, seed: int
+) -> dict[str, Difference]:
+    """For every collection, by ``task/corpus``. Both models were evaluated on the same items in the same order."""
+    found: dict[str, Difference] = {}
+    for name in sorted(a):
+        evaluator = evaluators[name.split("/")[0]]
+        assert a[name]["id"] == b[name]["id"], f"{name}: the two models saw different items"
+        num_items = len(a[name]["id"])
+        index = draws(num_items, resamples, seed=seed)
+        low, high = interval(evaluator.resampled(a[name], index) - evaluator.resampled(b[name], index), confidence)
+        everything = np.arange(num_items)[None, :]
+        value = float(evaluator.resampled(a[name], everything)[0] - evaluator.resampled(b[name], everything)[0])
+        found[name] = Difference(value, low, high)
+    return found
+
+
+def accepted(against_best: Mapping[str, Difference]) -> bool:
+    """Better than the best single model on the mean of all tasks, and on no task significantly worse."""
+    mean = sum(d.value for d in against_best.values()) / len(against_best)
+    return mean > 0 and all(d.high >= 0 for d in against_best.values())

@@ -1,0 +1,429 @@
+"""What a run is made of: `conf/` and `params.yaml` composed by Hydra, checked, resolved and written as `data/config.yaml`.
+
+`SECTIONS` holds the shape of each stage's section. A node with ``_target_`` is checked against the keyword-only arguments
+of what it names, read from the source with ``ast``: nothing heavy is imported, so a misspelt key fails within seconds.
+"""
+
+import ast
+import difflib
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+CONF = Path("conf")
+PAGE = Path("params.yaml")
+CONFIG = Path("data/config.yaml")
+GROUPS = ("experiment", "encoder", "pooling", "dedup", "split", "miner")  # what `choose` may name
+
+Node = dict[str, Any]  # a ``_target_`` and its keyword arguments
+
+
+class Shape(BaseModel):
+    """A section whose keys are all known and all present: defaults live in YAML."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Page(Shape):
+    """`params.yaml`."""
+
+    choose: dict[str, str]
+    corpora: dict[str, dict[str, Any]]
+    experts: dict[str, str]
+    methods: list[str]
+    models: dict[str, str]
+    set: dict[str, Any]
+
+
+class Corpus(Shape):
+    source: Node
+    mirror: Node | None  # the same data as local files below runtime.mirror
+
+
+class Ingest(Shape):
+    corpora: dict[str, Corpus]
+    max_rejected: float = Field(ge=0, le=1)
+
+
+class Curate(Shape):
+    dedup: Node
+    split: Node
+    contamination: Literal["text", "query", "pair", "off"]
+
+
+class Encoder(Shape):
+    backbone: Node
+    pooling: Node
+    max_length_tokens: int = Field(gt=2)
+
+
+class Task(Shape):
+    objective: Node
+    batch_size: int = Field(gt=1)
+    num_negatives: int = Field(ge=0)
+    shuffle_documents: bool
+
+
+class Training(Shape):
+    """One run of the trainer: an expert, or a phase of pretraining."""
+
+    tasks: dict[str, Task] = Field(min_length=1)
+    optimizer: Node
+    steps_per_task: int = Field(gt=0)
+    warmup_steps: int = Field(ge=0)
+    max_length_tokens: int = Field(gt=2)
+    precision: Literal["32-true", "bf16-mixed", "bf16-true"]
+    gradient_clip: float = Field(gt=0)
+
+
+class Pretrain(Shape):
+    phases: dict[str, Training]
+
+
+class Mine(Shape):
+    miner: Node
+    max_queries: int = Field(gt=0)
+    max_length_tokens: int = Field(gt=2)
+
+
+class Merge(Shape):
+    method: Node
+
+
+class Evaluate(Shape):
+    evaluators: dict[str, Node]
+    resamples: int = Field(gt=0)
+    confidence: float = Field(gt=0, lt=1)
+    max_length_tokens: int = Field(gt=2)
+
+
+class Report(Shape):
+    candidates: list[str] = Field(min_length=1)
+    confidence: float = Field(gt=0, lt=1)
+    resamples: int = Field(gt=0)
+    examples: int = Field(ge=0)
+
+
+class Runtime(Shape):
+    accelerator: str
+    devices: int | Literal["auto"]
+    threads: int = Field(ge=0)
+    batch_tokens: int = Field(gt=0)
+    checkpoint_every_steps: int = Field(gt=0)
+    tracker: Literal["auto", "online", "offline", "disabled"]
+    project: str
+    mirror: str | None
+
+
+class Config(Shape):
+    """`data/config.yaml`."""
+
+    seed: int = Field(ge=0)
+    experts: dict[str, str]
+    models: dict[str, str]
+    ingest: Ingest
+    curate: Curate
+    encoder: Encoder
+    pretrain: Pretrain
+    mine: Mine
+    train: dict[str, Training]
+    merge: dict[str, Merge]
+    evaluate: Evaluate
+    report: Report
+    runtime: Runtime
+
+
+def load(path: Path = CONFIG) -> dict[str, Any]:
+    """The composed configuration; ValueError where `compose` has not run."""
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; run `python -m pipeline compose` (or `dvc repro`) first")
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def read_page(path: Path = PAGE) -> Page:
+    """`params.yaml`, checked against the groups and names that `conf/` holds."""
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: it says what a run is made of; restore it from git")
+    try:
+        raw = OmegaConf.to_container(OmegaConf.load(path))
+    except (yaml.YAMLError, OSError) as error:
+        raise ValueError(f"{path} is not valid YAML: {error}") from error
+    page = _checked(Page, raw, str(path))
+    for group, name in page.choose.items():
+        if group not in GROUPS:
+            raise ValueError(f"{path}: choose.{group}: no such group{_nearest(group, GROUPS)}; groups: {', '.join(GROUPS)}")
+        check_choice(group, name, f"{path}: choose.{group}")
+    for name in page.methods:
+        check_choice("method", name, f"{path}: methods")
+    for name in page.experts:
+        check_choice("expert", name, f"{path}: experts")
+    return page
+
+
+def check_choice(group: str, name: str, where: str) -> None:
+    """ValueError, with the nearest name, unless ``conf/<group>/<name>.yaml`` exists."""
+    names = sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+    if name not in names:
+        raise ValueError(f"{where}: no {CONF / group / name}.yaml{_nearest(name, names)}; there are: {', '.join(names)}")
+
+
+def compose_config(page: Page) -> dict[str, Any]:
+    """Every stage's section: one composition per item, interpolations resolved, everything checked.
+
+    ``page.set`` holds paths of `data/config.yaml` (``train.sts.steps``); a path of ``train`` or ``merge`` that names no item
+    (``train.steps``) holds for every item.
+    """
+    _register_resolvers()
+    choices = [f"{group}={name}" for group, name in page.choose.items()]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_dir=str(CONF.absolute()), version_base="1.3"):
+        root = compose("config", overrides=choices)
+        trains = {name: compose("config", overrides=[*choices, f"expert={name}"]) for name in page.experts}
+        merges = {name: compose("config", overrides=[*choices, f"method={name}"]) for name in page.methods}
+        corpora = {name: _corpus(name, {}, choices) for name in root.corpora}
+        corpora |= {name: _corpus(name, dict(own), choices) for name, own in page.corpora.items()}
+    used: set[str] = set()
+    sections: dict[str, Any] = {"train": {}, "merge": {}}
+    for stage, items in (("train", trains), ("merge", merges)):
+        for name, cfg in items.items():
+            values = dict(_for_item(page.set, stage, name, items))
+            used |= set(_paths(page.set, stage, name, items))
+            sections[stage][name] = resolved(cfg, values, f"{PAGE}: set")[stage]
+    shared = {path: value for path, value in flat(page.set) if path not in used}
+    unknown = [path for path in shared if path.split(".")[0] in sections]
+    if unknown:
+        stage = unknown[0].split(".")[0]
+        raise ValueError(
+            f"{PAGE}: set.{unknown[0]}: {stage} has no items; list one under {'experts' if stage == 'train' else 'methods'}"
+        )
+    whole = resolved(root, shared, f"{PAGE}: set")
+    config = {name: whole[name] for name in Config.model_fields if name in whole} | sections
+    config |= {"experts": page.experts, "models": page.models}
+    config["ingest"]["corpora"] = corpora
+    return check_config(config)
+
+
+def check_config(config: dict[str, Any]) -> dict[str, Any]:
+    """``config``, or ValueError that names the key, what was expected, what was found, and the nearest known key."""
+    _checked(Config, config, str(CONFIG))
+    if not config["ingest"]["corpora"]:
+        raise ValueError(f"no corpus: choose an experiment that names some, or add one line under `corpora:` in {PAGE}")
+    for path, node in nodes(config):
+        check_node(node, path)
+    return config
+
+
+def resolved(cfg: DictConfig, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """``cfg`` with ``values`` (dotted path -> value) put in, as plain containers. ValueError on a path that does not exist."""
+    OmegaConf.set_struct(cfg, False)
+    for path, value in values.items():
+        *parents, last = path.split(".")
+        at: Any = cfg
+        for depth, key in enumerate([*parents, last]):
+            known = [str(k) for k in at] if isinstance(at, DictConfig) else []
+            if key not in known:
+                at_path = ".".join([*parents, last][:depth]) or "the top"
+                raise ValueError(
+                    f"{where}.{path}: no key {key!r} under {at_path}{_nearest(key, known)}; keys there: {', '.join(known)}"
+                )
+            at = at._get_node(key) if key == last and depth == len(parents) else at[key]
+        OmegaConf.update(cfg, path, value, merge=True)
+    return OmegaConf.to_container(cfg, resolve=True)  # pyright: ignore[reportReturnType]
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """``{"a": {"b": 1}}`` -> ``("a.b", 1)``; dotted keys may be mixed in."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def nodes(tree: Any, path: str = "") -> Iterator[tuple[str, Node]]:
+    """Every ``_target_`` node with its path, outermost first."""
+    if isinstance(tree, Mapping):
+        if "_target_" in tree:
+            yield path, dict(tree)
+        for key, value in tree.items():
+            yield from nodes(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(tree, list):
+        for index, value in enumerate(tree):
+            yield from nodes(value, f"{path}.{index}")
+
+
+def check_node(node: Node, path: str) -> None:
+    """ValueError unless ``node`` names something of this package, with exactly its keyword-only arguments."""
+    target = str(node["_target_"])
+    if not target.startswith("pipeline."):
+        raise ValueError(f"{path}._target_: {target!r} is not allowed; expected pipeline.*: a configuration calls nothing else")
+    annotations = signature(target, path)
+    given = {key: value for key, value in node.items() if not key.startswith("_")}
+    for key in given:
+        if key not in annotations:
+            raise ValueError(
+                f"{path}.{key}: {target} takes no {key!r}{_nearest(key, annotations)}; it takes: {', '.join(annotations) or 'nothing'}"
+            )
+    for key, annotation in annotations.items():
+        if key not in given:
+            raise ValueError(f"{path}: {target} needs {key!r} ({annotation}); write it in the YAML that chose it")
+        _check_type(given[key], annotation, f"{path}.{key}")
+
+
+def build(node: Node, *, later: bool = False) -> Any:
+    """What ``node`` names, made from its values; ``later``: a callable that makes it. Only this package's own names are called."""
+    check_node(node, str(node.get("_target_", "node")))
+    return instantiate(node, _partial_=later, _convert_="all")
+
+
+def signature(target: str, path: str) -> dict[str, str]:
+    """Keyword-only arguments of a function, or of a class's ``__init__``, and their annotations, without importing it."""
+    module, _, name = target.rpartition(".")
+    file = Path(__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
+    if not file.is_file():
+        package = file.parent
+        names = sorted(f.stem for f in package.glob("*.py") if f.stem != "__init__") if package.is_dir() else []
+        raise ValueError(f"{path}._target_: no module {module}{_nearest(module.rpartition('.')[2], names)}")
+    defined = {node.name: node for node in ast.parse(file.read_text(encoding="utf-8")).body if hasattr(node, "name")}  # pyright: ignore[reportAttributeAccessIssue]
+    if name not in defined:
+        raise ValueError(f"{path}._target_: {module} defines no {name}{_nearest(name, defined)}")
+    found = defined[name]
+    if isinstance(found, ast.ClassDef):
+        inits = [node for node in found.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
+        if not inits:
+            return {}
+        found = inits[0]
+    assert isinstance(found, ast.FunctionDef)
+    return {arg.arg: ast.unparse(arg.annotation) if arg.annotation else "Any" for arg in found.args.kwonlyargs}
+
+
+def hydra_overrides(page: Page, overrides: list[str]) -> list[str]:
+    """``params.yaml`` as Hydra overrides, ahead of a person's own ones, which win."""
+    own = {override.split("=")[0].lstrip("+~") for override in overrides}
+    mine = [f"{group}={name}" for group, name in page.choose.items()]
+    items = set(page.experts) | set(page.methods)
+    expert = next((o.split("=", 1)[1] for o in overrides if o.startswith("expert=")), "")
+    method = next((o.split("=", 1)[1] for o in overrides if o.startswith("method=")), "")
+    for path, value in flat(page.set):
+        keys = path.split(".")
+        if len(keys) > 2 and keys[0] in ("train", "merge") and keys[1] in items:
+            if keys[1] not in (expert, method):
+                continue
+            keys.pop(1)
+        mine.append(f"{'.'.join(keys)}={yaml.safe_dump(value, default_flow_style=True).split(chr(10))[0]}")
+    return [override for override in mine if override.split("=")[0] not in own] + overrides
+
+
+def _corpus(name: str, own: dict[str, Any], choices: list[str]) -> dict[str, Any]:
+    """A corpus of the catalogue (``conf/corpus``), or a person's own line: a source, and values of that source."""
+    if not own:
+        check_choice("corpus", name, "corpora")
+        cfg = compose("config", overrides=[*choices, f"+corpus={name}"])
+        return OmegaConf.to_container(cfg.corpus, resolve=True)  # pyright: ignore[reportReturnType]
+    where = f"{PAGE}: corpora.{name}"
+    source = own.pop("source", None)
+    if not isinstance(source, str):
+        raise ValueError(f"{where}: expected `source: <name>`, one of conf/source; got {source!r}")
+    check_choice("source", source, f"{where}.source")
+    cfg = compose("config", overrides=[*choices, f"+source={source}"]).source
+    return {"source": resolved(cfg, dict(flat(own)), where), "mirror": None}
+
+
+def _for_item(tree: Mapping[str, Any], stage: str, item: str, items: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for path, value in flat(tree):
+        keys = path.split(".")
+        if keys[0] == stage and len(keys) > 1:
+            if keys[1] in items:
+                if keys[1] == item and len(keys) > 2:
+                    yield ".".join([stage, *keys[2:]]), value
+            else:
+                yield path, value
+        elif path == "seed":
+            yield path, value
+
+
+def _paths(tree: Mapping[str, Any], stage: str, item: str, items: Mapping[str, Any]) -> Iterator[str]:
+    for path, _ in flat(tree):
+        if path.split(".")[0] == stage and items:
+            yield path
+
+
+def _register_resolvers() -> None:
+    def version(distribution: str) -> str:
+        try:
+            return metadata.version(distribution).split("+")[0]  # 2.13.0+cpu is 2.13.0
+        except metadata.PackageNotFoundError:
+            return "not installed"
+
+    OmegaConf.register_new_resolver("version", version, replace=True)
+
+
+def _checked(shape: type[BaseModel], raw: Any, where: str) -> Any:
+    try:
+        return shape.model_validate(raw)
+    except ValidationError as error:
+        raise ValueError("\n".join(_explained(shape, raw, problem, where) for problem in error.errors())) from None
+
+
+def _explained(shape: type[BaseModel], raw: Any, problem: Any, where: str) -> str:
+    path = ".".join(str(part) for part in problem["loc"])
+    *parents, last = problem["loc"]
+    if problem["type"] in ("extra_forbidden", "missing"):
+        at: Any = raw
+        for key in parents:
+            at = at[key] if isinstance(at, Mapping) and key in at else {}
+        known = _fields(shape, parents)
+        if problem["type"] == "missing":
+            return f"{where}: {path} is missing"
+        return f"{where}: unknown key {path}{_nearest(str(last), known)}; keys there: {', '.join(known)}"
+    return f"{where}: {path}: {problem['msg']}, got {problem['input']!r}"
+
+
+def _fields(shape: Any, path: list[Any]) -> list[str]:
+    """Field names of the model that stands at ``path`` inside ``shape``."""
+    for key in path:
+        if isinstance(shape, type) and issubclass(shape, BaseModel) and key in shape.model_fields:
+            shape = shape.model_fields[key].annotation
+        arguments = getattr(shape, "__args__", ())
+        models = [a for a in arguments if isinstance(a, type) and issubclass(a, BaseModel)]
+        if models and not (isinstance(shape, type) and issubclass(shape, BaseModel)):
+            shape = models[0]
+    return list(shape.model_fields) if isinstance(shape, type) and issubclass(shape, BaseModel) else []
+
+
+def _check_type(value: Any, annotation: str, path: str) -> None:
+    try:
+        kind = eval(annotation, {"Literal": Literal, "Any": Any})  # noqa: S307  our own annotations, read from our own source
+    except NameError:
+        return  # a part that code builds, not a value
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise ValueError(f"{path}: expected {annotation}, got {value!r} ({error.errors()[0]['msg']})") from None
+
+
+def _nearest(word: str, known: Any) -> str:
+    close = difflib.get_close_matches(word, [str(k) for k in known], n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def sweep_config(cfg: DictConfig, page: Page, item: str | None, stage: str) -> dict[str, Any]:
+    """The whole configuration of one Hydra job: ``cfg`` for what it composes, `data/config.yaml` for the corpora."""
+    whole: Any = OmegaConf.to_container(cfg, resolve=True)
+    config = {name: whole[name] for name in Config.model_fields if name in whole}
+    for section in ("train", "merge"):
+        config[section] = {item: whole[section]} if section == stage else {}
+    config["experts"] = dict(page.experts) | (
+        {item: f"checkpoints/experts/{item}"} if stage == "train" and item not in page.experts else {}
+    )
+    config["models"] = dict(page.models)
+    config["ingest"]["corpora"] = load()["ingest"]["corpora"]
+    return check_config(config)

@@ -1,0 +1,39 @@
+"""A retrieval collection in the BEIR layout: ``corpus.jsonl``, ``queries.jsonl`` (each also .gz) and ``qrels/<part>.tsv``.
+
+A judged pair becomes a row with its judgement as score, every document a candidate. Judgements of 0 stay: somebody looked and
+said no, which makes a better hard negative than a document nobody judged.
+
+Source: Thakur et al. 2021, arXiv:2104.08663.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pipeline.corpus.judged import judged_records
+from pipeline.corpus.reading import Cells, checked_splits, found, inside, plain_or_gzipped, read_cells, shown
+from pipeline.corpus.row import Record, Rejected, Split
+
+
+class Beir:
+    """``splits`` maps a split of ours to the qrels file (without .tsv) that judges it, to several, or to null."""
+
+    def __init__(self, *, path: str, root: str | None, splits: Mapping[str, str | Sequence[str] | None]) -> None:
+        self.path = inside(path, root)
+        self.root = root
+        self.parts: list[tuple[Split, Path]] = [
+            (split, inside(f"{path}/qrels/{stem}.tsv", root)) for split, stem in checked_splits("splits", splits)
+        ]
+
+    def read(self) -> Iterator[Record]:
+        found(self.path)
+        # A missing judgement file is told before the corpus is read, not minutes after.
+        judgements: list[tuple[Split, Iterator[Cells | Rejected]]] = [
+            (split, self._cells(path, ("query-id", "corpus-id", "score"))) for split, path in self.parts
+        ]
+        corpus = self._cells(self.path / "corpus.jsonl", ("_id", "text"))
+        queries = self._cells(self.path / "queries.jsonl", ("_id", "text"))
+        return judged_records(corpus, queries, judgements)
+
+    def _cells(self, path: Path, needed: Sequence[str]) -> Iterator[Cells | Rejected]:
+        path = plain_or_gzipped(path)
+        return read_cells(path, file=shown(path, self.root), needed=needed, delimiter="\t", quoting=False)

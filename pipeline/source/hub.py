@@ -1,0 +1,99 @@
+"""A data set on the Hugging Face hub, held to one commit.
+
+A name alone is not a version: its files may change between two runs, so the full commit is mandatory. No code of the data set
+is ever run. Price: the hub must be reachable, and the library's own cache keeps a second copy.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from pipeline.corpus.judged import judged_records
+from pipeline.corpus.reading import ROLES, Cells, checked_columns, checked_splits, checked_task, mapped_row, nearest
+from pipeline.corpus.row import Record, Split
+
+LAYOUTS = ("pairs", "beir")
+OFFLINE = ("1", "true", "yes", "on")  # the values that huggingface_hub takes for yes
+
+
+class Hub:
+    """``splits`` maps a split of ours to the hub's, to several, or to null.
+
+    Layout ``pairs``: one table, read through ``columns``. Layout ``beir``: configurations ``corpus``, ``queries`` and ``name``
+    (``default`` where null), which holds the judgements, as in the mteb/* repositories; ``columns`` is not looked at.
+    """
+
+    def __init__(
+        self,
+        *,
+        repo: str,
+        name: str | None,
+        revision: str,
+        layout: str,
+        splits: Mapping[str, str | Sequence[str] | None],
+        columns: Mapping[str, str | None],
+        task: str,
+    ) -> None:
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo) or Path(repo).exists():
+            raise ValueError(
+                f"repo must be owner/name on the hub and no folder here, got {repo!r}; read files with source=table"
+            )
+        if not re.fullmatch(r"[0-9a-f]{40}", str(revision)):
+            raise ValueError(
+                f"revision must be a full commit of 40 hexadecimal digits, got {revision!r}; copy it from "
+                f"https://huggingface.co/datasets/{repo}/commits/main, and quote it in YAML"
+            )
+        if layout not in LAYOUTS:
+            raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}{nearest(layout, LAYOUTS)}")
+        if layout == "beir" and task != "retrieval":
+            raise ValueError(f"layout beir holds judged documents, so its task must be retrieval, got {task!r}")
+        self.repo, self.name, self.revision, self.layout = repo, name, revision, layout
+        self.parts: list[tuple[Split, str]] = checked_splits("splits", splits)
+        self.columns = checked_columns(columns, required=("query", "document") if layout == "pairs" else (), known=ROLES)
+        if self.columns["split"] is not None:
+            raise ValueError(
+                f"columns.split must be null, got {self.columns['split']!r}; splits names the hub's splits already"
+            )
+        self.task = checked_task(task)
+
+    def read(self) -> Iterator[Record]:
+        if self.layout == "beir":
+            judgements: list[tuple[Split, Iterator[Cells]]] = [
+                (split, self._cells(self.name or "default", theirs)) for split, theirs in self.parts
+            ]
+            yield from judged_records(self._cells("corpus", "corpus"), self._cells("queries", "queries"), judgements)
+            return
+        for split, theirs in self.parts:
+            for cells in self._cells(self.name, theirs):
+                yield mapped_row(cells, self.columns, task=self.task, split=split)
+
+    def _cells(self, name: str | None, split: str) -> Iterator[Cells]:
+        """``line`` is the number of the row, from 1."""
+        where = "/".join(filter(None, (self.repo, name, split)))
+        for line, values in enumerate(self._loaded(name, split, where), start=1):
+            yield Cells(where, line, values)
+
+    def _loaded(self, name: str | None, split: str, where: str) -> Iterable[Mapping[str, object]]:
+        asked = f"{where} at commit {self.revision}"
+        advice = "download it where there is a network and read the copy by its path: source=table or source=beir"
+        if os.environ.get("HF_HUB_OFFLINE", "").lower() in OFFLINE:
+            raise RuntimeError(f"cannot load {asked}: HF_HUB_OFFLINE is set, so the hub is not asked; unset it, or {advice}")
+        import datasets  # two seconds, and only this source needs it
+
+        try:
+            data = datasets.load_dataset(self.repo, name, revision=self.revision, split=split)
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"the hub has no {asked} ({error}); check repo, name and revision, and your access to it"
+            ) from error
+        except OSError as error:
+            raise RuntimeError(f"cannot reach the hub for {asked} ({error}); {advice}") from error
+        # Where the hub does not answer, the library takes the newest copy in its cache, of whatever commit, and only warns.
+        copies = [Path(file["filename"]) for file in data.cache_files]
+        if not all(self.revision in copy.parts for copy in copies):
+            raise RuntimeError(
+                f"cannot reach the hub for {asked}: its cache holds another commit ({copies[0].parent}); {advice}"
+            )
+        return cast(Iterable[Mapping[str, object]], data)

@@ -1,0 +1,82 @@
+"""Whole groups to splits: rows of one group, or rows tied by a query or a document, never straddle two splits."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from pipeline.corpus.row import Row, Split
+
+
+class Group:
+    """Deals groups, in an order drawn from ``seed``, to test and validation while they fit, and the rest to train.
+
+    ``validation`` and ``test`` are shares of the rows of each task, at most ``max_rows`` each. A group that does not fit goes to
+    train whole. Rows whose split the source fixed keep it; where such a source has train but no validation rows, validation
+    is taken from its train rows.
+    """
+
+    def __init__(self, *, validation: float, test: float, max_rows: int, seed: int) -> None:
+        if min(validation, test) < 0 or validation + test >= 1:
+            raise ValueError(
+                f"validation and test are shares with a sum below 1, got {validation} and {test}; write 0.10 for 10 percent"
+            )
+        if max_rows < 1:
+            raise ValueError(f"max_rows must be at least 1, got {max_rows}; see conf/split/group.yaml")
+        self.validation = validation
+        self.test = test
+        self.max_rows = max_rows
+        self.seed = seed
+
+    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows, each with a split."""
+        fixed = Counter(row.split for row in rows if row.split)
+        shares: dict[Split, float] = {"validation": self.validation}
+        if not fixed:
+            shares["test"] = self.test
+        open_splits = (None,) if fixed["validation"] else (None, "train")
+        movable = [row for row in rows if row.split in open_splits]
+        split_of = self._deal(movable, shares)
+        return [replace(row, split=split_of[id(row)]) if id(row) in split_of else row for row in rows]
+
+    def _deal(self, rows: Sequence[Row], shares: dict[Split, float]) -> dict[int, Split]:
+        units: dict[str, list[Row]] = {}
+        for row, unit in zip(rows, unit_keys(rows), strict=True):
+            units.setdefault(unit, []).append(row)
+        total = Counter(row.task for row in rows)
+        room = {split: {t: min(share * n, self.max_rows) for t, n in total.items()} for split, share in shares.items()}
+        split_of: dict[int, Split] = {}
+        for unit in sorted(units, key=lambda key: hashlib.sha256(f"{self.seed} {key}".encode()).digest()):
+            need = Counter(row.task for row in units[unit])
+            fits = [split for split in sorted(room) if all(room[split][task] >= n for task, n in need.items())]
+            split = fits[0] if fits else "train"
+            for task, n in need.items():
+                if fits:
+                    room[split][task] -= n
+            split_of |= {id(row): split for row in units[unit]}
+        return split_of
+
+
+def unit_keys(rows: Sequence[Row]) -> list[str]:
+    """For each row the name of the smallest set of rows closed under: same group, same query id, same document id.
+
+    A row with a group is tied by its group alone: shared texts between groups are contamination, removed after the split.
+    """
+    names: dict[str, int] = {}
+    left: list[int] = []
+    right: list[int] = []
+    for row in rows:
+        ends = [f"g {row.group}"] if row.group is not None else [f"q {row.query_id}", f"d {row.document_id}"]
+        nodes = [names.setdefault(end, len(names)) for end in ends]
+        left.append(nodes[0])
+        right.append(nodes[-1])
+    edges = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(len(names), len(names)))
+    _, component = connected_components(edges, directed=False)
+    smallest: dict[int, str] = {}
+    for name in sorted(names):
+        smallest.setdefault(int(component[names[name]]), name)
+    return [smallest[int(component[node])] for node in left]

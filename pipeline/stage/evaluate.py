@@ -1,0 +1,94 @@
+"""evaluate: any encoder directory on the held-out rows of every corpus.
+
+Reads:  the model's directory (params.yaml: models), data/curated/
+Writes: data/metrics/evaluate/<model>.json, data/evaluated/<model>.json (scores per query and pair)
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from pipeline.checkpoint import write_json
+from pipeline.corpus.collection import Collection, collections
+from pipeline.corpus.files import corpora
+from pipeline.corpus.row import Split
+from pipeline.encoder.encoder import Encoder
+from pipeline.metric import draws, interval
+from pipeline.params import build
+from pipeline.training.fit import prepare
+
+CURATED = Path("data/curated")
+HELD_OUT: tuple[Split, ...] = ("validation", "test")
+
+
+class EvaluationModule(pl.LightningModule):
+    """One collection a step; ``scores`` and ``items`` hold the result by split and ``task/corpus``."""
+
+    def __init__(
+        self, encoder: Encoder, evaluators: Mapping[str, Any], *,
+        max_length_tokens: int, batch_tokens: int, resamples: int, confidence: float, seed: int,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.encoder = encoder
+        self.evaluators = {evaluator.task: evaluator for evaluator in evaluators.values()}
+        self.max_length_tokens = max_length_tokens
+        self.batch_tokens = batch_tokens
+        self.resamples = resamples
+        self.confidence = confidence
+        self.seed = seed
+        self.scores: dict[str, dict[str, Any]] = {split: {} for split in HELD_OUT}
+        self.items: dict[str, dict[str, Any]] = {split: {} for split in HELD_OUT}
+        self.vectors: dict[str, np.ndarray] = {}
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return batch  # texts: the encoder moves its own tensors
+
+    def test_step(self, batch: tuple[str, Collection], batch_idx: int) -> None:
+        split, collection = batch
+        evaluator = self.evaluators[collection.task]
+        name = f"{collection.task}/{collection.corpus}"
+        scores, items = evaluator.evaluate(self._encode, collection)
+        index = draws(len(items["id"]), self.resamples, seed=self.seed)
+        low, high = interval(evaluator.resampled(items, index), self.confidence)
+        self.scores[split][name] = {**scores, "low": low, "high": high, "num_items": len(items["id"])}
+        self.items[split][name] = items
+
+    def _encode(self, texts: Sequence[str], side: str, task: str) -> np.ndarray:
+        """Each text once, however many pairs and collections it stands in."""
+        new = [text for text in dict.fromkeys(texts) if text not in self.vectors]
+        limits = {"max_length_tokens": self.max_length_tokens, "batch_tokens": self.batch_tokens}
+        self.vectors |= zip(new, self.encoder.encode(new, **limits, title=f"{task} {side}"), strict=True)
+        return np.stack([self.vectors[text] for text in texts])
+
+
+def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
+    section = cfg["evaluate"]
+    prepare(runtime, cfg["seed"])
+    module = EvaluationModule(
+        Encoder.load(Path(cfg["models"][item])),
+        {name: build(node) for name, node in section["evaluators"].items()},
+        max_length_tokens=section["max_length_tokens"],
+        batch_tokens=runtime["batch_tokens"],
+        resamples=section["resamples"],
+        confidence=section["confidence"],
+        seed=cfg["seed"],
+    )
+    held_out = [(split, c) for corpus in corpora(CURATED) for split in HELD_OUT for c in collections(CURATED, corpus, split)]
+    if not any(split == "test" for split, _ in held_out):
+        raise ValueError("no corpus has a test row to evaluate; raise curate.split.test, or add a corpus with a test split")
+    trainer = pl.Trainer(
+        accelerator=runtime["accelerator"], devices=1, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    trainer.test(module, DataLoader(held_out, batch_size=None), verbose=False)  # pyright: ignore[reportArgumentType]
+    write_json(out / f"data/evaluated/{item}.json", module.items)
+    write_json(out / f"data/metrics/evaluate/{item}.json", module.scores)
+    mains = {evaluator.task: evaluator.main for evaluator in module.evaluators.values()}
+    test = {name: s[mains[name.split("/")[0]]] for name, s in module.scores["test"].items()}
+    print(f"{item}: " + ", ".join(f"{name} {value:.4f}" for name, value in test.items()))
+    return test

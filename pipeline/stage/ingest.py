@@ -1,0 +1,63 @@
+"""ingest: every source to one schema.
+
+Reads:  data/source/, whatever the sources name
+Writes: data/raw/<corpus>/{rows,documents,rejected}.parquet, card.json
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from pipeline.checkpoint import sha256, whole_directory, write_json
+from pipeline.corpus.files import write
+from pipeline.corpus.row import Document, Rejected, Row
+from pipeline.params import build
+
+
+def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    section = cfg["ingest"]
+    with whole_directory(out / "data/raw") as folder:
+        for name, corpus in sorted(section["corpora"].items()):
+            source = _source(corpus, runtime)
+            records = list(tqdm(source.read(), desc=f"ingest {name}", unit="record", leave=False))
+            rows = [record for record in records if isinstance(record, Row)]
+            documents = [record for record in records if isinstance(record, Document)]
+            rejected = [record for record in records if isinstance(record, Rejected)]
+            _check(name, rows, rejected, len(records), section["max_rejected"])
+            target = folder / name
+            target.mkdir()
+            write(target / "rows.parquet", Row, rows)
+            write(target / "documents.parquet", Document, documents)
+            write(target / "rejected.parquet", Rejected, rejected)
+            tasks = dict(sorted(Counter(row.task for row in rows).items()))
+            files = {f"{kind}_sha256": sha256(target / f"{kind}.parquet") for kind in ("rows", "documents", "rejected")}
+            write_json(target / "card.json", {"rows": tasks, "documents": len(documents), "rejected": len(rejected), **files})
+            print(
+                f"{name}: {', '.join(f'{n} {task}' for task, n in tasks.items())} rows, {len(documents)} further documents, {len(rejected)} rejected"
+            )
+            metrics |= {f"{name}/{task}": n for task, n in tasks.items()} | {f"{name}/rejected": len(rejected)}
+    return metrics
+
+
+def _source(corpus: Mapping[str, Any], runtime: Mapping[str, Any]) -> Any:
+    """The corpus' source, or, where `runtime.mirror` is set and the corpus has one, the same data as files below it."""
+    if runtime["mirror"] and corpus["mirror"]:
+        return build({**corpus["mirror"], "root": runtime["mirror"]})
+    return build(corpus["source"])
+
+
+def _check(name: str, rows: list[Row], rejected: list[Rejected], total: int, max_rejected: float) -> None:
+    examples = "".join(f"\n  {r.file}:{r.line}: {r.reason}" for r in rejected[:5])
+    if not rows:
+        raise ValueError(
+            f"corpus {name}: no valid row out of {total} records; mend the source, or take the corpus out of params.yaml{examples}"
+        )
+    if len(rejected) > max_rejected * total:
+        raise ValueError(
+            f"corpus {name}: {len(rejected)} of {total} records cannot be read, more than ingest.max_rejected = {max_rejected:.1%}; "
+            f"mend them, or raise the limit (`set: {{ingest.max_rejected: 0.05}}` in params.yaml). The first:{examples}"
+        )

@@ -1,0 +1,47 @@
+"""pretrain: the backbone as it came, and the base that all experts start from.
+
+Reads:  data/curated/
+Writes: checkpoints/backbone/, checkpoints/base/, data/metrics/pretrain.csv
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline import __version__
+from pipeline.checkpoint import sha256, whole_directory, write_provenance, write_text
+from pipeline.corpus.files import read_rows
+from pipeline.encoder.encoder import Encoder
+from pipeline.params import build
+from pipeline.training.fit import fit, prepare
+
+CURATED = Path("data/curated")
+
+
+def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
+    seed, section, settings = cfg["seed"], cfg["pretrain"], cfg["encoder"]
+    prepare(runtime, seed)
+    rows = [row for _, row in read_rows(CURATED, "train")]
+    texts = sorted({text for row in rows for text in (row.query, row.document)})
+    backbone, tokenizer = build(settings["backbone"])(texts)
+    encoder = Encoder(backbone, tokenizer, build(settings["pooling"]), max_length_tokens=settings["max_length_tokens"])
+    inputs = {"data/curated": CURATED}
+    with whole_directory(out / "checkpoints/backbone") as folder:
+        encoder.save(folder, pooling=settings["pooling"])
+        write_provenance(folder, version=__version__, config={"encoder": settings, "seed": seed}, inputs=inputs)
+    curves = []
+    for name, phase in section["phases"].items():
+        of_task = {task: [row for row in rows if row.task == task] for task in phase["tasks"]}
+        curve = fit(
+            encoder, of_task, {}, phase, runtime, seed=seed, name=f"pretrain-{name}", inputs={"curated": sha256(CURATED)}
+        )
+        curves.append(curve.assign(phase=name))
+    with whole_directory(out / "checkpoints/base") as folder:
+        encoder.save(folder, pooling=settings["pooling"])
+        config = {"encoder": settings, "pretrain": section, "seed": seed}
+        write_provenance(folder, version=__version__, config=config, inputs=inputs)
+    curve = pd.concat(curves) if curves else pd.DataFrame({"step": [], "loss": [], "phase": []})
+    write_text(out / "data/metrics/pretrain.csv", curve.to_csv(index=False, float_format="%.6f"))
+    return {} if curve.empty else {"loss": float(curve["loss"].iloc[-1])}

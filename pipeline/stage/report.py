@@ -1,0 +1,188 @@
+"""report: which model became final and why, on one page.
+
+Reads:  data/metrics/, data/evaluated/, data/curated/, checkpoints/
+Writes: data/report/index.html, checkpoints/final/
+"""
+
+import io
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pipeline import __version__
+from pipeline.checkpoint import read_json, sha256, whole_directory, write_json
+from pipeline.corpus.files import Dropped, corpora, read
+from pipeline.evaluator.comparison import Difference, accepted, differences
+from pipeline.params import build
+
+METRICS, EVALUATED, CURATED = Path("data/metrics"), Path("data/evaluated"), Path("data/curated")
+TEMPLATES = Path(__file__).parent / "report_templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The model that becomes final, the best single one, and how each merge stands against that."""
+
+    final: str
+    best_single: str
+    merges: dict[str, dict[str, Difference]]
+    refused: list[str]
+    sentence: str
+
+
+def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
+    section = cfg["report"]
+    evaluators = {e.task: e for e in (build(node) for node in cfg["evaluate"]["evaluators"].values())}
+    models = ["bm25", *sorted(cfg["models"], key=list(cfg["models"]).index)]
+    scores = {name: read_json(METRICS / f"evaluate/{name}.json") for name in models}
+    items = {name: read_json(EVALUATED / f"{name}.json") for name in models}
+    mains = {task: evaluator.main for task, evaluator in evaluators.items()}
+    verdict = judge(cfg, scores, items, evaluators, mains)
+    table = _table(scores, mains, verdict.final)
+    with whole_directory(out / "checkpoints/final") as folder:
+        source = Path(cfg["models"][verdict.final])
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+        summary = {"model": verdict.final, "verdict": verdict.sentence, "test": scores[verdict.final]["test"]}
+        write_json(folder / "chosen.json", {**summary, "sha256": sha256(source / "model.safetensors")})
+        (folder / "README.md").write_text(_render("card.md", verdict=verdict, table=table, **_facts(cfg)), encoding="utf-8")
+    with whole_directory(out / "data/report") as folder:
+        page = _render(
+            "index.html", verdict=verdict, table=table, curves=_curves(), cards=_cards(section["examples"]),
+            version=__version__, confidence=section["confidence"], **_facts(cfg),
+        )  # fmt: skip
+        (folder / "index.html").write_text(page, encoding="utf-8")
+    print(f"{verdict.sentence}\nthe page: data/report/index.html   the model: checkpoints/final")
+    return {f"final/{name}": score[mains[name.split("/")[0]]] for name, score in scores[verdict.final]["test"].items()}
+
+
+def judge(
+    cfg: Mapping[str, Any],
+    scores: Mapping[str, Any],
+    items: Mapping[str, Any],
+    evaluators: Mapping[str, Any],
+    mains: Mapping[str, str],
+) -> Verdict:
+    """Decided on validation alone; test scores are only shown."""
+    section = cfg["report"]
+    candidates = [name for name in section["candidates"] if name in cfg["models"]]
+    singles = [name for name in candidates if name not in cfg["merge"]]
+    if not singles:
+        raise ValueError(
+            f"report.candidates names no single model that is evaluated: {section['candidates']}; add one to `models` in params.yaml"
+        )
+    means = {name: _mean(scores[name]["validation"], mains) for name in candidates}
+    best = max(singles, key=lambda name: means[name])
+    limits = {"resamples": section["resamples"], "confidence": section["confidence"], "seed": cfg["seed"]}
+    merges = {
+        name: differences(evaluators, items[name]["validation"], items[best]["validation"], **limits)
+        for name in candidates
+        if name in cfg["merge"]
+    }
+    passed = [name for name, against in merges.items() if accepted(against)]
+    final = max([best, *passed], key=lambda name: means[name])
+    refused = [name for name in merges if name not in passed]
+    if final == best:
+        sentence = (
+            f"{best}, the best single model, is final: no merge was better on the mean without losing a task (validation)."
+        )
+    else:
+        gain = means[final] - means[best]
+        sentence = f"{final} is final: on validation its mean is {gain:.4f} above {best}, the best single model, and it loses no task significantly."
+    return Verdict(final, best, merges, refused, sentence)
+
+
+def _mean(scores: Mapping[str, Any], mains: Mapping[str, str]) -> float:
+    return sum(score[mains[name.split("/")[0]]] for name, score in scores.items()) / len(scores)
+
+
+def _table(scores: Mapping[str, Any], mains: Mapping[str, str], final: str) -> dict[str, Any]:
+    """Test scores: a row per model, a column per collection; ``shade`` from 0 (worst of the column) to 1 (best)."""
+    columns = sorted({name for score in scores.values() for name in score["test"]})
+    main = {column: mains[column.split("/")[0]] for column in columns}
+    rows = []
+    for model, score in scores.items():
+        cells = [_cell(score["test"].get(c), main[c]) for c in columns]
+        whole = [cell["value"] for cell in cells if cell]
+        mean = sum(whole) / len(whole) if len(whole) == len(columns) else None
+        rows.append({"model": model, "cells": cells, "mean": mean, "final": model == final})
+    for i in range(len(columns)):
+        values = [row["cells"][i]["value"] for row in rows if row["cells"][i]]
+        low, high = min(values), max(values)
+        for row in rows:
+            if row["cells"][i]:
+                row["cells"][i]["shade"] = (row["cells"][i]["value"] - low) / (high - low) if high > low else 1.0
+                row["cells"][i]["best"] = row["cells"][i]["value"] == high
+    heads = [
+        {"name": c, "metric": main[c], "items": next(s["test"][c]["num_items"] for s in scores.values() if c in s["test"])}
+        for c in columns
+    ]
+    return {"heads": heads, "rows": rows}
+
+
+def _cell(score: Mapping[str, Any] | None, main: str) -> dict[str, Any] | None:
+    if score is None:
+        return None
+    others = {key: value for key, value in score.items() if key not in (main, "low", "high", "num_items")}
+    return {"value": score[main], "low": score["low"], "high": score["high"], "others": others}
+
+
+def _cards(examples: int) -> list[dict[str, Any]]:
+    """Per corpus: the funnel, and a few dropped rows for every reason."""
+    found = []
+    for corpus in corpora(CURATED):
+        card = read_json(CURATED / corpus / "card.json")
+        dropped = read(CURATED / corpus / "dropped.parquet", Dropped)
+        shown = {reason: [row for row in dropped if row.reason == reason][:examples] for reason in card["dropped"]}
+        found.append(
+            {"name": corpus, **card, "examples": shown, "read": sum(card["raw"]["rows"].values()) + card["raw"]["rejected"]}
+        )
+    return found
+
+
+def _curves() -> str:
+    """Loss of every training over its steps, as SVG without date or random ids."""
+    mpl.use("svg")
+    from matplotlib import pyplot as plt
+
+    files = [file for file in (METRICS / "pretrain.csv", *sorted((METRICS / "train").glob("*.csv"))) if file.is_file()]
+    tables = [(file.stem, table) for file in files if len(table := pd.read_csv(file))]
+    with mpl.rc_context({"svg.hashsalt": "tributary", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        figure, axes = plt.subplots(
+            1, max(1, len(tables)), figsize=(3.1 * max(1, len(tables)), 2.3), squeeze=False, layout="constrained"
+        )
+        for axis, (name, table) in zip(axes[0], tables, strict=False):
+            for column in sorted(c for c in table.columns if c.startswith("loss/")):
+                points = table.dropna(subset=[column])
+                axis.plot(points["step"], points[column], ".-", linewidth=1, markersize=3, label=column.removeprefix("loss/"))
+            axis.set(title=name, xlabel="step", ylabel="loss")
+            axis.legend(frameon=False, fontsize=8)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None})
+        plt.close(figure)
+    return text.getvalue().partition("<svg")[1] + text.getvalue().partition("<svg")[2]
+
+
+def _facts(cfg: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "corpora": sorted(cfg["ingest"]["corpora"]),
+        "encoder": cfg["encoder"],
+        "models": cfg["models"],
+        "trainings": cfg["train"],
+    }
+
+
+def _render(name: str, **values: Any) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        autoescape=name.endswith(".html"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name).render(**values)

@@ -1,0 +1,48 @@
+"""train: one expert, from the base.
+
+Reads:  checkpoints/base/, data/curated/, data/mined/
+Writes: the expert's directory (params.yaml: experts), data/metrics/train/<expert>.csv
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__
+from pipeline.checkpoint import sha256, whole_directory, write_provenance, write_text
+from pipeline.corpus.files import Negative, read, read_rows
+from pipeline.corpus.row import Row
+from pipeline.encoder.encoder import Encoder, pooling_node
+from pipeline.training.fit import fit, prepare
+
+BASE, CURATED, MINED = Path("checkpoints/base"), Path("data/curated"), Path("data/mined")
+
+
+def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
+    seed, section = cfg["seed"], cfg["train"][item]
+    prepare(runtime, seed)
+    encoder = Encoder.load(BASE)
+    rows = {task: [row for _, row in read_rows(CURATED, "train", [task]) if _positive(row)] for task in section["tasks"]}
+    negatives = {"retrieval": _negatives()}
+    inputs = {str(path): sha256(path) for path in (BASE, CURATED, MINED)}
+    curve = fit(encoder, rows, negatives, section, runtime, seed=seed, name=f"train-{item}", inputs=inputs)
+    with whole_directory(out / cfg["experts"][item]) as folder:
+        encoder.save(folder, pooling=pooling_node(BASE))
+        parts = {str(path): path for path in (BASE, CURATED, MINED)}
+        write_provenance(folder, version=__version__, config={"train": section, "seed": seed}, inputs=parts)
+    write_text(out / f"data/metrics/train/{item}.csv", curve.to_csv(index=False, float_format="%.6f"))
+    return {"loss": float(curve["loss"].tail(5).mean())}
+
+
+def _positive(row: Row) -> bool:
+    """Graded pairs all teach; of judged ones only those that are relevant."""
+    return row.task == "sts" or row.score is None or row.score > 0
+
+
+def _negatives() -> dict[str, list[str]]:
+    """By query, hardest first."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(MINED.glob("*.parquet")):
+        for negative in sorted(read(file, Negative), key=lambda n: (n.query, n.rank)):
+            found.setdefault(negative.query, []).append(negative.document)
+    return found

@@ -1,0 +1,104 @@
+"""One training from a section of the configuration: rows, module, trainer, loss curve."""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+
+from pipeline.corpus.row import Row
+from pipeline.encoder.encoder import Encoder
+from pipeline.params import build
+from pipeline.training.contrastive import ContrastiveModule
+from pipeline.training.data import TrainingData, shuffled
+from pipeline.training.tracking import loggers
+
+RUNS = Path("data/runs")  # what a stopped training needs to go on; emptied when it ends
+
+
+def fit(
+    encoder: Encoder, rows: Mapping[str, list[Row]], negatives: Mapping[str, Mapping[str, list[str]]],
+    training: Mapping[str, Any], runtime: Mapping[str, Any], *, seed: int, name: str, inputs: Mapping[str, str],
+) -> pd.DataFrame:  # fmt: skip
+    """Train ``encoder`` in place; the loss curve, one row per step.
+
+    ``name`` is the run's, ``inputs`` the hashes of what it reads: a stopped training is gone on with only if its
+    configuration and inputs are still the same. ValueError, before the first step, where rows cannot feed the tasks.
+    """
+    tasks = training["tasks"]
+    steps = training["steps_per_task"] * len(tasks)
+    objectives = {task: build(settings["objective"]) for task, settings in tasks.items()}
+    for task, objective in objectives.items():
+        unscored = sum(row.score is None for row in rows[task])
+        if objective.needs_score and unscored:
+            raise ValueError(
+                f"task {task}: {type(objective).__name__} needs a score on every row, {unscored} of {len(rows[task])} have none"
+            )
+    data = TrainingData(
+        {task: shuffled(rows[task], seed) if tasks[task]["shuffle_documents"] else rows[task] for task in tasks},
+        negatives,
+        encoder,
+        batch_size={task: settings["batch_size"] for task, settings in tasks.items()},
+        num_negatives={task: settings["num_negatives"] for task, settings in tasks.items()},
+        steps=steps,
+        max_length_tokens=training["max_length_tokens"],
+        seed=seed,
+    )
+    optimizer = build(training["optimizer"], later=True)  # made after the model has moved to its device
+    module = ContrastiveModule(
+        encoder, objectives, optimizer, steps=steps, warmup_steps=training["warmup_steps"], seed=seed
+    )
+    mark = hashlib.sha256(json.dumps([dict(training), seed, dict(inputs)], sort_keys=True).encode()).hexdigest()[:12]
+    folder = RUNS / f"{name}-{mark}"
+    last = folder / "last.ckpt"
+    trainer = _trainer(training, steps, runtime, folder, name)
+    trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+    curve = _curve(folder / "csv" / "metrics.csv")
+    shutil.rmtree(folder)
+    return curve
+
+
+def prepare(runtime: Mapping[str, Any], seed: int) -> None:
+    """Seeds, threads and deterministic kernels, before anything is built."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # tips and device lists
+    pl.seed_everything(seed, workers=True, verbose=False)
+    if runtime["threads"]:
+        torch.set_num_threads(runtime["threads"])
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def _trainer(training: Mapping[str, Any], steps: int, runtime: Mapping[str, Any], folder: Path, name: str) -> pl.Trainer:
+    callbacks: list[Callback] = [
+        TQDMProgressBar(refresh_rate=1),
+        ModelCheckpoint(
+            folder, filename="last", every_n_train_steps=runtime["checkpoint_every_steps"], enable_version_counter=False
+        ),
+    ]
+    return pl.Trainer(
+        accelerator=runtime["accelerator"],
+        devices=runtime["devices"],
+        max_steps=steps,
+        max_epochs=1,
+        precision=training["precision"],
+        gradient_clip_val=training["gradient_clip"],
+        logger=loggers(folder, name, runtime),
+        callbacks=callbacks,
+        log_every_n_steps=1,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        deterministic="warn",
+    )
+
+
+def _curve(file: Path) -> pd.DataFrame:
+    """Step and losses; a task that had no turn at a step has no value there."""
+    table = pd.read_csv(file)
+    losses = sorted(column for column in table.columns if column.startswith("loss"))
+    return table[["step", *losses]].dropna(subset=["loss"]).drop_duplicates("step", keep="last").sort_values("step")

@@ -1,0 +1,26 @@
+"""Who is told how a stage went: a CSV file always, W&B as `runtime.tracker` says."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import wandb
+from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+
+
+def tracker_mode(choice: str) -> str:
+    """``auto``: what WANDB_MODE says, else online only where a key is already there. Never asks, never waits."""
+    if choice != "auto":
+        return choice
+    return os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False, verify=False) else "offline")  # pyright: ignore[reportArgumentType]
+
+
+def loggers(folder: Path, name: str, runtime: Mapping[str, Any]) -> list[Logger]:
+    """CSV in ``folder/csv``; W&B as run ``name``, below ``wandb/``."""
+    found: list[Logger] = [CSVLogger(folder, name="", version="csv", flush_logs_every_n_steps=20)]
+    mode = tracker_mode(runtime["tracker"])
+    if mode != "disabled":
+        settings = wandb.Settings(silent=True, console="off")
+        found.append(WandbLogger(project=runtime["project"], name=name, save_dir=".", mode=mode, settings=settings))  # pyright: ignore[reportArgumentType]
+    return found
