@@ -16,6 +16,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 CONF = Path("conf")
@@ -236,7 +237,7 @@ def resolved(cfg: DictConfig, values: Mapping[str, Any], where: str) -> dict[str
                 )
             at = at._get_node(key) if key == last and depth == len(parents) else at[key]
         OmegaConf.update(cfg, path, value, merge=True)
-    return OmegaConf.to_container(cfg, resolve=True)  # pyright: ignore[reportReturnType]
+    return _container(cfg, where)
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -327,7 +328,7 @@ def _corpus(name: str, own: dict[str, Any], choices: list[str]) -> dict[str, Any
     if not own:
         check_choice("corpus", name, "corpora")
         cfg = compose("config", overrides=[*choices, f"+corpus={name}"])
-        return OmegaConf.to_container(cfg.corpus, resolve=True)  # pyright: ignore[reportReturnType]
+        return _container(cfg.corpus, f"conf/corpus/{name}.yaml")
     where = f"{PAGE}: corpora.{name}"
     source = own.pop("source", None)
     if not isinstance(source, str):
@@ -335,6 +336,17 @@ def _corpus(name: str, own: dict[str, Any], choices: list[str]) -> dict[str, Any
     check_choice("source", source, f"{where}.source")
     cfg = compose("config", overrides=[*choices, f"+source={source}"]).source
     return {"source": resolved(cfg, dict(flat(own)), where), "mirror": None}
+
+
+def _container(cfg: DictConfig, where: str) -> dict[str, Any]:
+    try:
+        return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # pyright: ignore[reportReturnType]
+    except MissingMandatoryValue as error:
+        raise ValueError(
+            f"{where}: {str(error).splitlines()[0].replace('Missing mandatory value: ', '')} must be given"
+        ) from None
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{where}: {str(error).splitlines()[0]}") from None
 
 
 def _for_item(tree: Mapping[str, Any], stage: str, item: str, items: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -417,7 +429,7 @@ def _nearest(word: str, known: Any) -> str:
 
 def sweep_config(cfg: DictConfig, page: Page, item: str | None, stage: str) -> dict[str, Any]:
     """The whole configuration of one Hydra job: ``cfg`` for what it composes, `data/config.yaml` for the corpora."""
-    whole: Any = OmegaConf.to_container(cfg, resolve=True)
+    whole = _container(cfg, "conf")
     config = {name: whole[name] for name in Config.model_fields if name in whole}
     for section in ("train", "merge"):
         config[section] = {item: whole[section]} if section == stage else {}

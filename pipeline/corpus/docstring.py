@@ -16,7 +16,7 @@ SECTION = re.compile(
 )
 FIELD = re.compile(r":(param|parameter|arg|type|returns?|rtype|raises|keyword)\b")
 CALL = re.compile(r"[\w.]+\(.*\)(\s*->.*)?")
-LEFT_OUT = re.compile(r"(\.\. |>>>|\.\.\. |[|+=]|:\w+:\s)")  # directive, session, table, option
+LEFT_OUT = re.compile(r"(\.\. |>>>|\.\.\. |[|+=]|[-~^]{3}|:\w+:\s)")  # directive, session, table, rule, option
 TEMPLATE = re.compile(r"%\(\w+\)s|\{\w+\}$")
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(\[]?[A-Z0-9])")
 ABBREVIATION = re.compile(r"\b(e\.g|i\.e|etc|vs|cf|resp|approx|Fig|Eq|Eqs|Sec|Ref|Refs|No|al|Dr|St)\.$")
@@ -27,7 +27,7 @@ MARKUP = (
     (re.compile(r"``([^`]*)``"), r"\1"),
     (re.compile(r"`~?\.?([^`]*)`_?"), r"\1"),
     (re.compile(r"\s*\[(\d+|[A-Z]\w*)\]_"), ""),  # footnote
-    (re.compile(r"(?<![\w*])\*{1,2}([^\s*][^*]*?)\*{1,2}(?![\w*])"), r"\1"),
+    (re.compile(r"(?<![\w*(])(\*{1,2})(?=[^\s*])([^*]*[^\s*])\1(?![\w*])"), r"\2"),  # emphasis
     (re.compile(r"\\ "), ""),
     (re.compile(r"\s+"), " "),
 )

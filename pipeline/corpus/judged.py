@@ -47,7 +47,7 @@ def _identified(
             if name in texts:
                 raise ValueError(f"'_id' {name!r} stands twice; the first one is kept")
             if not text:
-                raise ValueError(f"{' and '.join(fields)} of {name!r} empty")
+                raise ValueError(f"{name!r} has an empty {' and '.join(fields)}")
         except ValueError as error:
             yield Rejected(record.file, record.line, str(error), excerpt(str(dict(values))))
             continue

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 Split: TypeAlias = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+WEAK = "weak"  # the task of cheap pairs: trained on, never evaluated
 
 
 @dataclass(frozen=True, slots=True)

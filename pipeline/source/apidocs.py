@@ -177,7 +177,6 @@ class Links:
                 if b is not None and a.name != b.name and a.family == b.family
             }
         )
-        self.names = set(self.pairs)
         self.files = {frozenset((self.objects[a].module, self.objects[b].module)) for a, b in self.pairs}
 
     def resolved(self, at: Documented, name: str) -> Documented | None:
@@ -205,7 +204,7 @@ def graded_rows(objects: Sequence[Documented], *, min_words: int, min_unrelated:
         by_family[each.family].append(each)
     far: dict[tuple[str, str], list[Documented]] = {}
     told: set[str] = set()
-    used = set(links.names)
+    used = set(links.pairs)
     for left_name, right_name in links.pairs:
         left, right = links.objects[left_name], links.objects[right_name]
         if left.prose.summary == right.prose.summary:
@@ -339,9 +338,10 @@ def package_folder(package: str, version: str, owners: Mapping[str, Sequence[str
         raise ValueError(
             f"expected {package!r} to be an installed package, found "
             f"{'nothing of that name' if spec is None else 'a single file or a namespace'}; "
-            "install it (`uv sync`) or take it out of packages in conf/source/apidocs.yaml"
+            "install it or take it out of packages in conf/source/apidocs.yaml"
         )
-    installed = {owner: importlib.metadata.version(owner) for owner in sorted(set(owners.get(package, ())))}
+    # 2.13.0+cpu and 2.13.0+cu130 are one version here, as for the resolver that fills the YAML: they hold the same texts.
+    installed = {owner: importlib.metadata.version(owner).split("+")[0] for owner in sorted(set(owners.get(package, ())))}
     if version not in installed.values():
         raise ValueError(
             f"expected version {version} of {package!r}, found {installed or 'no installed distribution that holds it'}; "

@@ -9,27 +9,24 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pipeline.corpus.row import Row, Split
+from pipeline.corpus.row import WEAK, Row, Split
 
 
 class Group:
     """Deals groups, in an order drawn from ``seed``, to test and validation while they fit, and the rest to train.
 
-    ``validation`` and ``test`` are shares of the rows of each task, at most ``max_rows`` each. A group that does not fit goes to
-    train whole. Rows whose split the source fixed keep it; where such a source has train but no validation rows, validation
+    ``validation`` and ``test`` are shares of the rows of each task; weak rows, never evaluated, are not counted. A group that does
+    not fit goes to train whole. Rows whose split the source fixed keep it; where such a source has train but no validation rows, validation
     is taken from its train rows.
     """
 
-    def __init__(self, *, validation: float, test: float, max_rows: int, seed: int) -> None:
+    def __init__(self, *, validation: float, test: float, seed: int) -> None:
         if min(validation, test) < 0 or validation + test >= 1:
             raise ValueError(
                 f"validation and test are shares with a sum below 1, got {validation} and {test}; write 0.10 for 10 percent"
             )
-        if max_rows < 1:
-            raise ValueError(f"max_rows must be at least 1, got {max_rows}; see conf/split/group.yaml")
         self.validation = validation
         self.test = test
-        self.max_rows = max_rows
         self.seed = seed
 
     def __call__(self, rows: Sequence[Row]) -> list[Row]:
@@ -47,11 +44,11 @@ class Group:
         units: dict[str, list[Row]] = {}
         for row, unit in zip(rows, unit_keys(rows), strict=True):
             units.setdefault(unit, []).append(row)
-        total = Counter(row.task for row in rows)
-        room = {split: {t: min(share * n, self.max_rows) for t, n in total.items()} for split, share in shares.items()}
+        total = Counter(row.task for row in rows if row.task != WEAK)
+        room = {split: {task: share * n for task, n in total.items()} for split, share in shares.items()}
         split_of: dict[int, Split] = {}
         for unit in sorted(units, key=lambda key: hashlib.sha256(f"{self.seed} {key}".encode()).digest()):
-            need = Counter(row.task for row in units[unit])
+            need = Counter(row.task for row in units[unit] if row.task != WEAK)
             fits = [split for split in sorted(room) if all(room[split][task] >= n for task, n in need.items())]
             split = fits[0] if fits else "train"
             for task, n in need.items():

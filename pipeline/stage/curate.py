@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 
 from pipeline.checkpoint import read_json, sha256, whole_directory, write_json
 from pipeline.corpus.files import Dropped, corpora, read, write
-from pipeline.corpus.row import SPLITS, Document, Rejected, Row
+from pipeline.corpus.row import SPLITS, WEAK, Document, Rejected, Row
 from pipeline.dedup.exact import normalised
 from pipeline.params import build
 from pipeline.split.contamination import Contamination
@@ -46,23 +46,27 @@ class CuratedData(pl.LightningDataModule):
             kept, repeated = self.dedup(corpus, read(RAW / corpus / "rows.parquet", Row))
             self.dropped[corpus] = unread + repeated
             self.rows[corpus] = self.split(kept)
+        self._drop(lambda row: (f"weak row of a {row.split} group", "") if row.task == WEAK and row.split != "train" else None)
         for held_out, from_splits in (("test", ("train", "validation")), ("validation", ("train",))):
-            self._decontaminate(held_out, from_splits)
+            evaluation = [row for rows in self.rows.values() for row in rows if row.split == held_out]
+            known = Contamination(evaluation, match=self.contamination, normalise=partial(normalised, lowercase=True))
+            self._drop(partial(_given_away, known=known, held_out=held_out, from_splits=from_splits))
 
-    def _decontaminate(self, held_out: str, from_splits: tuple[str, ...]) -> None:
-        evaluation = [row for rows in self.rows.values() for row in rows if row.split == held_out]
-        look_up = Contamination(evaluation, match=self.contamination, normalise=partial(normalised, lowercase=True))
+    def _drop(self, reason_of: Callable[[Row], tuple[str, str] | None]) -> None:
+        """Move the rows that have a reason, ``(reason, detail)``, from ``rows`` to ``dropped``."""
         for corpus, rows in self.rows.items():
-            kept: list[Row] = []
-            for row in rows:
-                twin = look_up.twin(row) if row.split in from_splits else None
-                if twin is None:
-                    kept.append(row)
-                else:
-                    self.dropped[corpus].append(
-                        Dropped(corpus, row.task, f"text of a {held_out} row", twin, row.query, row.document)
-                    )
-            self.rows[corpus] = kept
+            reasons = [reason_of(row) for row in rows]
+            self.rows[corpus] = [row for row, reason in zip(rows, reasons, strict=True) if reason is None]
+            self.dropped[corpus] += [
+                Dropped(corpus, row.task, *reason, row.query, row.document)
+                for row, reason in zip(rows, reasons, strict=True)
+                if reason is not None
+            ]
+
+
+def _given_away(row: Row, *, known: Contamination, held_out: str, from_splits: tuple[str, ...]) -> tuple[str, str] | None:
+    twin = known.twin(row) if row.split in from_splits else None
+    return None if twin is None else (f"text of a {held_out} row", twin)
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
@@ -71,6 +75,8 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     data.prepare_data()
     if not any(row.split == "train" for rows in data.rows.values() for row in rows):
         raise ValueError("curation left no train row; see the counts by reason in the cards of data/raw, and conf/curate.yaml")
+    if not any(row.split == "validation" for rows in data.rows.values() for row in rows):
+        raise ValueError("curation left no validation row, and models are chosen by these; raise curate.split.validation")
     metrics: dict[str, float] = {}
     with whole_directory(out / "data/curated") as folder:
         for corpus, rows in data.rows.items():

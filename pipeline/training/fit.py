@@ -52,9 +52,7 @@ def fit(
         seed=seed,
     )
     optimizer = build(training["optimizer"], later=True)  # made after the model has moved to its device
-    module = ContrastiveModule(
-        encoder, objectives, optimizer, steps=steps, warmup_steps=training["warmup_steps"], seed=seed
-    )
+    module = ContrastiveModule(encoder, objectives, optimizer, steps=steps, warmup_steps=training["warmup_steps"], seed=seed)
     mark = hashlib.sha256(json.dumps([dict(training), seed, dict(inputs)], sort_keys=True).encode()).hexdigest()[:12]
     folder = RUNS / f"{name}-{mark}"
     last = folder / "last.ckpt"

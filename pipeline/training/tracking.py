@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import wandb
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+
+import wandb
 
 
 def tracker_mode(choice: str) -> str:

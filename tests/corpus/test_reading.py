@@ -96,7 +96,7 @@ def test_nearest_is_silent_when_nothing_is_near():
 
 
 def test_an_unknown_role_is_an_error_with_the_nearest_known_one():
-    with pytest.raises(ValueError, match="unknown role 'documnt'.*did you mean 'document'"):
+    with pytest.raises(ValueError, match=r"unknown role 'documnt'.*did you mean 'document'"):
         checked_columns({"query": "q", "documnt": "d"}, required=("query",), known=ROLES)
 
 
@@ -112,7 +112,11 @@ def test_splits_come_in_their_own_order_and_may_have_several_parts():
 
 @pytest.mark.parametrize(
     ("parts", "message"),
-    [({"trian": "train"}, "unknown split 'trian'.*did you mean 'train'"), ({"train": None}, "at least one split"), ({}, "at least one")],
+    [
+        ({"trian": "train"}, "unknown split 'trian'.*did you mean 'train'"),
+        ({"train": None}, "at least one split"),
+        ({}, "at least one"),
+    ],
 )
 def test_splits_that_name_nothing_known_are_an_error(parts, message):
     with pytest.raises(ValueError, match=message):
@@ -253,7 +257,10 @@ def test_ids_without_a_column_depend_on_the_text_alone():
 
 def test_an_empty_group_or_split_means_none_and_leaves_the_fixed_split():
     row = mapped_row(
-        Cells("x", 1, {"q": "a", "d": "b", "g": "", "p": None}), COLUMNS | {"group": "g", "split": "p"}, task="sts", split="test"
+        Cells("x", 1, {"q": "a", "d": "b", "g": "", "p": None}),
+        COLUMNS | {"group": "g", "split": "p"},
+        task="sts",
+        split="test",
     )
     assert isinstance(row, Row)
     assert (row.group, row.split) == (None, "test")

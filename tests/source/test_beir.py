@@ -108,15 +108,21 @@ def test_the_second_of_two_equal_judgements_is_rejected(folder):
 
 
 def test_the_second_document_of_one_id_and_empty_ones_are_rejected(folder):
-    extra = [{"_id": "d1", "title": "", "text": "Another."}, {"_id": "d4", "title": " ", "text": ""}, {"_id": "d5", "title": "No text"}]
+    extra = [
+        {"_id": "d1", "title": "", "text": "Another."},
+        {"_id": "d4", "title": " ", "text": ""},
+        {"_id": "d5", "title": "No text"},
+    ]
     (folder / "corpus.jsonl").write_text(jsonl([*CORPUS, *extra]) + "{broken\n")
     records = read()
-    assert [(file, line) for file, line, _ in rejected(records)] == [("insects/corpus.jsonl", number) for number in (4, 5, 6, 7)]
+    assert [(file, line) for file, line, _ in rejected(records)] == [
+        ("insects/corpus.jsonl", number) for number in (4, 5, 6, 7)
+    ]
     reasons = [reason for *_, reason in rejected(records)]
     assert reasons[0] == "'_id' 'd1' stands twice; the first one is kept"
-    assert reasons[1] == "title and text of 'd4' empty"
+    assert reasons[1] == "'d4' has an empty title and text"
     assert reasons[2].startswith("no 'text' in this record")
-    assert [record.document for record in records if isinstance(record, Document)][0] == "Bees\nBees dance."
+    assert [record.document_id for record in records if isinstance(record, Document)] == ["d1", "d2", "d 3"]
 
 
 def test_an_empty_query_is_rejected_and_so_is_its_judgement(folder):

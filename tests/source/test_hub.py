@@ -87,7 +87,9 @@ def test_the_beir_layout_joins_its_three_configurations(hub):
     hub.tables = {
         ("corpus", "corpus"): FakeSet([{"_id": "d1", "title": "T", "text": "x"}]),
         ("queries", "queries"): FakeSet([{"_id": "q1", "text": "y"}]),
-        ("default", "test"): FakeSet([{"query-id": "q1", "corpus-id": "d1", "score": 1}, {"query-id": "q1", "corpus-id": "d2", "score": 1}]),
+        ("default", "test"): FakeSet(
+            [{"query-id": "q1", "corpus-id": "d1", "score": 1}, {"query-id": "q1", "corpus-id": "d2", "score": 1}]
+        ),
     }
     document, row, unknown = read(layout="beir", splits={"test": "test"}, columns={})
     assert document == Document("d1", "T\nx")

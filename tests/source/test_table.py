@@ -82,7 +82,9 @@ def test_bad_records_are_rejected_with_their_place_and_the_good_ones_stay(worksp
     assert [record.line for record in rejected] == [2, 3, 4, 5, 6, 7]
     assert {record.file for record in rejected} == {"data/pairs.jsonl"}
     for record, reason in zip(
-        rejected, ["no 'answer'", "must hold a text", "not valid JSON", "not valid UTF-8", "empty document", "score is nan"], strict=True
+        rejected,
+        ["no 'answer'", "must hold a text", "not valid JSON", "not valid UTF-8", "empty document", "score is nan"],
+        strict=True,
     ):
         assert reason in record.reason
 
@@ -94,7 +96,7 @@ def test_a_misspelt_column_is_an_error_that_tells_the_right_one(workspace):
 
 
 def test_a_misspelt_role_is_an_error_that_tells_the_right_one():
-    with pytest.raises(ValueError, match="unknown role 'querry'.*did you mean 'query'"):
+    with pytest.raises(ValueError, match=r"unknown role 'querry'.*did you mean 'query'"):
         read("pairs.tsv", columns={"querry": "question", "document": "answer"})
 
 

@@ -1,0 +1,388 @@
+import inspect
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.corpus.docstring import parsed_docstring, plain, sentences
+from pipeline.corpus.row import Rejected, Row
+from pipeline.source.apidocs import ApiDocs, family, public_module
+
+CONF = Path(__file__).parents[2] / "conf/source/apidocs.yaml"
+SETTINGS = {
+    "packages": {"tinypack": "1.5"},
+    "deep_families": [],
+    "skip": ["tests"],
+    "min_summary_words": 3,
+    "min_description_words": 8,
+    "max_words": 50,
+    "max_repeats": 10,
+    "min_unrelated": 1,
+    "processes": 1,
+}
+
+# tinypack.signal: one family of three files. _filters is private, shown by name; windows and shapes are public.
+FILES = {
+    "__init__.py": "raise RuntimeError('a source must never import the package it reads')",
+    "signal/__init__.py": "from ._filters import smooth, Filter\nfrom ._listed import *\n",
+    "signal/_filters.py": '''
+def smooth(x: list, width=3, *, mode: str = "same"):
+    """Smooth a series of values.
+
+    Every value is replaced by the mean of those around it, so that noise gets small.
+
+    Parameters
+    ----------
+    x : list
+        Not part of the description.
+
+    See Also
+    --------
+    sharpen : The opposite, told
+        over two lines.
+    Filter.apply, windows.hann
+
+    Notes
+    -----
+    smaller
+    """
+    def inner():
+        """Functions inside functions are not documented objects."""
+
+def hidden_helper():
+    """This one is not shown by the package."""
+
+def _private():
+    """This one is private by its name."""
+
+class Filter:
+    """Keep the good frequencies. Drop all of the others, which is what a filter is for."""
+
+    def __init__(self, cutoff, order=2):
+        pass
+
+    def apply(self, x, axis=-1):
+        """Apply the filter to data.
+
+        The data are filtered along one axis and the result has their shape.
+        """
+
+    @property
+    def order(self):
+        """The order of the filter."""
+
+    @classmethod
+    def default(cls):
+        """Make a filter with defaults."""
+''',
+    "signal/_listed.py": '''
+__all__ = ["sharpen"]
+
+def sharpen(x):
+    """Sharpen a series of values."""
+
+def unlisted(x):
+    """Not listed, so not public."""
+''',
+    "signal/windows.py": '''
+def hann(length):
+    """Return a Hann window.
+
+    The window is a raised cosine that falls to zero at both of its ends.
+    """
+
+def flat(length):
+    """Return a flat window."""
+''',
+    "signal/shapes.py": '''
+def square(time):
+    """Return a square wave."""
+''',
+    "tests/test_signal.py": '''
+def test_it():
+    """Tests are skipped by their folder."""
+''',
+    "broken.py": "def broken(:\n",
+}
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """An installed package `tinypack` 1.5, with its metadata."""
+    site = tmp_path / "site"
+    for name, text in FILES.items():
+        (site / "tinypack" / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / "tinypack" / name).write_text(text)
+    (site / "tiny_pack-1.5.dist-info").mkdir()
+    (site / "tiny_pack-1.5.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: tiny-pack\nVersion: 1.5\n")
+    (site / "tiny_pack-1.5.dist-info/top_level.txt").write_text("tinypack\n")
+    monkeypatch.syspath_prepend(site)
+    return site / "tinypack"
+
+
+def read(**changes):
+    return list(ApiDocs(**(SETTINGS | changes)).read())
+
+
+def of_task(records, task):
+    return [record for record in records if isinstance(record, Row) and record.task == task]
+
+
+# Docstrings
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("See :func:`~scipy.fft.rfft` and :class:`Axes`.", "See scipy.fft.rfft and Axes."),
+        ("The :ref:`User Guide <guide>` and `a page <https://a.b>`_.", "The User Guide and a page."),
+        ("``x`` is *not* `y` [1]_,\n   **ever**", "x is not y, ever"),
+        ("f(*args, **kwargs) gives a * b * c", "f(*args, **kwargs) gives a * b * c"),
+    ],
+)
+def test_markup_is_taken_off_and_white_space_collapsed(markup, text):
+    assert plain(markup) == text
+
+
+def test_sentences_do_not_end_after_an_abbreviation():
+    assert sentences("Filter data, e.g. Sounds. See Fig. 3 for it! So what") == [
+        "Filter data, e.g. Sounds.",
+        "See Fig. 3 for it!",
+        "So what",
+    ]
+
+
+def test_only_prose_before_the_first_section_is_kept():
+    prose = parsed_docstring(
+        """smooth(x) -> list
+
+Smooth the data. It has a second sentence.
+
+.. versionadded:: 1.2
+   With a note.
+
+A formula follows::
+
+    y = x
+
+.. math:: x
+
+>>> smooth([1])
+[1]
+
+| a | table |
+
+The last paragraph.
+
+Args:
+    x: the data
+
+Not prose any more.
+"""
+    )
+    assert prose.summary == "Smooth the data."
+    assert prose.description == ("It has a second sentence.", "A formula follows", "The last paragraph.")
+    assert prose.see_also == ()
+
+
+def test_names_are_read_out_of_see_also_however_they_are_written():
+    prose = parsed_docstring(
+        """Summary of it.
+
+See Also
+--------
+one : What it does, or not,
+    over two lines.
+two, pack.three
+:func:`four`, `five` :
+six:
+
+Notes
+-----
+seven
+"""
+    )
+    assert prose.see_also == ("one", "two", "pack.three", "four", "five", "six")
+
+
+@pytest.mark.parametrize("docstring", ["", "   ", "----\n", "Returns\n-------\nx", ">>> x"])
+def test_a_docstring_without_prose_gives_empty_texts(docstring):
+    assert parsed_docstring(docstring) == ("", (), ())
+
+
+# Names
+
+
+def test_private_parts_are_left_out_of_a_module_path():
+    assert public_module("scipy.signal._signaltools") == "scipy.signal"
+    assert public_module("numpy._core.fromnumeric") == "numpy"
+    assert public_module("networkx.algorithms.dag") == "networkx.algorithms.dag"
+
+
+def test_a_family_has_two_parts_or_three_below_a_deep_one():
+    assert family("scipy.signal.windows", ["torch.nn"]) == "scipy.signal"
+    assert family("torch.nn.modules.linear", ["torch.nn"]) == "torch.nn.modules"
+    assert family("torch.nnx.modules", ["torch.nn"]) == "torch.nnx"
+    assert family("numpy", ["torch.nn"]) == "numpy"
+
+
+# Records
+
+
+def test_the_yaml_names_every_argument():
+    conf = yaml.safe_load(CONF.read_text())
+    assert conf.pop("_target_") == "pipeline.source.apidocs.ApiDocs"
+    assert set(conf) == set(inspect.signature(ApiDocs).parameters)
+    ApiDocs(**conf)
+
+
+def test_a_summary_finds_its_description(package):
+    assert of_task(read(), "retrieval")[-1] == Row(
+        "retrieval",
+        "tinypack.signal.windows.hann#summary",
+        "Return a Hann window.",
+        "tinypack.signal.windows.hann",
+        "The window is a raised cosine that falls to zero at both of its ends.",
+        None,
+        None,
+        "tinypack.signal",
+    )
+
+
+def test_only_public_objects_are_read_and_named_without_private_modules(package):
+    names = {row.document_id.removesuffix("#summary") for row in of_task(read(), "weak") + of_task(read(), "retrieval")}
+    assert names == {
+        "tinypack.signal.Filter",
+        "tinypack.signal.Filter.apply",
+        "tinypack.signal.Filter.default",
+        "tinypack.signal.sharpen",
+        "tinypack.signal.smooth",
+        "tinypack.signal.shapes.square",
+        "tinypack.signal.windows.flat",
+        "tinypack.signal.windows.hann",
+    }
+
+
+def test_a_signature_has_no_self_and_no_annotations_and_a_property_has_none(package):
+    signatures = {row.query_id.removesuffix("#signature"): row.query for row in of_task(read(), "weak")}
+    assert signatures["tinypack.signal.smooth"] == "smooth(x, width=3, *, mode='same')"
+    assert signatures["tinypack.signal.Filter"] == "Filter(cutoff, order=2)"
+    assert signatures["tinypack.signal.Filter.apply"] == "Filter.apply(x, axis=-1)"
+    assert signatures["tinypack.signal.Filter.default"] == "Filter.default()"
+    assert "tinypack.signal.Filter.order" not in signatures
+
+
+def test_grades_follow_the_authors_links(package):
+    rows = of_task(read(), "sts")
+    pairs = defaultdict(set)
+    for row in rows:
+        left, right = (name.removeprefix("tinypack.signal.") for name in (row.query_id, row.document_id))
+        pairs[row.score].add((left.removesuffix("#summary"), right.removesuffix("#summary")))
+    # smooth names sharpen (another file), Filter.apply (its own) and windows.hann.
+    assert pairs[2.0] == {("sharpen", "smooth"), ("Filter.apply", "smooth"), ("smooth", "windows.hann")}
+    # What an object says next, once each: sharpen says nothing, so smooth takes its place, and then hann that of smooth.
+    assert pairs[3.0] == {(name, f"{name}#opening") for name in ("Filter.apply", "smooth", "windows.hann")}
+    # The file of sharpen holds nothing else.
+    own_file = {"smooth", "Filter", "Filter.apply", "Filter.order", "Filter.default"}
+    assert {left for left, _ in pairs[1.0]} == {"Filter.apply", "smooth"}
+    assert all(right in own_file for _, right in pairs[1.0])
+    # No link joins _filters to shapes, nor _listed to shapes or windows.
+    assert pairs[0.0] >= {("Filter.apply", "shapes.square"), ("smooth", "shapes.square")}
+    ((_, unrelated),) = [pair for pair in pairs[0.0] if pair[0] == "sharpen"]
+    assert unrelated in {"shapes.square", "windows.flat", "windows.hann"}
+    everything = [pair for grade in pairs.values() for pair in grade]
+    assert len({frozenset(pair) for pair in everything}) == len(everything) == len(rows)
+
+
+def test_a_grade_of_zero_needs_enough_to_choose_from(package):
+    assert 0.0 not in {row.score for row in of_task(read(min_unrelated=4), "sts")}
+
+
+def test_texts_of_one_id_are_equal_in_every_row_and_of_one_group(package):
+    texts, groups = defaultdict(set), defaultdict(set)
+    for row in (record for record in read() if isinstance(record, Row)):
+        for name, text in ((row.query_id, row.query), (row.document_id, row.document)):
+            texts[name].add(text)
+            groups[name].add(row.group)
+    assert {len(each) for each in texts.values()} == {1}
+    assert {len(each) for each in groups.values()} == {1}
+
+
+def test_short_texts_are_left_out_and_long_ones_cut(package):
+    rows = read(min_summary_words=5, min_description_words=13, max_words=13)
+    assert all(5 <= len(row.query.split()) <= 13 for row in of_task(rows, "retrieval"))
+    assert [row.document for row in of_task(rows, "retrieval")] == [
+        "The data are filtered along one axis and the result has their shape.",
+        "Every value is replaced by the mean of those around it, so that",
+    ]
+
+
+def test_a_sentence_that_many_objects_say_is_left_out(package):
+    docstring = '"""Do thing number {0}.\n\n    Read more in the guide. But this is said of {0} alone.\n    """'
+    (package / "said.py").write_text("".join(f"def f{number}():\n    {docstring.format(number)}\n" for number in range(4)))
+
+    def documents(max_repeats):
+        rows = of_task(read(min_description_words=3, max_repeats=max_repeats), "retrieval")
+        return [row.document for row in rows if row.group == "tinypack.said"]
+
+    assert documents(4) == [f"Read more in the guide. But this is said of {number} alone." for number in range(4)]
+    assert documents(3) == [f"But this is said of {number} alone." for number in range(4)]
+
+
+def test_a_file_that_is_not_python_is_rejected_by_name(package):
+    (package / "latin.py").write_bytes(b'"""\xe9"""\n')
+    (package / "null.py").write_bytes(b"x = 1\0")
+    rejected = [record for record in read() if isinstance(record, Rejected)]
+    assert [record.file for record in rejected] == ["tinypack/broken.py", "tinypack/latin.py", "tinypack/null.py"]
+    assert all(record.reason.startswith("not valid Python") for record in rejected)
+
+
+def test_two_processes_give_the_same_records_in_the_same_order(package):
+    assert read(processes=2) == read(processes=1)
+
+
+def test_reading_imports_neither_the_package_nor_torch(package):
+    code = (
+        "import sys; from pipeline.source.apidocs import ApiDocs\n"
+        f"assert list(ApiDocs(**{SETTINGS!r}).read())\n"
+        "print(sorted({'tinypack', 'torch', 'numpy', 'hydra', 'pytorch_lightning'} & set(sys.modules)))"
+    )
+    paths = {"PYTHONPATH": f"{package.parent}:{CONF.parents[2]}"}
+    done = subprocess.run([sys.executable, "-c", code], env=paths, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_builds_of_one_version_are_one_version(package):
+    metadata = package.parent / "tiny_pack-1.5.dist-info/METADATA"
+    metadata.write_text(metadata.read_text().replace("1.5", "1.5+cpu"))
+    assert of_task(read(), "weak")
+
+
+@pytest.mark.parametrize(
+    ("packages", "message"),
+    [
+        ({"tinypacks": "1.5"}, "expected 'tinypacks' to be an installed package, found nothing of that name; install it"),
+        ({"tinypack": "1.6"}, r"expected version 1\.6 of 'tinypack', found {'tiny-pack': '1\.5'}; run stage compose again"),
+        ({"tinypack.signal": "1.5"}, "top-level import names, got 'tinypack.signal'; write 'tinypack'"),
+        ({"this": "1.0"}, "found a single file or a namespace"),
+    ],
+)
+def test_a_package_that_is_not_there_is_an_error_that_says_what_to_do(package, packages, message):
+    with pytest.raises(ValueError, match=message):
+        read(packages=packages)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"processes": 0}, "processes must be 1 or more, got 0"),
+        ({"min_summary_words": 0}, "expected 0 < min_summary_words"),
+        ({"max_words": 5}, "expected 0 < min_summary_words <= min_description_words <= max_words, got 3, 8, 5"),
+    ],
+)
+def test_a_wrong_number_is_an_error(changes, message):
+    with pytest.raises(ValueError, match=message):
+        ApiDocs(**(SETTINGS | changes))
