@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,7 +33,7 @@ def write_text(target: Path, text: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.parent / f".{target.name}.partial"
     partial.write_text(text, encoding="utf-8")
-    os.replace(partial, target)
+    partial.replace(target)
 
 
 def write_json(target: Path, content: Any) -> None:

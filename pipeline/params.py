@@ -6,10 +6,10 @@ of what it names, read from the source with ``ast``: nothing heavy is imported, 
 
 import ast
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -17,14 +17,22 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 CONF = Path("conf")
 PAGE = Path("params.yaml")
 CONFIG = Path("data/config.yaml")
 GROUPS = ("experiment", "encoder", "pooling", "dedup", "split", "miner")  # what `choose` may name
 
-Node = dict[str, Any]  # a ``_target_`` and its keyword arguments
+
+
+def _with_target(node: dict[str, Any]) -> dict[str, Any]:
+    if "_target_" not in node:
+        raise ValueError(f"expected `_target_: pipeline...` beside its arguments{_nearest('_target_', node)}")
+    return node
+
+
+Node = Annotated[dict[str, Any], AfterValidator(_with_target)]  # a ``_target_`` and its keyword arguments
 
 
 class Shape(BaseModel):
@@ -191,20 +199,13 @@ def compose_config(page: Page) -> dict[str, Any]:
         merges = {name: compose("config", overrides=[*choices, f"method={name}"]) for name in page.methods}
         corpora = {name: _corpus(name, {}, choices) for name in root.corpora}
         corpora |= {name: _corpus(name, dict(own), choices) for name, own in page.corpora.items()}
-    used: set[str] = set()
     sections: dict[str, Any] = {"train": {}, "merge": {}}
     for stage, items in (("train", trains), ("merge", merges)):
+        _check_item_paths(page.set, stage, items)
         for name, cfg in items.items():
             values = dict(_for_item(page.set, stage, name, items))
-            used |= set(_paths(page.set, stage, name, items))
             sections[stage][name] = resolved(cfg, values, f"{PAGE}: set")[stage]
-    shared = {path: value for path, value in flat(page.set) if path not in used}
-    unknown = [path for path in shared if path.split(".")[0] in sections]
-    if unknown:
-        stage = unknown[0].split(".")[0]
-        raise ValueError(
-            f"{PAGE}: set.{unknown[0]}: {stage} has no items; list one under {'experts' if stage == 'train' else 'methods'}"
-        )
+    shared = {path: value for path, value in flat(page.set) if path.split(".")[0] not in sections}
     whole = resolved(root, shared, f"{PAGE}: set")
     config = {name: whole[name] for name in Config.model_fields if name in whole} | sections
     config |= {"experts": page.experts, "models": page.models}
@@ -236,7 +237,7 @@ def resolved(cfg: DictConfig, values: Mapping[str, Any], where: str) -> dict[str
                     f"{where}.{path}: no key {key!r} under {at_path}{_nearest(key, known)}; keys there: {', '.join(known)}"
                 )
             at = at._get_node(key) if key == last and depth == len(parents) else at[key]
-        OmegaConf.update(cfg, path, value, merge=True)
+        OmegaConf.update(cfg, path, value, merge=False)
     return _container(cfg, where)
 
 
@@ -263,11 +264,11 @@ def nodes(tree: Any, path: str = "") -> Iterator[tuple[str, Node]]:
 
 def check_node(node: Node, path: str) -> None:
     """ValueError unless ``node`` names something of this package, with exactly its keyword-only arguments."""
-    target = str(node["_target_"])
+    target = str(_with_target(node)["_target_"])
     if not target.startswith("pipeline."):
         raise ValueError(f"{path}._target_: {target!r} is not allowed; expected pipeline.*: a configuration calls nothing else")
     annotations = signature(target, path)
-    given = {key: value for key, value in node.items() if not key.startswith("_")}
+    given = {key: value for key, value in node.items() if key != "_target_"}
     for key in given:
         if key not in annotations:
             raise ValueError(
@@ -281,7 +282,10 @@ def check_node(node: Node, path: str) -> None:
 
 def build(node: Node, *, later: bool = False) -> Any:
     """What ``node`` names, made from its values; ``later``: a callable that makes it. Only this package's own names are called."""
-    check_node(node, str(node.get("_target_", "node")))
+    name = str(node.get("_target_", "node"))
+    check_node(node, name)
+    for path, inner in nodes(node, name):
+        check_node(inner, path)
     return instantiate(node, _partial_=later, _convert_="all")
 
 
@@ -349,23 +353,27 @@ def _container(cfg: DictConfig, where: str) -> dict[str, Any]:
         raise ValueError(f"{where}: {str(error).splitlines()[0]}") from None
 
 
+def _check_item_paths(tree: Mapping[str, Any], stage: str, items: Mapping[str, DictConfig]) -> None:
+    known = [*items, *dict.fromkeys(str(key) for cfg in items.values() for key in cfg[stage])]
+    for path, _ in flat(tree):
+        first, *rest = path.split(".")
+        where = f"{PAGE}: set.{path}"
+        if first == stage and not items:
+            raise ValueError(f"{where}: {stage} has no items; list one under {'experts' if stage == 'train' else 'methods'}")
+        if first == stage and rest and rest[0] not in known:
+            raise ValueError(
+                f"{where}: no key {rest[0]!r} under {stage}{_nearest(rest[0], known)}; items and keys there: {', '.join(known)}"
+            )
+
+
 def _for_item(tree: Mapping[str, Any], stage: str, item: str, items: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for path, value in flat(tree):
         keys = path.split(".")
-        if keys[0] == stage and len(keys) > 1:
-            if keys[1] in items:
-                if keys[1] == item and len(keys) > 2:
-                    yield ".".join([stage, *keys[2:]]), value
-            else:
-                yield path, value
-        elif path == "seed":
+        if keys[0] == stage and len(keys) > 1 and keys[1] in items:
+            if keys[1] == item:
+                yield ".".join([stage, *keys[2:]]), value
+        elif keys[0] == stage or keys[0] not in ("train", "merge"):
             yield path, value
-
-
-def _paths(tree: Mapping[str, Any], stage: str, item: str, items: Mapping[str, Any]) -> Iterator[str]:
-    for path, _ in flat(tree):
-        if path.split(".")[0] == stage and items:
-            yield path
 
 
 def _register_resolvers() -> None:
@@ -386,8 +394,8 @@ def _checked(shape: type[BaseModel], raw: Any, where: str) -> Any:
 
 
 def _explained(shape: type[BaseModel], raw: Any, problem: Any, where: str) -> str:
-    path = ".".join(str(part) for part in problem["loc"])
-    *parents, last = problem["loc"]
+    path = ".".join(str(part) for part in problem["loc"]) or "the whole file"
+    *parents, last = problem["loc"] or ("",)
     if problem["type"] in ("extra_forbidden", "missing"):
         at: Any = raw
         for key in parents:
@@ -413,7 +421,7 @@ def _fields(shape: Any, path: list[Any]) -> list[str]:
 
 def _check_type(value: Any, annotation: str, path: str) -> None:
     try:
-        kind = eval(annotation, {"Literal": Literal, "Any": Any})  # noqa: S307  our own annotations, read from our own source
+        kind = eval(annotation, {"Literal": Literal, "Any": Any, "Mapping": Mapping, "Sequence": Sequence})  # noqa: S307  our own annotations, read from our own source
     except NameError:
         return  # a part that code builds, not a value
     try:

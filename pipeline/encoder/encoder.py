@@ -42,6 +42,7 @@ class Encoder(nn.Module):
         self.tokenizer = tokenizer
         self.pooling = pooling
         self.max_length_tokens = max_length_tokens
+        self.pad_id = int(tokenizer.convert_tokens_to_ids(str(tokenizer.pad_token)))  # pyright: ignore[reportArgumentType]
 
     @property
     def width(self) -> int:
@@ -59,7 +60,7 @@ class Encoder(nn.Module):
     def padded(self, ids: Sequence[Sequence[int]]) -> tuple[Int[Tensor, "B L"], Int[Tensor, "B L"]]:
         """``(input_ids, attention_mask)``, padded at the right to the longest."""
         length = max(len(row) for row in ids)
-        input_ids = torch.full((len(ids), length), int(self.tokenizer.pad_token_id or 0))
+        input_ids = torch.full((len(ids), length), self.pad_id)
         mask = torch.zeros((len(ids), length), dtype=torch.long)
         for i, row in enumerate(ids):
             input_ids[i, : len(row)] = torch.tensor(row)

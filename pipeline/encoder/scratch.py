@@ -6,7 +6,7 @@ Source of the architecture: Devlin et al. 2019, arXiv:1810.04805; of the tokeniz
 from collections.abc import Iterable
 
 from tokenizers import BertWordPieceTokenizer
-from transformers import BertConfig, BertModel, BertTokenizerFast, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BertConfig, BertModel, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 
 class ScratchBackbone:
@@ -25,7 +25,9 @@ class ScratchBackbone:
     def __call__(self, texts: Iterable[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         trainer = BertWordPieceTokenizer(lowercase=True)
         trainer.train_from_iterator(texts, vocab_size=self.vocabulary, min_frequency=2, show_progress=False)
-        tokenizer = BertTokenizerFast(tokenizer_object=trainer._tokenizer, do_lower_case=True)
+        special = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
+        names = {f"{role}_token": token for role, token in special.items()}
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=trainer._tokenizer, **names)
         config = BertConfig(
             vocab_size=len(tokenizer),
             hidden_size=self.width,
@@ -35,6 +37,6 @@ class ScratchBackbone:
             hidden_dropout_prob=self.dropout,
             attention_probs_dropout_prob=self.dropout,
             max_position_embeddings=512,
-            pad_token_id=int(tokenizer.pad_token_id or 0),
+            pad_token_id=trainer.token_to_id(special["pad"]),
         )
         return BertModel(config, add_pooling_layer=True), tokenizer

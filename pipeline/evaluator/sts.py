@@ -15,7 +15,8 @@ class Sts:
 
     def evaluate(self, encode: Encode, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]]:
         """``(scores, items)``: Spearman over all pairs, and per pair its id, cosine and gold score."""
-        left, right = (encode([pair[side] for pair in collection.pairs], "query", "sts") for side in (1, 2))
+        left = encode([pair[1] for pair in collection.pairs], "query", "sts")
+        right = encode([pair[2] for pair in collection.pairs], "document", "sts")
         cosine = (left * right).sum(-1).astype(np.float64)
         if not np.isfinite(cosine).all():
             raise ValueError(f"{collection.corpus}: the model gives NaN for pair {int(np.argmin(np.isfinite(cosine)))}")

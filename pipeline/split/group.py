@@ -45,12 +45,14 @@ class Group:
         for row, unit in zip(rows, unit_keys(rows), strict=True):
             units.setdefault(unit, []).append(row)
         total = Counter(row.task for row in rows if row.task != WEAK)
-        room = {split: {task: share * n for task, n in total.items()} for split, share in shares.items()}
+        room: dict[Split, dict[str, float]] = {
+            split: {task: share * n for task, n in total.items()} for split, share in shares.items()
+        }
         split_of: dict[int, Split] = {}
         for unit in sorted(units, key=lambda key: hashlib.sha256(f"{self.seed} {key}".encode()).digest()):
             need = Counter(row.task for row in units[unit] if row.task != WEAK)
-            fits = [split for split in sorted(room) if all(room[split][task] >= n for task, n in need.items())]
-            split = fits[0] if fits else "train"
+            fits: list[Split] = [split for split in sorted(room) if all(room[split][task] >= n for task, n in need.items())]
+            split: Split = fits[0] if fits else "train"
             for task, n in need.items():
                 if fits:
                     room[split][task] -= n

@@ -47,10 +47,10 @@ class CuratedData(pl.LightningDataModule):
             self.dropped[corpus] = unread + repeated
             self.rows[corpus] = self.split(kept)
         self._drop(lambda row: (f"weak row of a {row.split} group", "") if row.task == WEAK and row.split != "train" else None)
-        for held_out, from_splits in (("test", ("train", "validation")), ("validation", ("train",))):
+        for held_out in ("test", "validation"):
             evaluation = [row for rows in self.rows.values() for row in rows if row.split == held_out]
             known = Contamination(evaluation, match=self.contamination, normalise=partial(normalised, lowercase=True))
-            self._drop(partial(_given_away, known=known, held_out=held_out, from_splits=from_splits))
+            self._drop(partial(_given_away, known=known, held_out=held_out))
 
     def _drop(self, reason_of: Callable[[Row], tuple[str, str] | None]) -> None:
         """Move the rows that have a reason, ``(reason, detail)``, from ``rows`` to ``dropped``."""
@@ -64,8 +64,8 @@ class CuratedData(pl.LightningDataModule):
             ]
 
 
-def _given_away(row: Row, *, known: Contamination, held_out: str, from_splits: tuple[str, ...]) -> tuple[str, str] | None:
-    twin = known.twin(row) if row.split in from_splits else None
+def _given_away(row: Row, *, known: Contamination, held_out: str) -> tuple[str, str] | None:
+    twin = known.twin(row) if row.split == "train" else None
     return None if twin is None else (f"text of a {held_out} row", twin)
 
 
@@ -100,7 +100,6 @@ def _write(target: Path, corpus: str, rows: list[Row], dropped: list[Dropped]) -
         "sha256": {file.name: sha256(file) for file in sorted(target.glob("*.parquet"))},
     }
     write_json(target / "card.json", card)
-    print(
-        f"{corpus}: kept {', '.join(f'{n} {k}' for k, n in sorted(counts.items()))}; dropped {', '.join(f'{n} {k}' for k, n in sorted(reasons.items())) or 'nothing'}"
-    )
+    kept_text = ", ".join(f"{n} {key}" for key, n in sorted(counts.items()))
+    print(f"{corpus}: kept {kept_text}; dropped {', '.join(f'{n} {key}' for key, n in sorted(reasons.items())) or 'nothing'}")
     return dict(counts) | {f"dropped/{reason}": n for reason, n in reasons.items()}

@@ -36,9 +36,8 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
             tasks = dict(sorted(Counter(row.task for row in rows).items()))
             files = {f"{kind}_sha256": sha256(target / f"{kind}.parquet") for kind in ("rows", "documents", "rejected")}
             write_json(target / "card.json", {"rows": tasks, "documents": len(documents), "rejected": len(rejected), **files})
-            print(
-                f"{name}: {', '.join(f'{n} {task}' for task, n in tasks.items())} rows, {len(documents)} further documents, {len(rejected)} rejected"
-            )
+            counts = ", ".join(f"{n} {task}" for task, n in tasks.items())
+            print(f"{name}: {counts} rows, {len(documents)} further documents, {len(rejected)} rejected")
             metrics |= {f"{name}/{task}": n for task, n in tasks.items()} | {f"{name}/rejected": len(rejected)}
     return metrics
 

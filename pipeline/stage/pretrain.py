@@ -8,14 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from pipeline import __version__
 from pipeline.checkpoint import sha256, whole_directory, write_provenance, write_text
 from pipeline.corpus.files import read_rows
 from pipeline.encoder.encoder import Encoder
 from pipeline.params import build
-from pipeline.training.fit import fit, prepare
+from pipeline.training.fit import Point, curve_text, fit, prepare
 
 CURATED = Path("data/curated")
 
@@ -31,17 +29,16 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     with whole_directory(out / "checkpoints/backbone") as folder:
         encoder.save(folder, pooling=settings["pooling"])
         write_provenance(folder, version=__version__, config={"encoder": settings, "seed": seed}, inputs=inputs)
-    curves = []
+    curves: list[Point] = []
     for name, phase in section["phases"].items():
         of_task = {task: [row for row in rows if row.task == task] for task in phase["tasks"]}
         curve = fit(
             encoder, of_task, {}, phase, runtime, seed=seed, name=f"pretrain-{name}", inputs={"curated": sha256(CURATED)}
         )
-        curves.append(curve.assign(phase=name))
+        curves += [{"phase": name, **point} for point in curve]
     with whole_directory(out / "checkpoints/base") as folder:
         encoder.save(folder, pooling=settings["pooling"])
         config = {"encoder": settings, "pretrain": section, "seed": seed}
         write_provenance(folder, version=__version__, config=config, inputs=inputs)
-    curve = pd.concat(curves) if curves else pd.DataFrame({"step": [], "loss": [], "phase": []})
-    write_text(out / "data/metrics/pretrain.csv", curve.to_csv(index=False, float_format="%.6f"))
-    return {} if curve.empty else {"loss": float(curve["loss"].iloc[-1])}
+    write_text(out / "data/metrics/pretrain.csv", curve_text(curves))
+    return {"loss": curves[-1]["loss"]} if curves else {}

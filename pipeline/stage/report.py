@@ -4,6 +4,7 @@ Reads:  data/metrics/, data/evaluated/, data/curated/, checkpoints/
 Writes: data/report/index.html, checkpoints/final/
 """
 
+import csv
 import io
 import shutil
 from collections.abc import Mapping
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline import __version__
@@ -93,7 +93,10 @@ def judge(
         )
     else:
         gain = means[final] - means[best]
-        sentence = f"{final} is final: on validation its mean is {gain:.4f} above {best}, the best single model, and it loses no task significantly."
+        sentence = (
+            f"{final} is final: on validation its mean is {gain:.4f} above {best}, the best single model, "
+            "and it loses no task significantly."
+        )
     return Verdict(final, best, merges, refused, sentence)
 
 
@@ -151,21 +154,26 @@ def _curves() -> str:
     from matplotlib import pyplot as plt
 
     files = [file for file in (METRICS / "pretrain.csv", *sorted((METRICS / "train").glob("*.csv"))) if file.is_file()]
-    tables = [(file.stem, table) for file in files if len(table := pd.read_csv(file))]
+    tables = [(file.stem, points) for file in files if (points := _points(file))]
     with mpl.rc_context({"svg.hashsalt": "tributary", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure, axes = plt.subplots(
             1, max(1, len(tables)), figsize=(3.1 * max(1, len(tables)), 2.3), squeeze=False, layout="constrained"
         )
         for axis, (name, table) in zip(axes[0], tables, strict=False):
-            for column in sorted(c for c in table.columns if c.startswith("loss/")):
-                points = table.dropna(subset=[column])
-                axis.plot(points["step"], points[column], ".-", linewidth=1, markersize=3, label=column.removeprefix("loss/"))
+            for column in sorted(c for c in table[0] if c.startswith("loss/")):
+                points = [(int(point["step"]), float(point[column])) for point in table if point[column]]
+                axis.plot(*zip(*points, strict=True), ".-", linewidth=1, markersize=3, label=column.removeprefix("loss/"))
             axis.set(title=name, xlabel="step", ylabel="loss")
             axis.legend(frameon=False, fontsize=8)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
         plt.close(figure)
     return text.getvalue().partition("<svg")[1] + text.getvalue().partition("<svg")[2]
+
+
+def _points(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
 
 
 def _facts(cfg: Mapping[str, Any]) -> dict[str, Any]:

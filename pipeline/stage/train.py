@@ -13,7 +13,7 @@ from pipeline.checkpoint import sha256, whole_directory, write_provenance, write
 from pipeline.corpus.files import Negative, read, read_rows
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder, pooling_node
-from pipeline.training.fit import fit, prepare
+from pipeline.training.fit import curve_text, fit, prepare
 
 BASE, CURATED, MINED = Path("checkpoints/base"), Path("data/curated"), Path("data/mined")
 
@@ -30,8 +30,9 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         encoder.save(folder, pooling=pooling_node(BASE))
         parts = {str(path): path for path in (BASE, CURATED, MINED)}
         write_provenance(folder, version=__version__, config={"train": section, "seed": seed}, inputs=parts)
-    write_text(out / f"data/metrics/train/{item}.csv", curve.to_csv(index=False, float_format="%.6f"))
-    return {"loss": float(curve["loss"].tail(5).mean())}
+    write_text(out / f"data/metrics/train/{item}.csv", curve_text(curve))
+    last = [point["loss"] for point in curve[-5:]]
+    return {"loss": sum(last) / len(last)}
 
 
 def _positive(row: Row) -> bool:

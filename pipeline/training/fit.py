@@ -1,14 +1,15 @@
 """One training from a section of the configuration: rows, module, trainer, loss curve."""
 
+import csv
 import hashlib
+import io
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-import pandas as pd
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
@@ -20,14 +21,16 @@ from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData, shuffled
 from pipeline.training.tracking import loggers
 
+Point: TypeAlias = dict[str, Any]  # "step", "loss" and "loss/<task>"
+
 RUNS = Path("data/runs")  # what a stopped training needs to go on; emptied when it ends
 
 
 def fit(
     encoder: Encoder, rows: Mapping[str, list[Row]], negatives: Mapping[str, Mapping[str, list[str]]],
     training: Mapping[str, Any], runtime: Mapping[str, Any], *, seed: int, name: str, inputs: Mapping[str, str],
-) -> pd.DataFrame:  # fmt: skip
-    """Train ``encoder`` in place; the loss curve, one row per step.
+) -> list[Point]:  # fmt: skip
+    """Train ``encoder`` in place; the loss curve, one point per step.
 
     ``name`` is the run's, ``inputs`` the hashes of what it reads: a stopped training is gone on with only if its
     configuration and inputs are still the same. ValueError, before the first step, where rows cannot feed the tasks.
@@ -95,8 +98,20 @@ def _trainer(training: Mapping[str, Any], steps: int, runtime: Mapping[str, Any]
     )
 
 
-def _curve(file: Path) -> pd.DataFrame:
+def _curve(file: Path) -> list[Point]:
     """Step and losses; a task that had no turn at a step has no value there."""
-    table = pd.read_csv(file)
-    losses = sorted(column for column in table.columns if column.startswith("loss"))
-    return table[["step", *losses]].dropna(subset=["loss"]).drop_duplicates("step", keep="last").sort_values("step")
+    with file.open(encoding="utf-8", newline="") as lines:
+        points = {
+            int(row["step"]): {k: v for k, v in row.items() if k.startswith("loss") and v} for row in csv.DictReader(lines)
+        }
+    return [{"step": step, **{k: float(v) for k, v in losses.items()}} for step, losses in sorted(points.items()) if losses]
+
+
+def curve_text(points: Sequence[Mapping[str, Any]]) -> str:
+    """The points as CSV; an absent value is an empty field."""
+    columns = sorted({key for point in points for key in point} | {"step", "loss"}, key=lambda key: (key != "step", key))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: f"{v:.6f}" if isinstance(v, float) else v for key, v in point.items()} for point in points)
+    return text.getvalue()
