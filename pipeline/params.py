@@ -346,9 +346,8 @@ def _container(cfg: DictConfig, where: str) -> dict[str, Any]:
     try:
         return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # pyright: ignore[reportReturnType]
     except MissingMandatoryValue as error:
-        raise ValueError(
-            f"{where}: {str(error).splitlines()[0].replace('Missing mandatory value: ', '')} must be given"
-        ) from None
+        key = str(error.full_key).removeprefix(f"{cfg._get_full_key('')}.")
+        raise ValueError(f"{where}: {key} must be given") from None
     except OmegaConfBaseException as error:
         raise ValueError(f"{where}: {str(error).splitlines()[0]}") from None
 

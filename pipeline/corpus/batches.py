@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pipeline.corpus.row import Row
 
 
+_MAX_FRUITLESS = 20  # orders of all rows tried before a batch without a common text is given up
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     task: str
@@ -40,29 +43,40 @@ def _fill(task: str, rows: Sequence[Row], size: int, count: int, seed: int) -> l
         raise ValueError(f"task {task}: a batch of {size} needs as many training rows, there are {len(rows)}; lower batch_size")
     batches: list[Batch] = []
     waiting: list[int] = []
-    round_ = 0
+    round_ = fruitless = 0
     while len(batches) < count:
         order = list(range(len(rows)))
         random.Random(f"{seed} {task} {round_}").shuffle(order)
         waiting.extend(order)
         round_ += 1
+        before = len(batches)
         while len(batches) < count and (batch := _take(rows, waiting, size, apart=task != "sts")):
             batches.append(Batch(task, batch))
+        if len(batches) == before:  # whatever stands first collides with too many: begin anew with another
+            fruitless += 1
+            waiting.clear()
+            if fruitless == _MAX_FRUITLESS:
+                raise ValueError(
+                    f"task {task}: found no {size} training rows that share no text in {fruitless} orders; "
+                    f"lower batch_size or give it more rows"
+                )
     return batches
 
 
 def _take(rows: Sequence[Row], waiting: list[int], size: int, *, apart: bool) -> list[int]:
-    """The first ``size`` rows of ``waiting`` that share no text; those passed over stay for the next batch. [] if too few."""
+    """The first ``size`` different rows of ``waiting``, which share no text if ``apart``; those passed over stay for the next batch. [] if too few."""
     chosen: list[int] = []
+    taken: set[int] = set()
     seen: set[str] = set()
     passed: list[int] = []
     for position, index in enumerate(waiting):
         texts = {rows[index].query, rows[index].document}
-        if apart and texts & seen:
+        if index in taken or (apart and texts & seen):
             passed.append(index)
             continue
         seen |= texts
         chosen.append(index)
+        taken.add(index)
         if len(chosen) == size:
             waiting[: position + 1] = passed
             return chosen

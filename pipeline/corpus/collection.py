@@ -35,7 +35,7 @@ def collections(folder: Path, corpus: str, split: Split) -> list[Collection]:
     candidates = read(folder / corpus / "documents.parquet", Document)
     found: list[Collection] = []
     ranked = [row for row in rows if row.task == "retrieval"]
-    if ranked:
+    if any(_grade(row) > 0 for row in ranked):
         found.append(_retrieval(corpus, split, ranked, candidates))
     graded = [row for row in rows if row.task == "sts"]
     if graded:
@@ -49,7 +49,11 @@ def _retrieval(corpus: str, split: Split, rows: list[Row], candidates: list[Docu
     documents |= {row.document_id: row.document for row in rows}
     judgements: dict[str, dict[str, int]] = {}
     for row in rows:
-        judgements.setdefault(row.query_id, {})[row.document_id] = 1 if row.score is None else round(row.score)
+        judgements.setdefault(row.query_id, {})[row.document_id] = _grade(row)
     relevant = {query for query, grades in judgements.items() if max(grades.values()) > 0}
     queries = {row.query_id: row.query for row in rows if row.query_id in relevant}
     return Collection(corpus, "retrieval", queries, documents, {query: judgements[query] for query in queries})
+
+
+def _grade(row: Row) -> int:
+    return 1 if row.score is None else round(row.score)

@@ -80,7 +80,7 @@ class Encoder(nn.Module):
         out = np.empty((len(texts), self.width), dtype=np.float32)
         ids = self.token_ids(texts, max_length_tokens) if len(texts) else []
         order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), i))
-        with tqdm(total=len(texts), desc=title, unit="text", leave=False, mininterval=0.5) as bar:
+        with tqdm(total=len(texts), desc=title, unit="text", leave=False, disable=None) as bar:
             for batch in _by_tokens(order, [len(row) for row in ids], batch_tokens):
                 input_ids, mask = self.padded([ids[i] for i in batch])
                 out[batch] = self(input_ids.to(device), mask.to(device)).cpu().numpy()

@@ -31,7 +31,7 @@ class Slerp(nn.Module):
         inner = gram(deltas).tolist()
         c = [1.0] + [0.0] * (len(deltas) - 1)
         for k in range(1, len(deltas)):
-            length = math.sqrt(sum(c[i] * c[j] * inner[i][j] for i in range(k) for j in range(k)))
+            length = math.sqrt(max(0.0, sum(c[i] * c[j] * inner[i][j] for i in range(k) for j in range(k))))
             between = length * math.sqrt(inner[k][k])
             cosine = sum(c[i] * inner[i][k] for i in range(k)) / between if between > 0 else 1.0
             share = 0.5

@@ -16,8 +16,8 @@ class Group:
     """Deals groups, in an order drawn from ``seed``, to test and validation while they fit, and the rest to train.
 
     ``validation`` and ``test`` are shares of the rows of each task; weak rows, never evaluated, are not counted. A group that does
-    not fit goes to train whole. Rows whose split the source fixed keep it; where such a source has train but no validation rows, validation
-    is taken from its train rows.
+    not fit goes to train whole. Rows whose split the source fixed keep it, and the open rows of their groups follow; where such a source
+    has train but no validation rows, validation is taken from its train rows.
     """
 
     def __init__(self, *, validation: float, test: float, seed: int) -> None:
@@ -36,8 +36,9 @@ class Group:
         if not fixed:
             shares["test"] = self.test
         open_splits = (None,) if fixed["validation"] else (None, "train")
-        movable = [row for row in rows if row.split in open_splits]
-        split_of = self._deal(movable, shares)
+        split_of = _follow([row for row in rows if row.split is None or row.split not in open_splits])
+        movable = [row for row in rows if row.split in open_splits and id(row) not in split_of]
+        split_of |= self._deal(movable, shares)
         return [replace(row, split=split_of[id(row)]) if id(row) in split_of else row for row in rows]
 
     def _deal(self, rows: Sequence[Row], shares: dict[Split, float]) -> dict[int, Split]:
@@ -52,12 +53,22 @@ class Group:
         for unit in sorted(units, key=lambda key: hashlib.sha256(f"{self.seed} {key}".encode()).digest()):
             need = Counter(row.task for row in units[unit] if row.task != WEAK)
             fits: list[Split] = [split for split in sorted(room) if all(room[split][task] >= n for task, n in need.items())]
-            split: Split = fits[0] if fits else "train"
+            split: Split = fits[0] if fits and need else "train"  # a unit of weak rows alone would be lost elsewhere
             for task, n in need.items():
                 if fits:
                     room[split][task] -= n
             split_of |= {id(row): split for row in units[unit]}
         return split_of
+
+
+def _follow(rows: Sequence[Row]) -> dict[int, Split]:
+    """For open rows of a group whose split is fixed: that split; train where the source itself straddles."""
+    splits: dict[str, set[Split]] = {}
+    for row in rows:
+        if row.group is not None and row.split is not None:
+            splits.setdefault(row.group, set()).add(row.split)
+    open_rows = [row for row in rows if row.split is None and row.group in splits]
+    return {id(row): min(found) if len(found := splits[str(row.group)]) == 1 else "train" for row in open_rows}
 
 
 def unit_keys(rows: Sequence[Row]) -> list[str]:

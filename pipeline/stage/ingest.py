@@ -23,7 +23,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     with whole_directory(out / "data/raw") as folder:
         for name, corpus in sorted(section["corpora"].items()):
             source = _source(corpus, runtime)
-            records = list(tqdm(source.read(), desc=f"ingest {name}", unit="record", leave=False))
+            records = list(tqdm(source.read(), desc=f"ingest {name}", unit="record", leave=False, disable=None))
             rows = [record for record in records if isinstance(record, Row)]
             documents = [record for record in records if isinstance(record, Document)]
             rejected = [record for record in records if isinstance(record, Rejected)]

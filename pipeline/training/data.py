@@ -40,13 +40,14 @@ class Batches:
         self.encoder = encoder
         self.max_length_tokens = max_length_tokens
         self.num_negatives = num_negatives
-        self.given = 0
+        self.given = 0  # of this pass
+        self.start = 0  # of the next pass
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[TextBatch]:
-        start, self.given = self.given, 0
+        start, self.start = self.start, 0
         for number in range(start, len(self.batches)):
             batch = self._tensors(self.batches[number])
             self.given = number + 1
@@ -56,7 +57,7 @@ class Batches:
         return {"given": self.given}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self.given = state["given"]
+        self.start = self.given = state["given"]
 
     def _tensors(self, batch: Batch) -> TextBatch:
         rows = [self.rows[batch.task][i] for i in batch.rows]

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -77,7 +78,7 @@ def prepare(runtime: Mapping[str, Any], seed: int) -> None:
 
 def _trainer(training: Mapping[str, Any], steps: int, runtime: Mapping[str, Any], folder: Path, name: str) -> pl.Trainer:
     callbacks: list[Callback] = [
-        TQDMProgressBar(refresh_rate=1),
+        TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else max(1, steps // 4)),
         ModelCheckpoint(
             folder, filename="last", every_n_train_steps=runtime["checkpoint_every_steps"], enable_version_counter=False
         ),
