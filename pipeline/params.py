@@ -25,7 +25,6 @@ CONFIG = Path("data/config.yaml")
 GROUPS = ("experiment", "encoder", "pooling", "dedup", "split", "miner")  # what `choose` may name
 
 
-
 def _with_target(node: dict[str, Any]) -> dict[str, Any]:
     if "_target_" not in node:
         raise ValueError(f"expected `_target_: pipeline...` beside its arguments{_nearest('_target_', node)}")
@@ -123,7 +122,7 @@ class Report(Shape):
 
 class Runtime(Shape):
     accelerator: str
-    devices: int | Literal["auto"]
+    devices: Literal[1]
     threads: int = Field(ge=0)
     batch_tokens: int = Field(gt=0)
     checkpoint_every_steps: int = Field(gt=0)
@@ -264,7 +263,7 @@ def nodes(tree: Any, path: str = "") -> Iterator[tuple[str, Node]]:
 
 def check_node(node: Node, path: str) -> None:
     """ValueError unless ``node`` names something of this package, with exactly its keyword-only arguments."""
-    target = str(_with_target(node)["_target_"])
+    target = str(node.get("_target_"))
     if not target.startswith("pipeline."):
         raise ValueError(f"{path}._target_: {target!r} is not allowed; expected pipeline.*: a configuration calls nothing else")
     annotations = signature(target, path)

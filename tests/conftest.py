@@ -1,12 +1,15 @@
 """What tests of several folders share."""
 
 import runpy
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+WORDS = ["the cat sat on a mat", "a dog ran in the park", "rolling window over rows", "sum of all numbers"] * 2
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +22,21 @@ def root() -> Path:
 def stand_in() -> SimpleNamespace:
     """tests/stand_in.py: dvc.yaml as data."""
     return SimpleNamespace(**runpy.run_path(str(ROOT / "tests/stand_in.py")))
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder() -> Callable[..., Any]:
+    """Makes a scratch BERT of width 16 with random weights (``seed``) and the words of ``WORDS``, cut at 12 tokens."""
+    import torch
+
+    from pipeline.encoder.encoder import Encoder
+    from pipeline.encoder.scratch import ScratchBackbone
+    from pipeline.pooling.mean import Mean
+
+    def make(pooling: Any = None, *, seed: int = 0, max_length_tokens: int = 12, dropout: float = 0.1) -> Encoder:
+        scratch = ScratchBackbone(vocabulary=80, width=16, layers=2, heads=2, intermediate=32, dropout=dropout)
+        torch.manual_seed(seed)
+        backbone, tokenizer = scratch(WORDS)
+        return Encoder(backbone, tokenizer, pooling or Mean(), max_length_tokens=max_length_tokens)
+
+    return make

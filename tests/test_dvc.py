@@ -9,8 +9,9 @@ from pathlib import Path
 
 import grimp
 import pytest
+import yaml
 
-from pipeline.params import Page, compose_config
+from pipeline.params import compose_config, read_page
 from pipeline.params import nodes as targets_in
 
 # Every stage lists the code it runs
@@ -18,7 +19,7 @@ from pipeline.params import nodes as targets_in
 # Code that no import statement shows, by the module that brings it in, and files that are no Python.
 BROUGHT_IN = {"pipeline.encoder.encoder": "pipeline.pooling"}  # Encoder.load builds the pooling that a directory names
 FILES_BESIDE = {"report": ["pipeline/stage/report_templates"]}
-BUILDS_NONE = {("report", "merge")}  # a stage that looks at a section without building what is chosen there
+BUILDS_NONE = {("report", "merge")}  # the stage only looks up names in that section
 
 
 @pytest.fixture(scope="module")
@@ -33,25 +34,20 @@ def imports():
 
 @pytest.fixture(scope="module")
 def choices(root):
-    """Section of data/config.yaml -> packages that what is chosen there comes from. Another choice is another file of them."""
-    page = Page(
-        choose={"experiment": "apidocs"}, corpora={}, experts={"joint": "x"}, methods=["soup"], models={"joint": "x"}, set={}
-    )
+    """Path of a ``_target_`` in data/config.yaml -> package it lies in. Another choice for that place is another file there."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        config = compose_config(page)
-    found: dict[str, set[str]] = {}
-    for path, node in targets_in(config):
-        found.setdefault(path.split(".")[0], set()).add(node["_target_"].rsplit(".", 2)[0])
-    return found
+        page = read_page()
+        with_phases = page.model_copy(update={"choose": page.choose | {"experiment": "apidocs"}})
+        return {path: node["_target_"].rsplit(".", 2)[0] for path, node in targets_in(compose_config(with_phases))}
 
 
 def code_of(node, imports, choices):
     """Files that a stage's code is in: its module and `__main__`, what its sections can choose, and all that these import."""
     modules = {"pipeline.__main__", f"pipeline.stage.{node.name.split('@')[0]}"}
-    for section in {path.split(".")[0] for path in node.sections}:
-        for package in choices.get(section, ()) if (node.name, section) not in BUILDS_NONE else ():
-            modules |= {package, *imports.find_descendants(package)}
+    built = {section for section in node.sections if (node.name, section) not in BUILDS_NONE}
+    for package in {package for path, package in choices.items() for section in built if f"{path}.".startswith(f"{section}.")}:
+        modules |= {package, *imports.find_descendants(package)}
     while True:
         reached = set(modules)
         for module in modules:
@@ -82,3 +78,164 @@ def test_every_stage_lists_the_code_it_runs_and_no_other(root, stand_in, nodes, 
         unused = {str(file.relative_to(root)) for file in listed - needed - empty}
         assert not missing, f"dvc.yaml: {node.name} runs {missing}; list it under deps"
         assert not unused, f"dvc.yaml: {node.name} lists {unused}, which it does not run"
+
+
+# And reruns exactly when it has to: the real dvc.yaml over a stand-in for the stages
+
+PAGE = {
+    "choose": {"experiment": "apidocs", "encoder": "minilm"},
+    "corpora": {},
+    "experts": {"retrieval": "checkpoints/experts/retrieval", "sts": "checkpoints/experts/sts", "joint": "checkpoints/joint"},
+    "methods": ["slerp"],
+    "models": {"slerp": "checkpoints/merged/slerp", "joint": "checkpoints/joint"},
+    "set": {},
+}
+MERGE = {"merge@slerp", "evaluate@slerp"}
+EVALUATE = {"evaluate@slerp", "evaluate@joint"}
+AFTER_BASE = {"mine", "train@retrieval", "train@sts", "train@joint", "merge@slerp", "report"} | EVALUATE
+AFTER_CURATED = {"pretrain", "baseline"} | AFTER_BASE
+
+
+class Workspace:
+    """A copy of the repository in which every stage but compose is stood in for."""
+
+    def __init__(self, folder: Path, programs: Path) -> None:
+        self.folder = folder
+        self.programs = programs
+        self.page = dict(PAGE)
+
+    def repro(self) -> list[str]:
+        """Names of the stages whose command ran, in that order."""
+        path = os.pathsep.join([str(self.programs), str(Path(sys.executable).parent), os.environ["PATH"]])
+        done = subprocess.run(
+            ["dvc", "repro"], cwd=self.folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return re.findall(r"^Running stage '(.+)':$", done.stdout, flags=re.MULTILINE)
+
+    def write_page(self, **changes) -> None:
+        self.page = self.page | changes
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(self.page, sort_keys=False), encoding="utf-8")
+
+    def append(self, path: str, text: str) -> None:
+        with (self.folder / path).open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        file = self.folder / path
+        text = file.read_text(encoding="utf-8")
+        assert old in text, f"{path} holds no {old!r}"
+        file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def workspace(root, tmp_path_factory):
+    """Reproduced once; the tests below edit it one after the other."""
+    folder = tmp_path_factory.mktemp("workspace")
+    for name in ("conf", "pipeline"):
+        shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", "constraints.txt", ".dvcignore", ".gitignore", "data/source/README.md", "checkpoints/README.md"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / name, folder / name)
+    programs = tmp_path_factory.mktemp("programs")
+    (programs / "python").write_text(f"#!{sys.executable} -I\n" + (root / "tests/stand_in.py").read_text(encoding="utf-8"))
+    (programs / "python").chmod(0o755)
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(command, cwd=folder, check=True)
+    shutil.copy(root / ".dvc/config", folder / ".dvc/config")
+    made = Workspace(folder, programs)
+    made.write_page()
+    made.append("data/source/pairs.jsonl", '{"query": "a", "document": "b"}\n')
+    made.first_run = made.repro()
+    return made
+
+
+def test_a_first_run_runs_every_stage_and_the_first_model_before_the_rest(workspace, stand_in):
+    ran = workspace.first_run
+    assert sorted(ran) == sorted(stand_in.nodes(workspace.folder))
+    assert ran.index("evaluate@slerp") < min(ran.index(name) for name in ("train@joint", "evaluate@joint", "baseline"))
+
+
+def add_method(w):
+    shutil.copy(w.folder / "conf/method/soup.yaml", w.folder / "conf/method/mean.yaml")
+    w.write_page(methods=[*w.page["methods"], "mean"], models=w.page["models"] | {"mean": "checkpoints/merged/mean"})
+
+
+def without(tree, name):
+    return {key: value for key, value in tree.items() if key != name}
+
+
+# What is edited, how, and the stages that must run. Each starts from what the one before it left.
+EDITS = {
+    "nothing": (lambda w: None, set()),
+    "what concerns no result": (
+        lambda w: (
+            w.append("params.yaml", "# a thought\n"),
+            w.replace("conf/runtime.yaml", "batch_tokens: 8192", "batch_tokens: 4096"),
+            w.append("constraints.txt", "# a thought\n"),
+            w.replace("conf/encoder/hub.yaml", "max_length_tokens: 256", "max_length_tokens: 128"),  # not chosen
+        ),
+        {"compose"},
+    ),
+    "a value of one expert": (lambda w: w.write_page(set={"train.sts.steps_per_task": 7}), {"compose", "train@sts", "report"} | MERGE),
+    "the template of the page": (lambda w: w.append("pipeline/stage/report_templates/card.md", "\nMore.\n"), {"report"}),
+    "one more merge method": (add_method, {"compose", "merge@mean", "evaluate@mean", "report"}),
+    "that method taken out again": (
+        lambda w: w.write_page(methods=["slerp"], models=without(w.page["models"], "mean")),
+        {"compose", "report"},
+    ),
+}
+WIDE_EDITS = {
+    "the YAML of one expert": (
+        lambda w: w.append("conf/expert/joint.yaml", "warmup_steps: 1\n"),
+        {"compose", "train@joint", "evaluate@joint", "report"},
+    ),
+    "a value of an objective": (
+        lambda w: w.replace("conf/objective/cosent.yaml", "scale: 20.0", "scale: 21.0"),
+        {"compose", "train@sts", "train@joint", "evaluate@joint", "report"} | MERGE,
+    ),
+    "another encoder": (
+        lambda w: w.write_page(choose=w.page["choose"] | {"encoder": "scratch"}),
+        {"compose", "pretrain"} | AFTER_BASE,
+    ),
+    "a row of the data": (
+        lambda w: w.append("data/source/pairs.jsonl", '{"query": "c", "document": "d"}\n'),
+        {"ingest", "curate"} | AFTER_CURATED,
+    ),
+    "the seed": (lambda w: w.write_page(set=w.page["set"] | {"seed": 1}), {"compose", "curate"} | AFTER_CURATED),
+    "a value of the evaluation": (
+        lambda w: w.write_page(set=w.page["set"] | {"evaluate.resamples": 500}),
+        {"compose", "baseline", "report"} | EVALUATE,
+    ),
+    "a comment in the code of curate": (lambda w: w.append("pipeline/stage/curate.py", "# a thought\n"), {"curate"}),
+    "the code of mine": (lambda w: w.append("pipeline/stage/mine.py", "MORE = 1\n"), AFTER_BASE),
+    "the code of a merge method": (lambda w: w.append("pipeline/merging/slerp.py", "MORE = 1\n"), {"report"} | MERGE),
+    "the code of an evaluator": (
+        lambda w: w.append("pipeline/evaluator/retrieval.py", "MORE = 1\n"),
+        {"baseline", "report"} | EVALUATE,
+    ),
+    "one expert fewer": (
+        lambda w: w.write_page(experts=without(w.page["experts"], "sts"), set=without(w.page["set"], "train.sts.steps_per_task")),
+        {"compose", "report"} | MERGE,
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", [*EDITS, *(pytest.param(name, marks=pytest.mark.slow) for name in WIDE_EDITS)])
+def test_an_edit_reruns_what_it_concerns_and_nothing_else(workspace, edit):
+    change, expected = (EDITS | WIDE_EDITS)[edit]
+    change(workspace)
+    assert set(workspace.repro()) == expected
+
+
+@pytest.mark.slow
+def test_an_edit_taken_back_runs_no_stage_again(workspace):
+    """Its outputs come out of DVC's run cache, and they are the old ones."""
+    values = workspace.page["set"]
+    before = (workspace.folder / "data/report/content").read_text()
+    workspace.write_page(set=values | {"curate.contamination": "off"})
+    assert set(workspace.repro()) >= {"compose", "curate", "report"}
+    assert (workspace.folder / "data/report/content").read_text() != before
+    workspace.write_page(set=values)
+    assert set(workspace.repro()) <= {"compose"}
+    assert (workspace.folder / "data/report/content").read_text() == before

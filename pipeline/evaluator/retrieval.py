@@ -62,7 +62,10 @@ class Retrieval:
             query: {documents[row]: float(score) for score, row in zip(score_BK[i], row_BK[i], strict=True) if row >= 0}
             for i, query in enumerate(queries)
         }
-        first_ten = {query: dict(sorted(ranked.items(), key=lambda kv: (kv[1], kv[0]), reverse=True)[:10]) for query, ranked in run.items()}
+        first_ten = {
+            query: dict(sorted(ranked.items(), key=lambda kv: (kv[1], kv[0]), reverse=True)[:10])
+            for query, ranked in run.items()
+        }
         found = pytrec_eval.RelevanceEvaluator(collection.judgements, {"ndcg_cut.10", "recall.100"}).evaluate(run)
         reciprocal = pytrec_eval.RelevanceEvaluator(collection.judgements, {"recip_rank"}).evaluate(first_ten)
         per_query = [found[query]["ndcg_cut_10"] for query in queries]

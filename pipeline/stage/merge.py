@@ -34,7 +34,8 @@ class MergeModule(pl.LightningModule):
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
-    experts = sorted(path for path in EXPERTS.glob("*") if path.is_dir())
+    # By the configuration, not by what lies there: the directory of an expert that was renamed or taken out stays behind.
+    experts = sorted(path for path in map(Path, cfg["experts"].values()) if path.parent == EXPERTS)
     if not experts:
         raise ValueError(f"no expert below {EXPERTS}; name one there under `experts` in params.yaml, and run `dvc repro`")
     for directory in (BASE, *experts):

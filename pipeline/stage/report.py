@@ -7,7 +7,7 @@ Writes: data/report/index.html, checkpoints/final/
 import csv
 import io
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ class Verdict:
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
     section = cfg["report"]
     evaluators = {e.task: e for e in (build(node) for node in cfg["evaluate"]["evaluators"].values())}
-    models = ["bm25", *sorted(cfg["models"], key=list(cfg["models"]).index)]
+    order = sorted(cfg["models"], key=lambda name: (name in cfg["merge"], name in cfg["experts"], name))
+    models = ["bm25", *order]
     scores = {name: read_json(METRICS / f"evaluate/{name}.json") for name in models}
     items = {name: read_json(EVALUATED / f"{name}.json") for name in models}
     mains = {task: evaluator.main for task, evaluator in evaluators.items()}
@@ -53,7 +54,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         (folder / "README.md").write_text(_render("card.md", verdict=verdict, table=table, **_facts(cfg)), encoding="utf-8")
     with whole_directory(out / "data/report") as folder:
         page = _render(
-            "index.html", verdict=verdict, table=table, curves=_curves(), cards=_cards(section["examples"]),
+            "index.html", verdict=verdict, table=table, curves=_curves(cfg["experts"]), cards=_cards(section["examples"]),
             version=__version__, confidence=section["confidence"], **_facts(cfg),
         )  # fmt: skip
         (folder / "index.html").write_text(page, encoding="utf-8")
@@ -148,12 +149,12 @@ def _cards(examples: int) -> list[dict[str, Any]]:
     return found
 
 
-def _curves() -> str:
+def _curves(experts: Iterable[str]) -> str:
     """Loss of every training over its steps, as SVG without date or random ids."""
     mpl.use("svg")
     from matplotlib import pyplot as plt
 
-    files = [file for file in (METRICS / "pretrain.csv", *sorted((METRICS / "train").glob("*.csv"))) if file.is_file()]
+    files = [file for file in (METRICS / "pretrain.csv", *(METRICS / f"train/{name}.csv" for name in sorted(experts))) if file.is_file()]
     tables = [(file.stem, points) for file in files if (points := _points(file))]
     with mpl.rc_context({"svg.hashsalt": "tributary", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure, axes = plt.subplots(
@@ -178,10 +179,9 @@ def _points(file: Path) -> list[dict[str, str]]:
 
 def _facts(cfg: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "corpora": sorted(cfg["ingest"]["corpora"]),
+        "corpora": corpora(CURATED),
         "encoder": cfg["encoder"],
         "models": cfg["models"],
-        "trainings": cfg["train"],
     }
 
 

@@ -22,8 +22,13 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     seed, section = cfg["seed"], cfg["train"][item]
     prepare(runtime, seed)
     encoder = Encoder.load(BASE)
-    rows = {task: [row for _, row in read_rows(CURATED, "train", [task]) if _positive(row)] for task in section["tasks"]}
     negatives = {"retrieval": _negatives()}
+    rows = {
+        task: _with_negatives(
+            task, [row for _, row in read_rows(CURATED, "train", [task]) if _positive(row)], negatives, settings
+        )
+        for task, settings in section["tasks"].items()
+    }
     inputs = {str(path): sha256(path) for path in (BASE, CURATED, MINED)}
     curve = fit(encoder, rows, negatives, section, runtime, seed=seed, name=f"train-{item}", inputs=inputs)
     with whole_directory(out / cfg["experts"][item]) as folder:
@@ -38,6 +43,22 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
 def _positive(row: Row) -> bool:
     """Graded pairs all teach; of judged ones only those that are relevant."""
     return row.task == "sts" or row.score is None or row.score > 0
+
+
+def _with_negatives(
+    task: str, rows: list[Row], negatives: Mapping[str, Mapping[str, list[str]]], settings: Mapping[str, Any]
+) -> list[Row]:
+    """The rows that have the hard negatives asked for; ValueError where there is none."""
+    num_negatives, known = settings["num_negatives"], negatives.get(task, {})
+    kept = [row for row in rows if len(known.get(row.query, ())) >= num_negatives]
+    if rows and not kept:
+        raise ValueError(
+            f"task {task}: num_negatives is {num_negatives}, but no query has so many mined negatives; "
+            f"raise mine.miner.num_negatives or depth, or lower num_negatives (conf/task/{task}.yaml)"
+        )
+    if len(kept) < len(rows):
+        print(f"{task}: {len(kept)} of {len(rows)} rows have {num_negatives} mined negatives and are trained on")
+    return kept
 
 
 def _negatives() -> dict[str, list[str]]:

@@ -20,7 +20,7 @@ from pipeline.encoder.encoder import Encoder
 from pipeline.params import build
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData, shuffled
-from pipeline.training.tracking import loggers
+from pipeline.training.tracking import finish, loggers
 
 Point: TypeAlias = dict[str, Any]  # "step", "loss" and "loss/<task>"
 
@@ -61,7 +61,10 @@ def fit(
     folder = RUNS / f"{name}-{mark}"
     last = folder / "last.ckpt"
     trainer = _trainer(training, steps, runtime, folder, name)
-    trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+    try:
+        trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+    finally:
+        finish()
     curve = _curve(folder / "csv" / "metrics.csv")
     shutil.rmtree(folder)
     return curve

@@ -18,10 +18,17 @@ def tracker_mode(choice: str) -> str:
 
 
 def loggers(folder: Path, name: str, runtime: Mapping[str, Any]) -> list[Logger]:
-    """CSV in ``folder/csv``; W&B as run ``name``, below ``wandb/``."""
+    """CSV in ``folder/csv``; W&B as run ``name``, below ``wandb/``. `finish` when the training has ended."""
     found: list[Logger] = [CSVLogger(folder, name="", version="csv", flush_logs_every_n_steps=20)]
     mode = tracker_mode(runtime["tracker"])
     if mode != "disabled":
         settings = wandb.Settings(silent=True, console="off")
-        found.append(WandbLogger(project=runtime["project"], name=name, save_dir=".", mode=mode, settings=settings))  # pyright: ignore[reportArgumentType]
+        run = wandb.init(project=runtime["project"], name=name, dir=".", mode=mode, settings=settings)  # pyright: ignore[reportArgumentType]
+        found.append(WandbLogger(experiment=run))
     return found
+
+
+def finish() -> None:
+    """Close the W&B run, if one is open."""
+    if wandb.run is not None:
+        wandb.finish()

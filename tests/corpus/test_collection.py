@@ -1,0 +1,63 @@
+import pytest
+
+from pipeline.corpus.collection import collections
+from pipeline.corpus.files import write
+from pipeline.corpus.row import Document, Row
+
+
+def pair(query, document, score=None, task="retrieval"):
+    return Row(task, query, f"text of {query}", document, f"text of {document}", score, "test")
+
+
+@pytest.fixture
+def made(tmp_path):
+    def make(rows, documents=()):
+        folder = tmp_path / "corpus"
+        folder.mkdir()
+        write(folder / "test.parquet", Row, rows)
+        write(folder / "documents.parquet", Document, documents)
+        return collections(tmp_path, "corpus", "test")
+
+    return make
+
+
+def test_plain_positives_are_judged_one_and_grades_stay_whole(made):
+    rows = [pair("q1", "d1"), pair("q1", "d2", 2.0), pair("q1", "d3", 0.0), pair("q2", "d1", 3.0)]
+    (found,) = made(rows)
+    assert (found.corpus, found.task, found.pairs) == ("corpus", "retrieval", [])
+    assert found.queries == {"q1": "text of q1", "q2": "text of q2"}
+    assert found.judgements == {"q1": {"d1": 1, "d2": 2, "d3": 0}, "q2": {"d1": 3}}
+    assert all(type(grade) is int for grades in found.judgements.values() for grade in grades.values())
+
+
+def test_a_query_without_a_relevant_document_is_not_asked_but_its_documents_stay_candidates(made):
+    (found,) = made([pair("q1", "d1"), pair("q2", "d2", 0.0)])
+    assert set(found.queries) == set(found.judgements) == {"q1"}
+    assert set(found.documents) == {"d1", "d2"}
+
+
+def test_without_any_relevant_document_there_is_nothing_to_evaluate(made):
+    assert made([pair("q1", "d1", 0.0)]) == []
+
+
+def test_candidates_are_the_documents_of_this_split_or_of_none(made):
+    documents = [Document("here", "a", "test"), Document("anywhere", "b"), Document("elsewhere", "c", "train")]
+    (found,) = made([pair("q1", "d1")], documents)
+    assert found.documents == {"here": "a", "anywhere": "b", "d1": "text of d1"}
+
+
+def test_graded_pairs_keep_their_order_and_get_an_id_each(made):
+    rows = [pair("q", "d", 5.0, "sts"), pair("q", "d", 0.0, "sts"), pair("p", "d", 2.5, "sts")]
+    (found,) = made(rows)
+    assert (found.task, found.queries, found.documents, found.judgements) == ("sts", {}, {}, {})
+    assert [each[1:] for each in found.pairs] == [(f"text of {r.query_id}", "text of d", r.score) for r in rows]
+    assert len({each[0] for each in found.pairs}) == 3
+
+
+def test_both_tasks_come_apart_and_weak_rows_are_not_evaluated(made):
+    rows = [pair("q", "d", 1.0, "sts"), pair("q", "d"), pair("w", "x", task="weak")]
+    assert [(found.task, len(found.queries), len(found.pairs)) for found in made(rows)] == [("retrieval", 1, 0), ("sts", 0, 1)]
+
+
+def test_an_empty_split_has_no_collection(made):
+    assert made([], [Document("d", "text")]) == []

@@ -1,0 +1,189 @@
+import importlib.metadata
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from pipeline.encoder.encoder import Encoder, pooling_node
+from pipeline.pooling.cls import Cls
+from pipeline.pooling.mean import Mean
+
+MEAN = {"_target_": "pipeline.pooling.mean.Mean"}
+CLS = {"_target_": "pipeline.pooling.cls.Cls"}
+EXACT = 1e-6  # float32 keeps about 7 digits; vectors have unit length, and padding changes the order of sums only
+TEXTS = [
+    "the cat sat on a mat",
+    "",
+    "a dog",
+    "the sum of all numbers in all rows of the park, and the dog ran over a rolling mat in a window, again and again",
+    "unseen wörds ☃ only",
+    "The CAT sat!",
+    "rolling window over rows",
+    "the cat sat on a mat",
+]
+
+
+def encode(encoder, texts, *, max_length_tokens=12, batch_tokens=1000):
+    return encoder.encode(texts, max_length_tokens=max_length_tokens, batch_tokens=batch_tokens, title="test")
+
+
+def files(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def saved(tiny_encoder, tmp_path):
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    tiny_encoder().save(folder, pooling=MEAN)
+    return folder
+
+
+@pytest.mark.parametrize(("pooling", "node"), [(Mean(), MEAN), (Cls(), CLS)])
+def test_sentence_transformers_gives_the_same_vectors_of_a_saved_encoder(tiny_encoder, tmp_path, pooling, node):
+    from sentence_transformers import SentenceTransformer
+
+    encoder = tiny_encoder(pooling)
+    encoder.save(tmp_path / "saved", pooling=node)
+    theirs = SentenceTransformer(str(tmp_path / "saved"), device="cpu", local_files_only=True)
+    assert theirs.max_seq_length == 12
+    assert max(len(ids) for ids in encoder.token_ids(TEXTS, 512)) == 12, "no text is longer than the limit"
+    for ours in (encoder, Encoder.load(tmp_path / "saved")):
+        np.testing.assert_allclose(encode(ours, TEXTS), theirs.encode(TEXTS, show_progress_bar=False), atol=EXACT, rtol=0)
+
+
+def test_the_two_poolings_differ(tiny_encoder):
+    assert np.abs(encode(tiny_encoder(Mean()), TEXTS) - encode(tiny_encoder(Cls()), TEXTS)).max() > 0.01
+
+
+def test_saved_loaded_and_saved_again_is_the_same_to_the_byte(saved, tmp_path):
+    shutil.move(saved, tmp_path / "elsewhere")
+    again = tmp_path / "again"
+    again.mkdir()
+    Encoder.load(tmp_path / "elsewhere").save(again, pooling=MEAN)
+    assert files(again) == files(tmp_path / "elsewhere")
+
+
+def test_encoding_leaves_no_trace_in_the_directory(tiny_encoder, saved, tmp_path):
+    encoder = Encoder.load(saved)
+    encode(encoder, TEXTS, max_length_tokens=5)
+    (tmp_path / "again").mkdir()
+    encoder.save(tmp_path / "again", pooling=MEAN)
+    assert files(tmp_path / "again") == files(saved)
+
+
+def test_no_file_of_a_directory_names_a_place_or_a_version(saved, tmp_path):
+    folder = tmp_path / "again"
+    folder.mkdir()
+    Encoder.load(saved).save(folder, pooling=MEAN)
+    versions = [importlib.metadata.version(name).split("+")[0] for name in ("transformers", "torch", "tokenizers", "safetensors")]
+    texts = {name: content.decode() for name, content in files(folder).items() if not name.endswith(".safetensors")}
+    assert {"config.json", "tokenizer.json", "tokenizer_config.json", "modules.json", "encoder.yaml"} <= set(texts)
+    for name, text in texts.items():
+        assert not [word for word in (str(tmp_path), str(saved), "/tmp", "/root", *versions) if word in text], name  # noqa: S108
+    header = (folder / "model.safetensors").read_bytes()
+    assert json.loads(header[8 : 8 + int.from_bytes(header[:8], "little")])["__metadata__"] == {"format": "pt"}
+
+
+def test_the_pooling_and_the_limit_come_back(tiny_encoder, tmp_path):
+    tiny_encoder(Cls(), max_length_tokens=9).save(tmp_path / "saved", pooling=CLS)
+    assert pooling_node(tmp_path / "saved") == CLS
+    loaded = Encoder.load(tmp_path / "saved")
+    assert isinstance(loaded.pooling, Cls)
+    assert loaded.max_length_tokens == 9
+    assert loaded.width == 16
+
+
+@pytest.mark.parametrize("name", ["encoder.yaml", "config.json", "model.safetensors", "tokenizer.json"])
+def test_a_directory_that_lacks_a_file_is_refused_by_name(saved, name):
+    (saved / name).unlink()
+    with pytest.raises(ValueError, match=f"saved is no encoder directory: {name} is missing"):
+        Encoder.load(saved)
+
+
+def test_a_directory_cannot_name_code_outside_the_package(saved):
+    settings = yaml.safe_load((saved / "encoder.yaml").read_text())
+    (saved / "encoder.yaml").write_text(yaml.safe_dump(settings | {"pooling": {"_target_": "os.getcwd"}}))
+    with pytest.raises(ValueError, match=r"'os.getcwd' is not allowed"):
+        Encoder.load(saved)
+
+
+def test_vectors_have_unit_length_and_stand_in_the_order_of_the_texts(tiny_encoder):
+    encoder = tiny_encoder()
+    vectors = encode(encoder, TEXTS)
+    assert vectors.shape == (len(TEXTS), 16)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=EXACT)
+    for text, vector in zip(TEXTS, vectors, strict=True):  # one by one: no padding, no sorting
+        ids = torch.tensor(encoder.token_ids([text], 12))
+        with torch.inference_mode():
+            hidden = encoder.eval().backbone(input_ids=ids).last_hidden_state[0]
+        mean = hidden.mean(0)
+        np.testing.assert_allclose(vector, (mean / mean.norm()).numpy(), atol=EXACT)
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 13, 24, 50, 10_000])
+def test_vectors_do_not_depend_on_what_is_encoded_together(tiny_encoder, batch_tokens):
+    encoder = tiny_encoder()
+    expected = encode(encoder, TEXTS)
+    np.testing.assert_allclose(encode(encoder, TEXTS, batch_tokens=batch_tokens), expected, atol=EXACT, rtol=0)
+    order = np.random.default_rng(0).permutation(len(TEXTS))
+    shuffled = encode(encoder, [TEXTS[i] for i in order], batch_tokens=batch_tokens)
+    np.testing.assert_allclose(shuffled, expected[order], atol=EXACT, rtol=0)
+
+
+def test_a_batch_stays_within_its_tokens_unless_one_text_alone_is_longer(tiny_encoder, monkeypatch):
+    encoder = tiny_encoder()
+    shapes = []
+    padded = encoder.padded
+    monkeypatch.setattr(encoder, "padded", lambda ids: shapes.append((len(ids), max(map(len, ids)))) or padded(ids))
+    encode(encoder, TEXTS * 3, batch_tokens=24)
+    assert sum(count for count, _ in shapes) == 3 * len(TEXTS)
+    assert all(count * length <= 24 for count, length in shapes)
+    shapes.clear()
+    encode(encoder, TEXTS, batch_tokens=5)
+    assert all(count == 1 or count * length <= 5 for count, length in shapes)
+
+
+def test_encoding_is_without_dropout_and_leaves_the_mode_as_it_was(tiny_encoder):
+    encoder = tiny_encoder(dropout=0.5)
+    for mode in (True, False):
+        encoder.train(mode)
+        np.testing.assert_array_equal(encode(encoder, TEXTS), encode(encoder, TEXTS))
+        assert encoder.training is encoder.backbone.training is mode
+
+
+def test_no_texts_give_no_vectors(tiny_encoder):
+    assert encode(tiny_encoder(), []).shape == (0, 16)
+
+
+def test_texts_are_cut_at_the_smaller_limit_and_keep_their_end_token(tiny_encoder):
+    encoder = tiny_encoder()
+    long = TEXTS[3]
+    assert [len(encoder.token_ids([long], limit)[0]) for limit in (5, 12, 99)] == [5, 12, 12]
+    full = encoder.tokenizer(long)["input_ids"]
+    assert encoder.token_ids([long], 5)[0] == [*full[:4], encoder.tokenizer.sep_token_id]
+    assert np.abs(encode(encoder, [long], max_length_tokens=5) - encode(encoder, [long])).max() > 1e-3
+
+
+def test_padding_stands_at_the_right_and_is_masked(tiny_encoder):
+    encoder = tiny_encoder()
+    ids, mask = encoder.padded([[5, 6, 7], [8]])
+    pad = encoder.tokenizer.pad_token_id
+    assert ids.tolist() == [[5, 6, 7], [8, pad, pad]]
+    assert mask.tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
+def test_gradients_reach_every_weight_that_makes_the_vectors(tiny_encoder):
+    encoder = tiny_encoder()
+    encoder(*encoder.padded(encoder.token_ids(TEXTS, 12)))[:, 0].sum().backward()
+    without = [name for name, weight in encoder.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert [name for name in without if "pooler" not in name] == []  # BERT's own pooler is kept, not used
+
+
+def test_a_limit_beyond_the_backbones_positions_is_refused(tiny_encoder):
+    with pytest.raises(ValueError, match="max_length_tokens is 513, but the backbone has 512 positions"):
+        tiny_encoder(max_length_tokens=513)

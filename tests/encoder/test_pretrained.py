@@ -1,0 +1,79 @@
+import importlib
+import shutil
+
+import numpy as np
+import pytest
+
+from pipeline.checkpoint import sha256
+from pipeline.encoder.encoder import Encoder
+from pipeline.encoder.pretrained import InstalledBackbone, NamedBackbone
+from pipeline.pooling.mean import Mean
+
+TEXTS = ["the cat sat", "a dog ran in the park"]
+LIMITS = {"max_length_tokens": 12, "batch_tokens": 100, "title": ""}
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def saved(tiny_encoder, tmp_path):
+    encoder = tiny_encoder()
+    encoder.save(tmp_path / "saved", pooling={"_target_": "pipeline.pooling.mean.Mean"})
+    return encoder, tmp_path / "saved"
+
+
+@pytest.fixture
+def package(saved, tmp_path, monkeypatch):
+    """A package that holds the encoder; importing it would fail."""
+    folder = tmp_path / "packages" / "a_packed_model"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise RuntimeError('imported')")
+    shutil.copytree(saved[1], folder / "model")
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    importlib.invalidate_caches()
+    return folder
+
+
+def same(encoder, parts):
+    other = Encoder(*parts, Mean(), max_length_tokens=12)
+    np.testing.assert_array_equal(encoder.encode(TEXTS, **LIMITS), other.encode(TEXTS, **LIMITS))
+
+
+def test_a_folder_gives_its_backbone_and_tokenizer(saved):
+    encoder, folder = saved
+    same(encoder, NamedBackbone(name=str(folder), revision=None)([]))
+
+
+def test_an_installed_package_gives_its_model_without_being_imported(saved, package):
+    digest = sha256(package / "model" / "model.safetensors")
+    same(saved[0], InstalledBackbone(package="a_packed_model", sha256=digest)([]))
+
+
+def test_a_changed_package_is_refused_with_both_hashes(package):
+    digest = sha256(package / "model" / "model.safetensors")
+    with pytest.raises(ValueError, match=f"has sha256 {digest}, expected {'0' * 64}"):
+        InstalledBackbone(package="a_packed_model", sha256="0" * 64)([])
+
+
+def test_a_package_that_is_not_installed_is_named():
+    with pytest.raises(ValueError, match="package no_such_model is not installed"):
+        InstalledBackbone(package="no_such_model", sha256="0" * 64)([])
+
+
+@pytest.mark.parametrize("revision", ["main", COMMIT[:39], COMMIT.upper(), COMMIT + "0", ""])
+def test_a_revision_that_may_move_is_refused(revision):
+    with pytest.raises(ValueError, match=f"must be a commit of 40 hex digits, got '{revision}'"):
+        NamedBackbone(name="owner/model", revision=revision)
+
+
+def test_a_model_of_the_hub_without_a_revision_is_refused():
+    with pytest.raises(ValueError, match="owner/model is no folder here; a model of the Hub needs `revision"):
+        NamedBackbone(name="owner/model", revision=None)
+
+
+def test_a_commit_of_the_hub_is_taken_and_nothing_is_loaded_yet():
+    assert NamedBackbone(name="owner/model", revision=COMMIT).revision == COMMIT
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="config.json"):
+        NamedBackbone(name=str(tmp_path), revision=None)([])

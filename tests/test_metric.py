@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from pipeline.metric import draws, interval, spearman
+
+
+@pytest.mark.parametrize("levels", [2, 4, 1000])  # few levels: many ties
+def test_the_rank_correlation_is_scipys_with_and_without_ties(levels):
+    random = np.random.default_rng(levels)
+    for _ in range(20):
+        a, b = random.normal(size=25), random.integers(levels, size=25).astype(float)
+        assert float(spearman(a, b)) == pytest.approx(spearmanr(a, b).statistic, abs=1e-12)
+
+
+def test_the_rank_correlation_of_many_draws_at_once_is_that_of_each():
+    random = np.random.default_rng(0)
+    a, b = random.integers(6, size=(30, 12)).astype(float), random.normal(size=(30, 12))
+    expected = [spearmanr(x, y).statistic for x, y in zip(a, b, strict=True)]
+    np.testing.assert_allclose(spearman(a, b), expected, atol=1e-12)
+
+
+def test_the_same_order_is_one_the_reverse_is_minus_one_and_a_constant_is_zero():
+    a = np.array([1.0, 2.0, 10.0])
+    assert spearman(a, a**3) == pytest.approx(1)
+    assert spearman(a, -a) == pytest.approx(-1)
+    assert spearman(a, np.ones(3)) == 0
+    np.testing.assert_allclose(spearman(np.stack([a, np.ones(3)]), np.stack([a, a])), [1, 0])
+
+
+def test_by_hand_the_rank_correlation_of_three_with_one_tie():
+    # ranks 1, 2, 3 and 1.5, 1.5, 3: products of the deviations 1.5, squares 2 and 1.5
+    assert float(spearman(np.array([1.0, 2.0, 3.0]), np.array([0.0, 0.0, 9.0]))) == pytest.approx(1.5 / np.sqrt(2 * 1.5))
+
+
+def test_draws_are_with_replacement_and_the_same_for_equal_arguments():
+    found = draws(20, 500, seed=1)
+    assert found.shape == (500, 20)
+    assert set(found.flatten()) == set(range(20))
+    assert max(len(set(row)) for row in found) < 20
+    np.testing.assert_array_equal(found, draws(20, 500, seed=1))
+    assert (found != draws(20, 500, seed=2)).any()
+    assert np.bincount(found.flatten(), minlength=20) == pytest.approx(500, abs=110)  # 5 sigma, sigma = sqrt(500 * 0.95)
+
+
+def test_the_interval_cuts_equal_tails():
+    scores = np.random.default_rng(0).permutation(101).astype(float)
+    assert interval(scores, 0.9) == pytest.approx((5.0, 95.0))
+    assert interval(scores, 0.5) == pytest.approx((25.0, 75.0))

@@ -1,0 +1,344 @@
+"""params.yaml and conf/ to data/config.yaml, in a copy of the catalogue; every mistake is a ValueError that says where and what."""
+
+import copy
+import re
+import shutil
+
+import hydra
+import pytest
+import yaml
+
+from pipeline.params import build, check_node, compose_config, flat, hydra_overrides, load, nodes, read_page, signature
+
+SMALL = {  # one corpus, no items: composed in a moment
+    "choose": {"experiment": "own"},
+    "corpora": {"tickets": {"source": "table", "path": "tickets.jsonl"}},
+    "experts": {},
+    "methods": [],
+    "models": {},
+    "set": {},
+}
+TWO_EXPERTS = {"retrieval": "checkpoints/experts/retrieval", "sts": "checkpoints/experts/sts"}
+
+
+@pytest.fixture(autouse=True)
+def workspace(root, tmp_path, monkeypatch):
+    shutil.copytree(root / "conf", tmp_path / "conf")
+    shutil.copy(root / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def composed_anew(workspace):
+    def composed(**changes):
+        (workspace / "params.yaml").write_text(yaml.safe_dump(SMALL | changes))
+        return compose_config(read_page())
+
+    return composed
+
+
+@pytest.fixture
+def composed(composed_anew, remembered, monkeypatch):
+    """As `composed_anew`, for tests that leave the catalogue as it is: Hydra composes equal choices once."""
+    monkeypatch.setattr("pipeline.params.compose", remembered)
+    return composed_anew
+
+
+@pytest.fixture(scope="module")
+def remembered():
+    found = {}
+
+    def compose(name, overrides):
+        key = (name, *overrides)
+        if key not in found:
+            found[key] = hydra.compose(name, overrides=overrides)
+        return copy.deepcopy(found[key])
+
+    return compose
+
+
+def edit(file, old, new):
+    text = file.read_text()
+    assert text.count(old) == 1, f"{file} holds {old!r} {text.count(old)} times"
+    file.write_text(text.replace(old, new))
+
+
+def refuses(*words):
+    """`pytest.raises` of a ValueError whose message holds ``words`` in this order."""
+    return pytest.raises(ValueError, match="(?s)" + ".*".join(map(re.escape, words)))
+
+
+def test_the_page_of_the_repository_composes():
+    page = read_page()
+    config = compose_config(page)
+    assert sorted(config["train"]) == sorted(page.experts)
+    assert sorted(config["merge"]) == sorted(page.methods)
+    assert config["models"] == page.models
+    assert "${" not in yaml.safe_dump(config)
+    assert "???" not in yaml.safe_dump(config)
+
+
+def test_composing_twice_gives_the_same(composed):
+    assert composed() == composed()
+
+
+# --- `set`
+
+
+def test_a_value_of_train_that_names_no_expert_holds_for_every_expert(composed):
+    train = composed(experts=TWO_EXPERTS, set={"train.steps_per_task": 5})["train"]
+    assert [train[name]["steps_per_task"] for name in TWO_EXPERTS] == [5, 5]
+
+
+def test_a_value_of_one_expert_leaves_the_others_alone(composed):
+    before = composed(experts=TWO_EXPERTS)["train"]
+    after = composed(experts=TWO_EXPERTS, set={"train": {"sts": {"steps_per_task": 5}}})["train"]
+    assert after["retrieval"] == before["retrieval"]
+    assert after["sts"] == before["sts"] | {"steps_per_task": 5}
+    assert before["sts"]["steps_per_task"] != 5
+
+
+def test_a_value_of_one_merge_method_leaves_the_others_alone(composed):
+    merge = composed(methods=["soup", "slerp"], set={"merge.slerp.method.norm": 0.5})["merge"]
+    assert merge["slerp"]["method"]["norm"] == 0.5
+    assert merge["soup"] == {"method": {"_target_": "pipeline.merging.soup.Soup"}}
+
+
+def test_a_root_value_reaches_every_section_that_interpolates_it(composed):
+    config = composed(experts=TWO_EXPERTS, set={"seed": 7, "pace.train_steps": 9})
+    assert config["seed"] == 7
+    assert config["curate"]["split"]["seed"] == 7
+    assert [train["steps_per_task"] for train in config["train"].values()] == [9, 9]
+
+
+def test_an_empty_mapping_empties_its_place(composed):
+    choose = {"experiment": "apidocs"}
+    assert composed(choose=choose)["pretrain"]["phases"]
+    assert composed(choose=choose, set={"pretrain.phases": {}})["pretrain"]["phases"] == {}
+
+
+def test_a_value_that_is_given_fills_a_missing_one(composed):
+    values = {"encoder.backbone.name": "a/model", "encoder.backbone.revision": None}
+    config = composed(choose={"experiment": "own", "encoder": "hub"}, experts={"sts": "checkpoints/experts/sts"}, set=values)
+    assert config["encoder"]["backbone"]["name"] == "a/model"
+    assert config["encoder"]["backbone"]["revision"] is None
+
+
+def test_a_missing_value_that_is_not_given_is_named(composed):
+    with refuses("params.yaml", "encoder.backbone.name must be given"):
+        composed(choose={"experiment": "own", "encoder": "hub"})
+    with refuses("params.yaml: corpora.tickets: path must be given"):
+        composed(corpora={"tickets": {"source": "table"}})
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"evaluate.resample": 5}, ("params.yaml: set.evaluate.resample", "did you mean 'resamples'?", "confidence")),
+        ({"evaluat": {"resamples": 5}}, ("set.evaluat.resamples", "under the top", "did you mean 'evaluate'?", "curate")),
+        ({"train.step_per_task": 5}, ("set.train.step_per_task", "did you mean 'steps_per_task'?", "warmup_steps")),
+        ({"train.stss.steps_per_task": 5}, ("set.train.stss.steps_per_task", "did you mean 'sts'?", "retrieval, sts")),
+        ({"train.sts.tasks.sts.batchsize": 8}, ("'batchsize' under train.tasks.sts", "did you mean 'batch_size'?")),
+        ({"train.sts": 5}, ("train.sts", "valid dictionary", "got 5")),
+        ({"train.sts.steps_per_task": "5"}, ("train.sts.steps_per_task", "valid integer", "got '5'")),
+        ({"train.sts.optimizer.lr": "fast"}, ("train.sts.optimizer.lr", "expected float", "got 'fast'")),
+        ({"train.precision": "16"}, ("train.retrieval.precision", "'32-true'", "got '16'")),
+    ],
+)
+def test_a_mistake_in_set_is_refused_by_place_with_what_was_expected(composed, values, words):
+    with refuses(*words):
+        composed(experts=TWO_EXPERTS, set=values)
+
+
+def test_a_value_of_train_without_any_expert_is_refused(composed):
+    with refuses("set.train.steps_per_task", "train has no items", "experts"):
+        composed(set={"train.steps_per_task": 5})
+
+
+def test_a_number_out_of_range_is_refused(composed):
+    with refuses("data/config.yaml: report.confidence", "less than 1", "got 95"):
+        composed(set={"report.confidence": 95})
+
+
+# --- the page
+
+
+def test_an_unknown_key_at_the_top_of_the_page_is_refused_with_the_nearest(composed):
+    with refuses("params.yaml: unknown key expert", "did you mean 'experts'?", "choose, corpora, experts"):
+        composed(expert=TWO_EXPERTS)
+
+
+def test_a_key_the_page_lacks_is_named(workspace):
+    (workspace / "params.yaml").write_text("choose: {}\n")
+    with refuses("params.yaml: corpora is missing", "params.yaml: set is missing"):
+        read_page()
+
+
+@pytest.mark.parametrize(("text", "words"), [("[1, 2]", ("params.yaml", "got [1, 2]")), ("choose: [", ("is not valid YAML",))])
+def test_a_page_that_is_no_page_is_refused(workspace, text, words):
+    (workspace / "params.yaml").write_text(text)
+    with refuses(*words):
+        read_page()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"choose": {"encoder": "minilmm"}}, ("choose.encoder", "minilmm.yaml", "did you mean 'minilm'?", "hub, minilm")),
+        ({"choose": {"poling": "mean"}}, ("choose.poling: no such group", "did you mean 'pooling'?", "experiment, encoder")),
+        ({"methods": ["soop"]}, ("params.yaml: methods", "did you mean 'soup'?", "slerp, soup")),
+        ({"experts": {"retrival": "x"}}, ("params.yaml: experts", "did you mean 'retrieval'?", "sts")),
+        ({"methods": "soup"}, ("params.yaml: methods", "valid list", "got 'soup'")),
+        ({"corpora": {"apidoc": {}}}, ("corpora: no conf/corpus/apidoc.yaml", "did you mean 'apidocs'?")),
+        ({"corpora": {"t": {"source": "tabel"}}}, ("corpora.t.source", "tabel.yaml", "did you mean 'table'?", "beir")),
+        ({"corpora": {"t": {"path": "x"}}}, ("corpora.t: expected `source: <name>`", "got None")),
+        ({"corpora": {"t": {"source": "table", "pth": "x"}}}, ("corpora.t.pth: no key 'pth'", "did you mean 'path'?")),
+        ({"corpora": {"t": {"source": "table", "path": "x", "columns": {"querry": "q"}}}}, ("querry", "did you mean 'query'?")),
+        ({"corpora": {"t": {"source": "table", "path": 5}}}, ("corpora.t.source.path", "expected str", "got 5")),
+        ({"corpora": {"t": {"source": "table", "path": "x", "columns": 5}}}, ("t.source.columns", "expected Mapping", "got 5")),
+        ({"corpora": {}}, ("no corpus", "corpora:")),
+    ],
+)
+def test_a_mistake_on_the_page_is_refused_with_what_there_is(composed, changes, words):
+    with refuses(*words):
+        composed(**changes)
+
+
+def test_a_corpus_of_the_experiment_that_the_catalogue_lacks_is_refused(composed_anew, workspace):
+    edit(workspace / "conf/experiment/apidocs.yaml", "corpora: [apidocs]", "corpora: [apidoks]")
+    with refuses("corpora: no conf/corpus/apidoks.yaml", "did you mean 'apidocs'?"):
+        composed_anew(choose={"experiment": "apidocs"}, corpora={})
+
+
+def test_a_line_under_corpora_becomes_a_source_node(composed, workspace):
+    line = {"source": "table", "path": "data/source/tickets.jsonl", "columns": {"query": "question", "document": "answer"}}
+    corpora = composed(corpora={"tickets": line})["ingest"]["corpora"]
+    expected = yaml.safe_load((workspace / "conf/source/table.yaml").read_text())
+    expected |= {"path": "data/source/tickets.jsonl"}
+    expected["columns"] |= {"query": "question", "document": "answer"}
+    assert corpora == {"tickets": {"source": expected, "mirror": None}}
+    assert expected["_target_"] == "pipeline.source.table.Table"
+
+
+def test_a_line_without_a_source_names_a_corpus_of_the_catalogue(composed):
+    corpora = composed(corpora={"apidocs": {}})["ingest"]["corpora"]
+    assert corpora["apidocs"]["source"]["_target_"] == "pipeline.source.apidocs.ApiDocs"
+
+
+# --- the catalogue
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "words"),
+    [
+        ("dedup/exact", "lowercase:", "lowercse:", ("curate.dedup.lowercse", "takes no", "did you mean 'lowercase'?")),
+        ("dedup/exact", "_target_", "_traget_", ("data/config.yaml: curate.dedup", "expected `_target_", "did you mean '_traget_'?")),
+        ("curate", "contamination: text", "contamination: txt", ("curate.contamination", "'text'", "got 'txt'")),
+        ("curate", "contamination:", "contaminaton:", ("unknown key curate.contaminaton", "did you mean 'contamination'?")),
+    ],
+)
+def test_a_mistake_in_the_catalogue_is_refused_with_its_place(composed_anew, workspace, file, old, new, words):
+    edit(workspace / f"conf/{file}.yaml", old, new)
+    with refuses(*words):
+        composed_anew()
+
+
+# --- nodes
+
+MEAN = {"_target_": "pipeline.pooling.mean.Mean"}
+
+
+EXACT = {"_target_": "pipeline.dedup.exact.Exact", "lowercase": True}
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        ({"_target_": "pipeline.dedup.exact.Exact"}, ("where:", "needs 'lowercase' (bool)")),
+        (EXACT | {"lowercase": 3}, ("where.lowercase: expected bool", "got 3")),
+        (EXACT | {"lower": True}, ("where.lower:", "takes no 'lower'", "did you mean 'lowercase'?")),
+        (EXACT | {"_target_": "pipeline.dedup.exakt.Exact"}, ("where._target_: no module", "exakt", "did you mean 'exact'?")),
+        (EXACT | {"_target_": "pipeline.dedup.exact.Exakt"}, ("where._target_:", "no Exakt", "did you mean 'Exact'?")),
+        ({"lowercase": True}, ("where._target_: 'None' is not allowed", "pipeline.*")),
+        ({"_target_": "pipeline.objective.infonce.InfoNCE", "temperature": "0.05"}, ("temperature: expected float", "'0.05'")),
+        ({"_target_": "pipeline.objective.infonce.InfoNCE", "temperature": True}, ("temperature: expected float", "True")),
+    ],
+)
+def test_a_mistake_in_a_node_is_refused_with_its_place_and_what_was_expected(node, words):
+    with refuses(*words):
+        check_node(node, "where")
+
+
+def test_a_whole_number_may_stand_for_a_fraction():
+    check_node({"_target_": "pipeline.objective.infonce.InfoNCE", "temperature": 1}, "where")
+
+
+@pytest.mark.parametrize("target", ["os.system", "pipelines.pooling.mean.Mean", "torch.nn.Linear", "pipeline"])
+def test_a_target_outside_the_package_is_refused_before_it_is_imported(target):
+    with refuses("where._target_", target):
+        check_node({"_target_": target}, "where")
+
+
+def test_a_name_that_a_module_only_imports_is_no_target():
+    with refuses("no module pipeline.checkpoint.shutil"):
+        check_node({"_target_": "pipeline.checkpoint.shutil.rmtree", "path": "."}, "where")
+    with refuses("pipeline.checkpoint defines no shutil"):
+        check_node({"_target_": "pipeline.checkpoint.shutil"}, "where")
+
+
+@pytest.mark.parametrize("key", ["_args_", "_partial_", "_recursive_"])
+def test_a_key_that_only_hydra_knows_is_refused(key):
+    with refuses(f"where.{key}"):
+        check_node(MEAN | {key: []}, "where")
+
+
+def test_a_node_inside_a_node_is_checked_before_anything_is_built(workspace):
+    inner = {"_target_": "os.mkdir", "path": "made"}
+    outer = {"_target_": "pipeline.checkpoint.write_provenance", "version": "1", "config": {"a": inner}, "inputs": {}}
+    with refuses("config.a._target_: 'os.mkdir' is not allowed"):
+        build(outer, later=True)
+    assert not (workspace / "made").exists()
+
+
+def test_build_makes_what_a_node_names_now_or_later():
+    from pipeline.objective.infonce import InfoNCE
+
+    node = {"_target_": "pipeline.objective.infonce.InfoNCE", "temperature": 0.5}
+    assert isinstance(build(node), InfoNCE)
+    assert build(node, later=True)().temperature == 0.5
+
+
+def test_a_signature_is_the_keyword_only_arguments_with_their_annotations():
+    assert signature("pipeline.mining.nearest.Nearest", "") == {"num_negatives": "int", "depth": "int", "max_ratio": "float"}
+    assert signature("pipeline.merging.soup.Soup", "") == {}
+    assert signature("pipeline.training.optimizer.adamw", "")["betas"] == "list[float]"
+
+
+def test_nodes_are_found_in_mappings_and_lists_with_their_paths():
+    tree = {"a": {"b": MEAN}, "c": [1, {"_target_": "x", "d": {"_target_": "y"}}]}
+    assert [path for path, _ in nodes(tree)] == ["a.b", "c.1", "c.1.d"]
+
+
+def test_nested_and_dotted_keys_flatten_alike():
+    assert dict(flat({"a": {"b": 1, "c.d": 2}, "e.f": [3], "g": {}})) == {"a.b": 1, "a.c.d": 2, "e.f": [3], "g": {}}
+
+
+def test_without_compose_the_configuration_is_missing_with_advice(workspace):
+    with refuses("data/config.yaml is missing", "python -m pipeline compose"):
+        load(workspace / "data/config.yaml")
+
+
+# --- sweeps
+
+
+def test_a_sweep_takes_the_page_but_a_persons_own_override_wins(workspace):
+    changes = {
+        "choose": {"encoder": "scratch"},
+        "experts": TWO_EXPERTS,
+        "set": {"train.sts.steps_per_task": 5, "train.retrieval.warmup_steps": 1, "seed": 3, "evaluate.resamples": 9},
+    }
+    (workspace / "params.yaml").write_text(yaml.safe_dump(SMALL | changes))
+    found = hydra_overrides(read_page(), ["expert=sts", "seed=1,2"])
+    assert sorted(found[:-2]) == ["encoder=scratch", "evaluate.resamples=9", "train.steps_per_task=5"]
+    assert found[-2:] == ["expert=sts", "seed=1,2"]
