@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from pipeline.corpus.row import Row
 
-
 _MAX_FRUITLESS = 20  # orders of all rows tried before a batch without a common text is given up
 
 
@@ -64,7 +63,7 @@ def _fill(task: str, rows: Sequence[Row], size: int, count: int, seed: int) -> l
 
 
 def _take(rows: Sequence[Row], waiting: list[int], size: int, *, apart: bool) -> list[int]:
-    """The first ``size`` different rows of ``waiting``, which share no text if ``apart``; those passed over stay for the next batch. [] if too few."""
+    """The first ``size`` different rows of ``waiting``, sharing no text if ``apart``; [] if too few. Rows passed over stay for later."""
     chosen: list[int] = []
     taken: set[int] = set()
     seen: set[str] = set()

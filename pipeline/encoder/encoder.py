@@ -91,6 +91,9 @@ class Encoder(nn.Module):
     def save(self, directory: Path, *, pooling: Node) -> None:
         """Write the encoder directory; ``pooling`` is the node that `load` builds the pooling from."""
         self.backbone.save_pretrained(directory, safe_serialization=True)
+        fast: Any = self.tokenizer.backend_tokenizer
+        fast.no_truncation()  # else the file holds the limit of whichever call came last
+        fast.no_padding()
         self.tokenizer.save_pretrained(directory)
         (directory / "model.safetensors").chmod(0o644)
         _rewrite(directory / "config.json", drop=("_name_or_path", "transformers_version"), put={})

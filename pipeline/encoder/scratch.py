@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertModel, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+
 
 class ScratchBackbone:
     """Called with the training texts: learns the vocabulary, draws the weights (seed torch first)."""
@@ -23,11 +25,11 @@ class ScratchBackbone:
         self.dropout = dropout
 
     def __call__(self, texts: Iterable[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        trainer = BertWordPieceTokenizer(lowercase=True)
-        trainer.train_from_iterator(texts, vocab_size=self.vocabulary, min_frequency=2, show_progress=False)
-        special = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
-        names = {f"{role}_token": token for role, token in special.items()}
-        tokenizer = PreTrainedTokenizerFast(tokenizer_object=trainer._tokenizer, **names)
+        vocabulary = _vocabulary(list(texts), self.vocabulary)
+        names = {f"{role}_token": token for role, token in SPECIAL.items()}
+        tokenizer = PreTrainedTokenizerFast(
+            tokenizer_object=BertWordPieceTokenizer(vocabulary, lowercase=True)._tokenizer, **names
+        )
         config = BertConfig(
             vocab_size=len(tokenizer),
             hidden_size=self.width,
@@ -37,6 +39,25 @@ class ScratchBackbone:
             hidden_dropout_prob=self.dropout,
             attention_probs_dropout_prob=self.dropout,
             max_position_embeddings=512,
-            pad_token_id=trainer.token_to_id(special["pad"]),
+            pad_token_id=vocabulary[SPECIAL["pad"]],
         )
         return BertModel(config, add_pooling_layer=True), tokenizer
+
+
+def _vocabulary(texts: list[str], size: int) -> dict[str, int]:
+    """Word pieces and their numbers, the same in every process.
+
+    Left alone, the trainer numbers the letters inside words in the order of a hash map, and by these numbers it settles ties.
+    """
+    trainer = BertWordPieceTokenizer(lowercase=True)
+    words = (
+        word
+        for text in texts
+        for word, _ in trainer.pre_tokenizer.pre_tokenize_str(trainer.normalizer.normalize_str(text))  # pyright: ignore[reportOptionalMemberAccess]
+    )
+    inside = sorted({letter for word in words for letter in word[1:]})
+    trainer.train_from_iterator(
+        texts, vocab_size=size, min_frequency=2, limit_alphabet=2**31, show_progress=False,
+        special_tokens=[*SPECIAL.values(), *(f"##{letter}" for letter in inside)],
+    )  # fmt: skip
+    return trainer.get_vocab()

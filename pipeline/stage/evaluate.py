@@ -20,7 +20,7 @@ from pipeline.corpus.row import Split
 from pipeline.encoder.encoder import Encoder
 from pipeline.metric import draws, interval
 from pipeline.params import build
-from pipeline.training.fit import prepare
+from pipeline.training.prepare import prepare
 
 CURATED = Path("data/curated")
 HELD_OUT: tuple[Split, ...] = ("validation", "test")

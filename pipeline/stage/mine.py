@@ -13,7 +13,7 @@ from pipeline.corpus.files import Negative, read_rows, write
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
 from pipeline.params import build
-from pipeline.training.fit import prepare
+from pipeline.training.prepare import prepare
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:

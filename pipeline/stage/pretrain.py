@@ -13,7 +13,8 @@ from pipeline.checkpoint import sha256, whole_directory, write_provenance, write
 from pipeline.corpus.files import read_rows
 from pipeline.encoder.encoder import Encoder
 from pipeline.params import build
-from pipeline.training.fit import Point, curve_text, fit, prepare
+from pipeline.training.fit import Point, curve_text, fit
+from pipeline.training.prepare import prepare
 
 CURATED = Path("data/curated")
 

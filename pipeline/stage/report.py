@@ -154,7 +154,11 @@ def _curves(experts: Iterable[str]) -> str:
     mpl.use("svg")
     from matplotlib import pyplot as plt
 
-    files = [file for file in (METRICS / "pretrain.csv", *(METRICS / f"train/{name}.csv" for name in sorted(experts))) if file.is_file()]
+    files = [
+        file
+        for file in (METRICS / "pretrain.csv", *(METRICS / f"train/{name}.csv" for name in sorted(experts)))
+        if file.is_file()
+    ]
     tables = [(file.stem, points) for file in files if (points := _points(file))]
     with mpl.rc_context({"svg.hashsalt": "tributary", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure, axes = plt.subplots(

@@ -13,7 +13,8 @@ from pipeline.checkpoint import sha256, whole_directory, write_provenance, write
 from pipeline.corpus.files import Negative, read, read_rows
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder, pooling_node
-from pipeline.training.fit import curve_text, fit, prepare
+from pipeline.training.fit import curve_text, fit
+from pipeline.training.prepare import prepare
 
 BASE, CURATED, MINED = Path("checkpoints/base"), Path("data/curated"), Path("data/mined")
 

@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import json
-import logging
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 
 from pipeline.corpus.row import Row
@@ -68,15 +66,6 @@ def fit(
     curve = _curve(folder / "csv" / "metrics.csv")
     shutil.rmtree(folder)
     return curve
-
-
-def prepare(runtime: Mapping[str, Any], seed: int) -> None:
-    """Seeds, threads and deterministic kernels, before anything is built."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # tips and device lists
-    pl.seed_everything(seed, workers=True, verbose=False)
-    if runtime["threads"]:
-        torch.set_num_threads(runtime["threads"])
-    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def _trainer(training: Mapping[str, Any], steps: int, runtime: Mapping[str, Any], folder: Path, name: str) -> pl.Trainer:

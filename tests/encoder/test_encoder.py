@@ -67,7 +67,7 @@ def test_saved_loaded_and_saved_again_is_the_same_to_the_byte(saved, tmp_path):
     assert files(again) == files(tmp_path / "elsewhere")
 
 
-def test_encoding_leaves_no_trace_in_the_directory(tiny_encoder, saved, tmp_path):
+def test_the_limit_of_the_last_call_leaves_no_trace_in_the_directory(tiny_encoder, saved, tmp_path):
     encoder = Encoder.load(saved)
     encode(encoder, TEXTS, max_length_tokens=5)
     (tmp_path / "again").mkdir()
