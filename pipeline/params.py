@@ -1,6 +1,6 @@
 """What a run is made of: `conf/` and `params.yaml` composed by Hydra, checked, resolved and written as `data/config.yaml`.
 
-`SECTIONS` holds the shape of each stage's section. A node with ``_target_`` is checked against the keyword-only arguments
+`Config` holds the shape of each stage's section. A node with ``_target_`` is checked against the keyword-only arguments
 of what it names, read from the source with ``ast``: nothing heavy is imported, so a misspelt key fails within seconds.
 """
 
@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
@@ -164,6 +165,8 @@ def read_page(path: Path = PAGE) -> Page:
         raw = OmegaConf.to_container(OmegaConf.load(path))
     except (yaml.YAMLError, OSError) as error:
         raise ValueError(f"{path} is not valid YAML: {error}") from error
+    if isinstance(raw, dict):  # a heading whose last line was taken out is an empty heading
+        raw = {key: {} if value is None and key in ("corpora", "set") else value for key, value in raw.items()}
     page = _checked(Page, raw, str(path))
     for group, name in page.choose.items():
         if group not in GROUPS:
@@ -285,7 +288,12 @@ def build(node: Node, *, later: bool = False) -> Any:
     check_node(node, name)
     for path, inner in nodes(node, name):
         check_node(inner, path)
-    return instantiate(node, _partial_=later, _convert_="all")
+    try:
+        return instantiate(node, _partial_=later, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError):  # a value that the part itself refuses, said in the part's own words
+            raise ValueError(f"{name}: {error.__cause__}") from error
+        raise
 
 
 def signature(target: str, path: str) -> dict[str, str]:

@@ -33,6 +33,8 @@ def tiny_encoder() -> Callable[..., Any]:
     from pipeline.encoder.scratch import ScratchBackbone
     from pipeline.pooling.mean import Mean
 
+    torch.set_num_threads(1)  # more threads than this only wait for each other on tensors so small
+
     def make(pooling: Any = None, *, seed: int = 0, max_length_tokens: int = 12, dropout: float = 0.1) -> Encoder:
         scratch = ScratchBackbone(vocabulary=80, width=16, layers=2, heads=2, intermediate=32, dropout=dropout)
         torch.manual_seed(seed)

@@ -51,12 +51,13 @@ class Hub:
             raise ValueError(f"layout beir holds judged documents, so its task must be retrieval, got {task!r}")
         self.repo, self.name, self.revision, self.layout = repo, name, revision, layout
         self.parts: list[tuple[Split, str]] = checked_splits("splits", splits)
-        self.columns = checked_columns(columns, required=("query", "document") if layout == "pairs" else (), known=ROLES)
+        self.task = checked_task(task)
+        graded = ("score",) if self.task == "sts" else ()
+        self.columns = checked_columns(columns, required=("query", "document", *graded) if layout == "pairs" else (), known=ROLES)
         if self.columns["split"] is not None:
             raise ValueError(
                 f"columns.split must be null, got {self.columns['split']!r}; splits names the hub's splits already"
             )
-        self.task = checked_task(task)
 
     def read(self) -> Iterator[Record]:
         if self.layout == "beir":

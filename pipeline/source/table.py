@@ -35,8 +35,9 @@ class Table:
     ) -> None:
         self.path = inside(path, root)
         self.root = root
-        self.columns = checked_columns(columns, required=("query", "document"), known=ROLES)
         self.task = checked_task(task)
+        graded = ("score",) if self.task == "sts" else ()
+        self.columns = checked_columns(columns, required=("query", "document", *graded), known=ROLES)
         self.split: Split | None = checked_split(split)
         if split is not None and self.columns["split"] is not None:
             raise ValueError(

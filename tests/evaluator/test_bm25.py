@@ -1,0 +1,48 @@
+import math
+
+import numpy as np
+import pytest
+
+from pipeline.evaluator.bm25 import bm25
+
+DOCUMENTS = ["cat sat mat", "dog ran park ran", "cat cat dog", "sunny weather outside tomorrow", "mat"]
+K1, B = 0.9, 0.4
+
+
+def by_hand(query, document):
+    """Lucene's BM25: the numerator has no (k1 + 1), the inverse document frequency is never negative."""
+    texts = [text.split() for text in DOCUMENTS]
+    length = sum(map(len, texts)) / len(texts)
+    total = 0.0
+    for word in query.split():
+        holding = sum(word in text for text in texts)
+        idf = math.log(1 + (len(texts) - holding + 0.5) / (holding + 0.5))
+        count = document.split().count(word)
+        total += idf * count / (count + K1 * (1 - B + B * len(document.split()) / length)) if holding else 0
+    return total
+
+
+@pytest.mark.parametrize("query", ["cat", "dog ran", "mat cat weather", "cat unseen"])
+def test_scores_are_those_of_the_formula(query):
+    scores, rows = bm25([query], DOCUMENTS, 5)
+    expected = [by_hand(query, document) for document in DOCUMENTS]
+    np.testing.assert_allclose(scores[0], [expected[row] for row in rows[0]], rtol=1e-5)
+    assert scores[0].tolist() == sorted(scores[0].tolist(), reverse=True)
+    assert sorted(rows[0].tolist()) == list(range(5))
+
+
+def test_letter_case_and_stop_words_make_no_difference():
+    plain, _ = bm25(["cat mat"], DOCUMENTS, 5)
+    dressed, _ = bm25(["The CAT, and the Mat?"], DOCUMENTS, 5)
+    np.testing.assert_allclose(plain, dressed)
+
+
+def test_as_many_documents_are_ranked_as_asked_for_or_as_there_are():
+    for depth, expected in ((2, 2), (100, 5)):
+        scores, rows = bm25(["cat", "dog"], DOCUMENTS, depth)
+        assert scores.shape == rows.shape == (2, expected)
+
+
+def test_a_query_without_a_known_word_scores_nothing():
+    scores, _ = bm25(["the", "unseen words"], DOCUMENTS, 5)
+    assert not scores.any()

@@ -1,0 +1,79 @@
+import pytest
+import yaml
+
+from pipeline.params import load
+
+
+def test_every_expert_and_method_gets_its_section_and_nothing_is_left_open(finished):
+    config = load(finished / "data/config.yaml")
+    assert sorted(config["train"]) == ["joint", "retrieval", "sts"]
+    assert sorted(config["merge"]) == ["slerp", "soup"]
+    assert sorted(config["train"]["joint"]["tasks"]) == ["retrieval", "sts"]
+    assert sorted(config["ingest"]["corpora"]) == ["graded", "labels", "questions"]
+    text = (finished / "data/config.yaml").read_text()
+    assert "${" not in text
+    assert "???" not in text
+
+
+def test_a_value_of_params_yaml_reaches_one_expert_or_all(finished):
+    train = load(finished / "data/config.yaml")["train"]
+    assert {name: training["steps_per_task"] for name, training in train.items()} == {"joint": 4, "retrieval": 4, "sts": 4}
+    assert train["joint"]["tasks"]["sts"]["batch_size"] == 8
+
+
+MISTAKES = {
+    "a misspelt key": (
+        {"set": {"mine.max_querys": 5}},
+        "params.yaml: set.mine.max_querys: no key 'max_querys' under mine (did you mean 'max_queries'?)",
+    ),
+    "a misspelt group": ({"choose": {"encodre": "scratch"}}, "choose.encodre: no such group (did you mean 'encoder'?)"),
+    "a misspelt choice": ({"choose": {"encoder": "scrach"}}, "no conf/encoder/scrach.yaml (did you mean 'scratch'?)"),
+    "a misspelt expert": ({"experts": {"retreival": "x"}}, "no conf/expert/retreival.yaml (did you mean 'retrieval'?)"),
+    "a misspelt method": ({"methods": ["slurp"]}, "no conf/method/slurp.yaml (did you mean 'slerp'?)"),
+    "a misspelt source": (
+        {"corpora": {"mine": {"source": "tabel", "path": "x"}}},
+        "corpora.mine.source: no conf/source/tabel.yaml (did you mean 'table'?)",
+    ),
+    "a corpus without a source": ({"corpora": {"mine": {"path": "x"}}}, "corpora.mine: expected `source: <name>`"),
+    "a path that is not given": ({"corpora": {"mine": {"source": "table"}}}, "path must be given"),
+    "no corpus": ({"corpora": {}}, "no corpus: choose an experiment that names some"),
+    "a value of another type": ({"set": {"mine.max_queries": "many"}}, "mine.max_queries"),
+    "a line too many": ({"sett": {}}, "params.yaml: unknown key sett (did you mean 'set'?)"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_and_no_configuration_is_written(workspace, run, capsys, mistake):
+    page, message = MISTAKES[mistake]
+    folder = workspace(**page)
+    assert run(folder, "compose") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("\nerror in compose: ")
+    assert message in error
+    assert sorted(path.name for path in (folder / "data").iterdir()) == ["source"]
+
+
+def test_a_corpus_that_no_experiment_knows_is_named(workspace, run, capsys):
+    folder = workspace()
+    (folder / "conf/experiment/tiny.yaml").write_text("# @package _global_\ncorpora: [scifcat]\n")
+    assert run(folder, "compose") == 1
+    assert "no conf/corpus/scifcat.yaml (did you mean 'scifact'?)" in capsys.readouterr().err
+
+
+def test_a_stage_before_compose_says_what_to_run(workspace, run, capsys):
+    assert run(workspace(), "ingest") == 1
+    assert "data/config.yaml is missing; run `python -m pipeline compose`" in capsys.readouterr().err
+
+
+def test_params_yaml_that_is_no_yaml_is_told(workspace, run, capsys):
+    folder = workspace()
+    (folder / "params.yaml").write_text("choose: {")
+    assert run(folder, "compose") == 1
+    assert "params.yaml is not valid YAML" in capsys.readouterr().err
+
+
+def test_the_configuration_holds_what_params_yaml_says_of_paths(finished):
+    page = yaml.safe_load((finished / "params.yaml").read_text())
+    config = load(finished / "data/config.yaml")
+    assert config["experts"] == page["experts"]
+    assert config["models"] == page["models"]

@@ -1,0 +1,88 @@
+import math
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from pipeline.corpus.row import Row
+from pipeline.objective.cosent import CoSENT
+from pipeline.objective.infonce import InfoNCE
+from pipeline.tensors import EmbeddedPairs
+from pipeline.training.contrastive import ContrastiveModule
+from pipeline.training.data import TrainingData
+from pipeline.training.optimizer import adamw
+
+PAIRS = [("the cat sat", "on a mat"), ("a dog ran", "in the park"), ("rolling window", "over rows"), ("sum", "of all numbers")]
+ROWS = {
+    "retrieval": [Row("retrieval", f"q{i}", q, f"d{i}", d) for i, (q, d) in enumerate(PAIRS)],
+    "sts": [Row("sts", f"q{i}", q, f"d{i}", d, float(i)) for i, (q, d) in enumerate(PAIRS)],
+}
+
+
+def parts(encoder, tasks, *, steps, seed=0, lr=0.01):
+    rows = {task: ROWS[task] for task in tasks}
+    sizes, none = dict.fromkeys(tasks, 4), dict.fromkeys(tasks, 0)
+    data = TrainingData(rows, {}, encoder, batch_size=sizes, num_negatives=none, steps=steps, max_length_tokens=12, seed=seed)
+    objectives = {task: {"retrieval": InfoNCE(temperature=0.1), "sts": CoSENT(scale=20.0)}[task] for task in tasks}
+
+    def optimizer(weights):
+        return adamw(weights, lr=lr, weight_decay=0.01, betas=[0.9, 0.999])
+
+    return ContrastiveModule(encoder, objectives, optimizer, steps=steps, warmup_steps=0, seed=seed), data
+
+
+def train(module, data, steps):
+    trainer = pl.Trainer(
+        accelerator="cpu", devices=1, max_steps=steps, max_epochs=1, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+    )  # fmt: skip
+    trainer.fit(module, data)
+    return trainer
+
+
+def loss(module, data):
+    """Of every batch, without dropout, outside the trainer."""
+    encoder = module.encoder.eval()
+    total = 0.0
+    with torch.no_grad():
+        for batch in data.batches:
+            query, document = encoder(batch.query_ids, batch.query_mask), encoder(batch.document_ids, batch.document_mask)
+            total += float(module.objectives[batch.task](EmbeddedPairs(query, document, batch.positive, batch.score)))
+    return total
+
+
+@pytest.mark.parametrize("tasks", [["retrieval"], ["sts"], ["retrieval", "sts"]])
+def test_three_steps_of_each_task_lower_the_loss(tiny_encoder, tasks):
+    steps = 3 * len(tasks)
+    module, data = parts(tiny_encoder(dropout=0.0), tasks, steps=steps)
+    before = loss(module, data)
+    trainer = train(module, data, steps)
+    assert trainer.global_step == steps
+    assert loss(module, data) < 0.9 * before
+    assert all(f"loss/{task}" in trainer.callback_metrics for task in tasks)
+
+
+def test_a_training_without_a_rate_changes_nothing(tiny_encoder):
+    module, data = parts(tiny_encoder(), ["retrieval"], steps=3, lr=0.0)
+    before = {name: weight.detach().clone() for name, weight in module.named_parameters()}
+    train(module, data, 3)
+    assert all(torch.equal(weight, before[name]) for name, weight in module.named_parameters())
+
+
+def test_equal_seeds_give_equal_weights_whatever_was_drawn_before(tiny_encoder):
+    found = []
+    for seed, drawn in ((0, 0), (0, 7), (1, 0)):
+        module, data = parts(tiny_encoder(dropout=0.3), ["retrieval"], steps=3, seed=seed)
+        torch.rand(drawn)
+        train(module, data, 3)
+        found.append(torch.cat([weight.detach().flatten() for weight in module.parameters()]))
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+
+
+def test_a_loss_that_is_no_number_stops_the_training_by_task_and_step(tiny_encoder):
+    module, data = parts(tiny_encoder(), ["retrieval"], steps=3)
+    with torch.no_grad():
+        next(module.encoder.parameters()).fill_(math.nan)
+    with pytest.raises(ValueError, match="the loss of task retrieval is nan at step 0"):
+        train(module, data, 3)

@@ -1,0 +1,60 @@
+import pytest
+import torch
+from torch import nn
+
+from pipeline.training.optimizer import adamw, warmed_up
+
+SETTINGS = {"lr": 0.1, "weight_decay": 0.5, "betas": [0.9, 0.99]}
+
+
+def rates(steps, warmup_steps):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = warmed_up(optimizer, steps=steps, warmup_steps=warmup_steps)
+    found = []
+    for _ in range(steps + 2):
+        found.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+def test_the_rate_rises_in_a_line_to_its_peak_and_falls_in_a_line_to_zero():
+    assert rates(10, 2) == pytest.approx([1 / 3, 2 / 3, 1, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8, 0, 0])
+
+
+def test_without_warm_up_the_first_step_has_the_peak():
+    assert rates(4, 0) == pytest.approx([1, 3 / 4, 2 / 4, 1 / 4, 0, 0])
+
+
+@pytest.mark.parametrize("warmup_steps", [4, 9])
+def test_a_warm_up_as_long_as_the_training_or_longer_still_ends(warmup_steps):
+    found = rates(4, warmup_steps)
+    assert all(0 <= rate <= 1 for rate in found)
+    assert found[:3] == pytest.approx([(step + 1) / (warmup_steps + 1) for step in range(3)])
+    assert found[4:] == [0, 0]
+
+
+def test_only_matrices_are_decayed():
+    model = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2))
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    optimizer = adamw(model.parameters(), **SETTINGS)
+    for weight in model.parameters():
+        weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(weight.detach(), before[name] * (1 - 0.1 * 0.5 if weight.ndim > 1 else 1))
+
+
+def test_frozen_weights_are_left_out():
+    model = nn.Linear(3, 2)
+    model.weight.requires_grad = False
+    optimizer = adamw(model.parameters(), **SETTINGS)
+    assert [p for group in optimizer.param_groups for p in group["params"]] == [model.bias]
+
+
+def test_the_settings_reach_every_group():
+    optimizer = adamw(nn.Linear(3, 2).parameters(), **SETTINGS)
+    assert [(group["lr"], tuple(group["betas"]), group["weight_decay"]) for group in optimizer.param_groups] == [
+        (0.1, (0.9, 0.99), 0.5),
+        (0.1, (0.9, 0.99), 0.0),
+    ]
