@@ -80,7 +80,7 @@ def _with_hydra(stage: str, rest: list[str]) -> None:
         choices = HydraConfig.get().runtime.choices
         item = {"train": choices["expert"], "merge": choices["method"], "evaluate": page_model(rest)}.get(stage)
         out = Path(HydraConfig.get().runtime.output_dir)
-        config = sweep_config(cfg, page, item if stage in ("train", "merge") else None, stage)
+        config = sweep_config(cfg, page, stage, item, HydraConfig.get().overrides.task)
         write_yaml(out / "config.yaml", config)
         metrics = _stage(stage, config, item, out)
         write_json(out / "metrics.json", metrics)

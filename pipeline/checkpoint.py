@@ -46,6 +46,9 @@ def write_yaml(target: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
+    """ValueError where the file is missing: an earlier stage has not run."""
+    if not path.is_file():
+        raise ValueError(f"{path} is missing; run `dvc repro`, which makes it")
     return json.loads(path.read_text(encoding="utf-8"))
 
 

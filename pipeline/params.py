@@ -318,20 +318,14 @@ def signature(target: str, path: str) -> dict[str, str]:
 
 
 def hydra_overrides(page: Page, overrides: list[str]) -> list[str]:
-    """``params.yaml`` as Hydra overrides, ahead of a person's own ones, which win."""
-    own = {override.split("=")[0].lstrip("+~") for override in overrides}
-    mine = [f"{group}={name}" for group, name in page.choose.items()]
-    items = set(page.experts) | set(page.methods)
-    expert = next((o.split("=", 1)[1] for o in overrides if o.startswith("expert=")), "")
-    method = next((o.split("=", 1)[1] for o in overrides if o.startswith("method=")), "")
-    for path, value in flat(page.set):
-        keys = path.split(".")
-        if len(keys) > 2 and keys[0] in ("train", "merge") and keys[1] in items:
-            if keys[1] not in (expert, method):
-                continue
-            keys.pop(1)
-        mine.append(f"{'.'.join(keys)}={yaml.safe_dump(value, default_flow_style=True).split(chr(10))[0]}")
-    return [override for override in mine if override.split("=")[0] not in own] + overrides
+    """The choices of ``params.yaml`` as Hydra overrides, ahead of a person's own ones, which win. Its values: `sweep_config`."""
+    own = _overridden(overrides)
+    return [f"{group}={name}" for group, name in page.choose.items() if group not in own] + overrides
+
+
+def _overridden(overrides: Sequence[str]) -> set[str]:
+    """The keys of Hydra overrides, as in ``+train.optimizer.lr=1e-5``."""
+    return {override.split("=")[0].lstrip("+~") for override in overrides}
 
 
 def _corpus(name: str, own: dict[str, Any], choices: list[str]) -> dict[str, Any]:
@@ -441,15 +435,22 @@ def _nearest(word: str, known: Any) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def sweep_config(cfg: DictConfig, page: Page, item: str | None, stage: str) -> dict[str, Any]:
-    """The whole configuration of one Hydra job: ``cfg`` for what it composes, `data/config.yaml` for the corpora."""
-    whole = _container(cfg, "conf")
+def sweep_config(cfg: DictConfig, page: Page, stage: str, item: str | None, overrides: Sequence[str]) -> dict[str, Any]:
+    """The whole configuration of one Hydra job: ``cfg``, with the values of ``page.set`` that ``overrides`` do not name.
+
+    From `data/config.yaml` come the corpora, and the items of the sections that a job has no part in.
+    """
+    composed, own = load(), _overridden(overrides)
+    items = {"train": page.experts, "merge": dict.fromkeys(page.methods)}.get(stage, {})
+    named = dict(_for_item(page.set, stage, item or "", items))
+    values = {path: value for path, value in named.items() if not any(f"{path}.".startswith(f"{key}.") for key in own)}
+    whole = resolved(cfg, values, f"{PAGE}: set")
     config = {name: whole[name] for name in Config.model_fields if name in whole}
     for section in ("train", "merge"):
-        config[section] = {item: whole[section]} if section == stage else {}
-    config["experts"] = dict(page.experts) | (
-        {item: f"checkpoints/experts/{item}"} if stage == "train" and item not in page.experts else {}
-    )
+        config[section] = {item: whole[section]} if section == stage else composed[section]
+    config["experts"] = dict(page.experts)
+    if stage == "train":
+        config["experts"].setdefault(item, f"checkpoints/experts/{item}")
     config["models"] = dict(page.models)
-    config["ingest"]["corpora"] = load()["ingest"]["corpora"]
+    config["ingest"]["corpora"] = composed["ingest"]["corpora"]
     return check_config(config)

@@ -50,7 +50,11 @@ def _node(name: str, stage: dict[str, Any], values: dict[str, str]) -> Node:
     def filled(text: str) -> str:
         return re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], text)
 
-    outs = [next(iter(out)) if isinstance(out, dict) else out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
+    outs = [
+        next(iter(out)) if isinstance(out, dict) else out
+        for kind in ("outs", "metrics", "plots")
+        for out in stage.get(kind, [])
+    ]
     sections = [section for file in stage.get("params", []) for section in file["data/config.yaml"]]
     return Node(name, filled(stage["cmd"]), *([filled(text) for text in texts] for texts in (stage["deps"], sections, outs)))
 

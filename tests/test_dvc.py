@@ -65,7 +65,9 @@ def file_of(root, module):
 
 
 def listed_code(root, stand_in, node):
-    folders_and_files = [root / dep for dep in node.deps if dep.startswith("pipeline") and dep not in FILES_BESIDE.get(node.name, [])]
+    folders_and_files = [
+        root / dep for dep in node.deps if dep.startswith("pipeline") and dep not in FILES_BESIDE.get(node.name, [])
+    ]
     return {file for path in folders_and_files for file in stand_in.files_below(path)}
 
 
@@ -177,7 +179,10 @@ EDITS = {
         ),
         {"compose"},
     ),
-    "a value of one expert": (lambda w: w.write_page(set={"train.sts.steps_per_task": 7}), {"compose", "train@sts", "report"} | MERGE),
+    "a value of one expert": (
+        lambda w: w.write_page(set={"train.sts.steps_per_task": 7}),
+        {"compose", "train@sts", "report"} | MERGE,
+    ),
     "the template of the page": (lambda w: w.append("pipeline/stage/report_templates/card.md", "\nMore.\n"), {"report"}),
     "one more merge method": (add_method, {"compose", "merge@mean", "evaluate@mean", "report"}),
     "that method taken out again": (
@@ -215,7 +220,9 @@ WIDE_EDITS = {
         {"baseline", "report"} | EVALUATE,
     ),
     "one expert fewer": (
-        lambda w: w.write_page(experts=without(w.page["experts"], "sts"), set=without(w.page["set"], "train.sts.steps_per_task")),
+        lambda w: w.write_page(
+            experts=without(w.page["experts"], "sts"), set=without(w.page["set"], "train.sts.steps_per_task")
+        ),
         {"compose", "report"} | MERGE,
     ),
 }

@@ -53,7 +53,9 @@ class Hub:
         self.parts: list[tuple[Split, str]] = checked_splits("splits", splits)
         self.task = checked_task(task)
         graded = ("score",) if self.task == "sts" else ()
-        self.columns = checked_columns(columns, required=("query", "document", *graded) if layout == "pairs" else (), known=ROLES)
+        self.columns = checked_columns(
+            columns, required=("query", "document", *graded) if layout == "pairs" else (), known=ROLES
+        )
         if self.columns["split"] is not None:
             raise ValueError(
                 f"columns.split must be null, got {self.columns['split']!r}; splits names the hub's splits already"

@@ -24,7 +24,7 @@ class ContrastiveModule(pl.LightningModule):
         steps: int, warmup_steps: int, seed: int,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.encoder = encoder
+        self.encoder = encoder.train()  # loaded weights come in evaluation mode, and the trainer would leave them there
         self.objectives = nn.ModuleDict(objectives)
         self.make_optimizer = optimizer
         self.steps = steps
@@ -42,7 +42,10 @@ class ContrastiveModule(pl.LightningModule):
             raise ValueError(
                 f"the loss of task {batch.task} is {loss.item()} at step {self.global_step}; lower optimizer.lr, or use precision 32-true"
             )
-        self.log_dict({f"loss/{batch.task}": loss, "loss": loss}, batch_size=len(batch.positive))
+        losses = {f"loss/{batch.task}": loss, "loss": loss}
+        self.log_dict(losses, logger=False, batch_size=len(batch.positive))
+        for logger in self.loggers:  # by hand: Lightning would repeat a task's last loss at every step of the other tasks
+            logger.log_metrics({name: value.item() for name, value in losses.items()}, step=self.global_step)
         self.log("step_loss", loss, prog_bar=True, logger=False, batch_size=len(batch.positive))
         return loss
 

@@ -63,7 +63,7 @@ def fit(
         trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     finally:
         finish()
-    curve = _curve(folder / "csv" / "metrics.csv")
+    curve = _curve(folder)
     shutil.rmtree(folder)
     return curve
 
@@ -91,12 +91,15 @@ def _trainer(training: Mapping[str, Any], steps: int, runtime: Mapping[str, Any]
     )
 
 
-def _curve(file: Path) -> list[Point]:
-    """Step and losses; a task that had no turn at a step has no value there."""
-    with file.open(encoding="utf-8", newline="") as lines:
-        points = {
-            int(row["step"]): {k: v for k, v in row.items() if k.startswith("loss") and v} for row in csv.DictReader(lines)
-        }
+def _curve(folder: Path) -> list[Point]:
+    """Step and losses; a task that had no turn at a step has no value there.
+
+    Each start of the training wrote a file of its own; where one went back to a checkpoint, the later one counts.
+    """
+    points: dict[int, dict[str, str]] = {}
+    for file in sorted(folder.glob("version_*/metrics.csv"), key=lambda file: int(file.parent.name.removeprefix("version_"))):
+        with file.open(encoding="utf-8", newline="") as lines:
+            points |= {int(row["step"]): {k: v for k, v in row.items() if k.startswith("loss") and v} for row in csv.DictReader(lines)}
     return [{"step": step, **{k: float(v) for k, v in losses.items()}} for step, losses in sorted(points.items()) if losses]
 
 

@@ -18,8 +18,8 @@ def tracker_mode(choice: str) -> str:
 
 
 def loggers(folder: Path, name: str, runtime: Mapping[str, Any]) -> list[Logger]:
-    """CSV in ``folder/csv``; W&B as run ``name``, below ``wandb/``. `finish` when the training has ended."""
-    found: list[Logger] = [CSVLogger(folder, name="", version="csv", flush_logs_every_n_steps=20)]
+    """CSV in ``folder/version_<n>``, a new one at each start; W&B as run ``name``, below ``wandb/``. `finish` when the training has ended."""
+    found: list[Logger] = [CSVLogger(folder, name="", flush_logs_every_n_steps=1)]
     mode = tracker_mode(runtime["tracker"])
     if mode != "disabled":
         settings = wandb.Settings(silent=True, console="off")

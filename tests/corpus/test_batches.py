@@ -21,7 +21,9 @@ def texts(rows, batch):
 
 
 @settings(derandomize=True, deadline=None, max_examples=60)
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(5, 19)), min_size=12, max_size=40), st.integers(2, 4), st.integers(0, 3))
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(5, 19)), min_size=12, max_size=40), st.integers(2, 4), st.integers(0, 3)
+)
 def test_no_text_stands_twice_in_a_batch(pairs, size, seed):
     rows = [pair(str(q), str(d)) for q, d in pairs if q != d]
     try:
@@ -103,7 +105,7 @@ def test_too_few_rows_for_a_batch_are_refused_by_task_and_number(rows, message):
     ],
 )
 def test_rows_that_share_texts_too_often_for_any_batch_are_refused_and_not_tried_for_ever(rows):
-    with pytest.raises(ValueError, match="task t: found no . training rows that share no text"):
+    with pytest.raises(ValueError, match=r"task t: found no . training rows that share no text"):
         plan({"t": rows}, {"t": 2 if len(rows) == 3 else 3}, steps=1, seed=0)
 
 

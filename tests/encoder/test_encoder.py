@@ -79,7 +79,9 @@ def test_no_file_of_a_directory_names_a_place_or_a_version(saved, tmp_path):
     folder = tmp_path / "again"
     folder.mkdir()
     Encoder.load(saved).save(folder, pooling=MEAN)
-    versions = [importlib.metadata.version(name).split("+")[0] for name in ("transformers", "torch", "tokenizers", "safetensors")]
+    versions = [
+        importlib.metadata.version(name).split("+")[0] for name in ("transformers", "torch", "tokenizers", "safetensors")
+    ]
     texts = {name: content.decode() for name, content in files(folder).items() if not name.endswith(".safetensors")}
     assert {"config.json", "tokenizer.json", "tokenizer_config.json", "modules.json", "encoder.yaml"} <= set(texts)
     for name, text in texts.items():

@@ -75,5 +75,5 @@ def test_a_commit_of_the_hub_is_taken_and_nothing_is_loaded_yet():
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="config.json"):
+    with pytest.raises(ValueError, match=r"config\.json"):
         NamedBackbone(name=str(tmp_path), revision=None)([])

@@ -6,7 +6,9 @@ from pipeline.corpus.collection import Collection
 from pipeline.evaluator.sts import Sts
 
 RANDOM = np.random.default_rng(0)
-VECTORS = {f"text {i}": vector / np.linalg.norm(vector) for i, vector in enumerate(RANDOM.normal(size=(30, 4)).astype(np.float32))}
+VECTORS = {
+    f"text {i}": vector / np.linalg.norm(vector) for i, vector in enumerate(RANDOM.normal(size=(30, 4)).astype(np.float32))
+}
 PAIRS = [(f"p{i}", f"text {i}", f"text {29 - i}", float(RANDOM.integers(0, 6))) for i in range(15)]
 
 
@@ -17,7 +19,9 @@ def encode(texts, side, task):
 
 def test_the_score_is_the_rank_correlation_of_cosine_and_gold():
     scores, items = Sts().evaluate(encode, Collection("corpus", "sts", pairs=PAIRS))
-    cosine = [sum(float(a) * float(b) for a, b in zip(VECTORS[left], VECTORS[right], strict=True)) for _, left, right, _ in PAIRS]
+    cosine = [
+        sum(float(a) * float(b) for a, b in zip(VECTORS[left], VECTORS[right], strict=True)) for _, left, right, _ in PAIRS
+    ]
     assert scores == {"spearman": pytest.approx(spearmanr(cosine, [pair[3] for pair in PAIRS]).statistic, abs=1e-6)}
     assert items["id"] == [pair[0] for pair in PAIRS]
     assert items["score"] == [pair[3] for pair in PAIRS]

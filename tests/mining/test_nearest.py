@@ -21,7 +21,9 @@ def by_hand(query, document, positives, num_negatives, depth, max_ratio):
     return found
 
 
-@pytest.mark.parametrize("changes", [{}, {"depth": 40}, {"depth": 3}, {"max_ratio": 0.5}, {"max_ratio": 1.0}, {"num_negatives": 7}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"depth": 40}, {"depth": 3}, {"max_ratio": 0.5}, {"max_ratio": 1.0}, {"num_negatives": 7}]
+)
 def test_negatives_are_those_of_a_search_by_hand(changes):
     query, document = unit(12, 4, 0), unit(40, 4, 1)
     nearest = np.argsort(-(query @ document.T), axis=1)  # a positive is near, as it is after training

@@ -25,7 +25,9 @@ def tensor(*values, **kwargs):
 @pytest.mark.parametrize("score", [(0.0, 1.0, 2.0, 3.0, 4.0), (5.0, 1.0, 1.0, 5.0, 0.0), (-1.0, -2.0, 0.5, 0.25, -2.0)])
 def test_the_loss_equals_a_double_loop(score, scale):
     cosine = (0.3, -0.2, 0.9, 0.1, 0.3)
-    assert float(cosent(tensor(*cosine), tensor(*score), scale=scale)) == pytest.approx(by_hand(cosine, score, scale), rel=1e-12)
+    assert float(cosent(tensor(*cosine), tensor(*score), scale=scale)) == pytest.approx(
+        by_hand(cosine, score, scale), rel=1e-12
+    )
 
 
 def test_the_objective_takes_the_cosine_of_each_query_with_its_own_document():

@@ -72,7 +72,10 @@ PAGE = {
 
 def questions() -> list[str]:
     """Lines of a JSONL file. A hundred pairs, one of them twice, one broken."""
-    pairs = [{"question": f"How do I {d} the {t} in the {p}?", "answer": f"To {d} the {t} of the {p}, {DEEDS[d]}."} for d, t, p in TRIPLES]
+    pairs = [
+        {"question": f"How do I {d} the {t} in the {p}?", "answer": f"To {d} the {t} of the {p}, {DEEDS[d]}."}
+        for d, t, p in TRIPLES
+    ]
     random.Random(0).shuffle(pairs)
     lines = [json.dumps(pair) for pair in pairs]
     lines.insert(REPEATED - 1, lines[50])
@@ -93,7 +96,9 @@ def write_corpora(folder: Path) -> None:
     ]
     lines[GIVEN_AWAY] = lines[-1].replace("they", "we", 1)  # its second sentence is one of the test split's
     for name, part in (("train", lines[:50]), ("dev", lines[50:70]), ("test", lines[70:])):
-        (folder / f"graded/stsb.{name}.tsv").write_text("id\tsentence1\tsentence2\tscore\n" + "\n".join(part) + "\n", encoding="utf-8")
+        (folder / f"graded/stsb.{name}.tsv").write_text(
+            "id\tsentence1\tsentence2\tscore\n" + "\n".join(part) + "\n", encoding="utf-8"
+        )
 
 
 def make_workspace(folder: Path, root: Path, page: dict) -> Path:
@@ -158,3 +163,29 @@ def reads(node, out: str) -> bool:
     if out == "data/config.yaml":
         return bool(node.sections)
     return any(Path(out).is_relative_to(dep) or Path(dep).is_relative_to(out) for dep in node.deps)
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    """A folder with some of the finished workspace: ``made(*paths, drop=(section, key), **changes of the configuration)``."""
+
+    def made(*paths: str, drop: tuple[str, str] | None = None, **changes) -> Path:
+        folder = tmp_path / "copied"
+        for path in paths:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if (finished / path).is_dir() else shutil.copy)(finished / path, folder / path)
+        file = folder / "data/config.yaml"
+        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+        if drop:
+            del config[drop[0]][drop[1]]
+        file.write_text(yaml.safe_dump(merged(config, changes)), encoding="utf-8")
+        return folder
+
+    return made
+
+
+def merged(tree: dict, changes: dict) -> dict:
+    """``changes`` put into ``tree``, level by level; an empty one replaces what was there."""
+    return tree | {
+        key: merged(tree[key], value) if isinstance(value, dict) and value else value for key, value in changes.items()
+    }

@@ -15,7 +15,11 @@ import yaml
 from pipeline.__main__ import main
 from pipeline.checkpoint import write_yaml
 
-TEMPLATED = ("experts", "models", "runtime")  # where things lie: dvc.yaml takes these from params.yaml; and what changes no result
+TEMPLATED = (
+    "experts",
+    "models",
+    "runtime",
+)  # where things lie: dvc.yaml takes these from params.yaml; and what changes no result
 
 
 def prepare(node, finished: Path, folder: Path, section_in) -> None:

@@ -11,7 +11,10 @@ PLAIN = [json.dumps({"question": f"question {i}", "answer": f"answer {i}", "scor
 BAD_LINES = {
     "a missing column": (b'{"question": "why?", "score": 1.0}', "no 'answer' in this record"),
     "an empty text": (b'{"question": " ", "answer": "because", "score": 1.0}', "empty query"),
-    "a score that is no number": (b'{"question": "why?", "answer": "because", "score": NaN}', "score is nan, expected a finite number"),
+    "a score that is no number": (
+        b'{"question": "why?", "answer": "because", "score": NaN}',
+        "score is nan, expected a finite number",
+    ),
     "a broken byte": (b'{"question": "wh\xff?", "answer": "because", "score": 1.0}', "not valid UTF-8"),
     "half a record": (b'{"question": "why?"', "not valid JSON"),
 }

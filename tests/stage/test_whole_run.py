@@ -53,7 +53,9 @@ def test_every_file_that_the_stages_promise_is_there(finished):
 
 def test_no_stage_leaves_a_partial_or_a_file_that_dvc_does_not_list(finished, stand_in):
     listed = [out for node in stand_in.nodes(finished).values() for out in node.outs] + ["data/config.yaml"]
-    made = [name for name in files(finished) if name.startswith(("data/", "checkpoints/")) and not name.startswith("data/source/")]
+    made = [
+        name for name in files(finished) if name.startswith(("data/", "checkpoints/")) and not name.startswith("data/source/")
+    ]
     assert [name for name in made if not any(Path(name).is_relative_to(out) for out in listed)] == []
     assert [path for path in finished.rglob("*") if path.name.endswith(".partial")] == []
 

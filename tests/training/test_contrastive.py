@@ -5,6 +5,7 @@ import pytorch_lightning as pl
 import torch
 
 from pipeline.corpus.row import Row
+from pipeline.encoder.encoder import Encoder
 from pipeline.objective.cosent import CoSENT
 from pipeline.objective.infonce import InfoNCE
 from pipeline.tensors import EmbeddedPairs
@@ -42,12 +43,12 @@ def train(module, data, steps):
 
 def loss(module, data):
     """Of every batch, without dropout, outside the trainer."""
-    encoder = module.encoder.eval()
-    total = 0.0
+    encoder, total = module.encoder.eval(), 0.0
     with torch.no_grad():
         for batch in data.batches:
             query, document = encoder(batch.query_ids, batch.query_mask), encoder(batch.document_ids, batch.document_mask)
             total += float(module.objectives[batch.task](EmbeddedPairs(query, document, batch.positive, batch.score)))
+    encoder.train()
     return total
 
 
@@ -78,6 +79,16 @@ def test_equal_seeds_give_equal_weights_whatever_was_drawn_before(tiny_encoder):
         found.append(torch.cat([weight.detach().flatten() for weight in module.parameters()]))
     assert torch.equal(found[0], found[1])
     assert not torch.equal(found[0], found[2])
+
+
+def test_an_encoder_out_of_a_directory_is_trained_with_its_dropout(tiny_encoder, tmp_path):
+    tiny_encoder(dropout=0.3).save(tmp_path / "saved", pooling={"_target_": "pipeline.pooling.mean.Mean"})
+    module, data = parts(Encoder.load(tmp_path / "saved"), ["retrieval"], steps=1)
+    modes = []
+    module.encoder.backbone.register_forward_hook(lambda *_: modes.extend(part.training for part in module.encoder.modules()))
+    train(module, data, 1)
+    assert modes
+    assert all(modes)
 
 
 def test_a_loss_that_is_no_number_stops_the_training_by_task_and_step(tiny_encoder):

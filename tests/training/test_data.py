@@ -7,7 +7,7 @@ from pipeline.corpus.batches import Batch, plan
 from pipeline.corpus.row import Row
 from pipeline.training.data import Batches, TrainingData, shuffled
 
-WORDS = "cat dog mat park sat ran rolling window over rows sum of all numbers the".split()
+WORDS = ["cat", "dog", "mat", "park", "sat", "ran", "rolling", "window", "over", "rows", "sum", "of", "all", "numbers", "the"]
 
 
 def pair(i, score=None):

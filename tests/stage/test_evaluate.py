@@ -1,0 +1,69 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from pipeline.checkpoint import read_json
+from pipeline.corpus.files import read
+from pipeline.corpus.row import Row
+from pipeline.encoder.encoder import Encoder
+
+MODELS = ("soup", "slerp", "backbone", "base", "retrieval", "sts", "joint")
+
+
+def encoded(finished, texts):
+    encoder = Encoder.load(finished / "checkpoints/experts/sts")
+    return encoder.encode(texts, max_length_tokens=64, batch_tokens=8192, title="").astype(np.float64)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_is_scored_on_both_held_out_splits_of_every_corpus(finished, model):
+    scores = read_json(finished / f"data/metrics/evaluate/{model}.json")
+    assert {split: sorted(of) for split, of in scores.items()} == {
+        split: ["retrieval/questions", "sts/graded"] for split in ("validation", "test")
+    }
+    assert {name: score["num_items"] for name, score in scores["test"].items()} == {"retrieval/questions": 10, "sts/graded": 20}
+    for name, score in [pair for of in scores.values() for pair in of.items()]:
+        main = score["ndcg@10" if name.startswith("retrieval") else "spearman"]
+        assert -1 <= score["low"] <= main <= score["high"] <= 1, (name, score)
+
+
+def test_the_similarity_score_is_spearman_s_of_the_cosines(finished):
+    rows = read(finished / "data/curated/graded/test.parquet", Row)
+    left, right = encoded(finished, [row.query for row in rows]), encoded(finished, [row.document for row in rows])
+    expected = spearmanr((left * right).sum(-1), [row.score for row in rows]).statistic
+    found = read_json(finished / "data/metrics/evaluate/sts.json")["test"]["sts/graded"]["spearman"]
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_ranking_score_is_ndcg_over_the_documents_of_the_split(finished):
+    """One answer each: 1 / log2(1 + its rank) if that is at most 10, else 0."""
+    rows = read(finished / "data/curated/questions/test.parquet", Row)
+    similarity = encoded(finished, [row.query for row in rows]) @ encoded(finished, [row.document for row in rows]).T
+    ranks = [1 + int((similarity[i] > similarity[i, i]).sum()) for i in range(len(rows))]
+    found = read_json(finished / "data/metrics/evaluate/sts.json")["test"]["retrieval/questions"]["ndcg@10"]
+    assert found == pytest.approx(np.mean([1 / math.log2(1 + rank) if rank <= 10 else 0 for rank in ranks]), abs=1e-6)
+
+
+def test_the_scores_of_single_items_average_to_the_score(finished):
+    items = read_json(finished / "data/evaluated/soup.json")["test"]["retrieval/questions"]
+    score = read_json(finished / "data/metrics/evaluate/soup.json")["test"]["retrieval/questions"]
+    assert np.mean(items["ndcg@10"]) == pytest.approx(score["ndcg@10"])
+    assert items["id"] == sorted(items["id"])
+
+
+def test_an_unknown_model_is_told_with_the_known_ones(copied, run, capsys):
+    folder = copied("data/config.yaml")
+    assert run(folder, "evaluate", "soop") == 1
+    assert (
+        "evaluate needs one model of backbone, base, joint, retrieval, slerp, soup, sts; got 'soop'" in capsys.readouterr().err
+    )
+    assert not (folder / "data/metrics").exists()
+
+
+def test_a_model_that_was_not_made_is_told(copied, run, capsys):
+    folder = copied("data/config.yaml", "data/curated")
+    assert run(folder, "evaluate", "soup") == 1
+    assert "checkpoints/merged/soup is no encoder directory" in capsys.readouterr().err
+    assert not (folder / "data/metrics").exists()

@@ -1,0 +1,98 @@
+import csv
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from safetensors.torch import load_file
+
+from pipeline.corpus.files import read, write
+from pipeline.corpus.row import Row
+
+INPUTS = ("checkpoints/base", "data/curated", "data/mined", "data/config.yaml")
+
+
+def points(file):
+    with file.open() as lines:
+        return list(csv.DictReader(lines))
+
+
+@pytest.mark.parametrize("expert", ["checkpoints/experts/retrieval", "checkpoints/experts/sts", "checkpoints/joint"])
+def test_an_expert_is_the_base_moved_by_training(finished, expert):
+    base, trained = (load_file(finished / folder / "model.safetensors") for folder in ("checkpoints/base", expert))
+    assert {key: tensor.shape for key, tensor in trained.items()} == {key: tensor.shape for key, tensor in base.items()}
+    moved = [key for key in base if not base[key].equal(trained[key])]
+    assert "embeddings.word_embeddings.weight" in moved
+    assert max((base[key] - trained[key]).abs().max() for key in moved) < 0.01  # a few steps of 5e-4
+
+
+def test_the_curve_has_a_point_per_step_and_a_loss_per_task(finished):
+    sts, joint = (points(finished / f"data/metrics/train/{name}.csv") for name in ("sts", "joint"))
+    assert [point["step"] for point in sts] == ["0", "1", "2", "3"]
+    assert all(point["loss"] == point["loss/sts"] for point in sts)
+    turns = Counter(task for point in joint for task in ("sts", "retrieval") if point[f"loss/{task}"])
+    assert turns == {"sts": 4, "retrieval": 4}  # as many batches of each as the experts had
+
+
+def test_nothing_to_resume_is_left(finished):
+    assert [path for path in (finished / "data").glob("runs/*")] == []  # noqa: C416
+
+
+def test_an_unknown_expert_is_told_with_the_known_ones(copied, run, capsys):
+    folder = copied("data/config.yaml")
+    assert run(folder, "train", "nobody") == 1
+    assert "train needs one expert of joint, retrieval, sts; got 'nobody'; see params.yaml" in capsys.readouterr().err
+    assert run(folder, "train") == 1
+    assert "got None" in capsys.readouterr().err
+    assert not (folder / "checkpoints").exists()
+
+
+def test_pairs_without_a_score_are_refused_before_the_first_step(copied, run, capsys):
+    folder = copied(*INPUTS)
+    file = folder / "data/curated/graded/train.parquet"
+    write(file, Row, [replace(row, score=None) for row in read(file, Row)])
+    assert run(folder, "train", "sts") == 1
+    assert "task sts: CoSENT needs a score on every row, 49 of 49 have none" in capsys.readouterr().err
+    assert not (folder / "checkpoints/experts").exists()
+    assert not (folder / "data/runs").exists()
+    assert list(folder.rglob("*.partial")) == []
+
+
+def test_a_batch_larger_than_the_rows_is_refused_before_the_first_step(copied, run, capsys):
+    folder = copied(*INPUTS, train={"sts": {"tasks": {"sts": {"batch_size": 50}}}})
+    assert run(folder, "train", "sts") == 1
+    assert "task sts: a batch of 50 needs as many training rows, there are 49; lower batch_size" in capsys.readouterr().err
+    assert not (folder / "checkpoints/experts").exists()
+
+
+def test_a_value_that_a_part_refuses_is_told_in_its_words(copied, run, capsys):
+    folder = copied(*INPUTS, train={"sts": {"tasks": {"sts": {"objective": {"scale": -1.0}}}}})
+    assert run(folder, "train", "sts") == 1
+    assert "scale must be positive, got -1.0; see conf/objective/cosent.yaml" in capsys.readouterr().err
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_end(finished, copied, run, monkeypatch):
+    """Stopped after the third of four steps, the last checkpoint being of the second."""
+    from pipeline.training.contrastive import ContrastiveModule
+
+    folder = copied(*INPUTS, runtime={"checkpoint_every_steps": 2})
+    step = ContrastiveModule.training_step
+
+    def stopping(self, batch, batch_idx):
+        if self.global_step == 3:
+            raise RuntimeError("stopped")
+        return step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ContrastiveModule, "training_step", stopping)
+        with pytest.raises(RuntimeError, match="stopped"):
+            run(folder, "train", "joint")
+    assert not (folder / "checkpoints/joint").exists()
+    assert len(list(folder.glob("data/runs/train-joint-*/last.ckpt"))) == 1
+    steps = []
+    with monkeypatch.context() as patch:
+        patch.setattr(ContrastiveModule, "training_step", lambda self, *batch: steps.append(self.global_step) or step(self, *batch))
+        assert run(folder, "train", "joint") == 0
+    assert steps == [2, 3, 4, 5, 6, 7]
+    for file in ("checkpoints/joint/model.safetensors", "data/metrics/train/joint.csv"):
+        assert (folder / file).read_bytes() == (finished / file).read_bytes(), file
+    assert list((folder / "data/runs").iterdir()) == []
