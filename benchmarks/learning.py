@@ -39,7 +39,9 @@ def main(encoders: list[str]) -> int:
                 better = bool(found.mean() - half > 0)
                 failed += better == control
                 each = " ".join(f"{value:+.4f}" for value in found)
-                print(f"  {name:18} minus {start:9} {found.mean():+.4f} +- {half:.4f} ({each}) {'better' if better else 'not better'}")
+                print(
+                    f"  {name:18} minus {start:9} {found.mean():+.4f} +- {half:.4f} ({each}) {'better' if better else 'not better'}"
+                )
     return int(failed > 0)
 
 

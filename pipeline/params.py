@@ -440,7 +440,8 @@ def sweep_config(cfg: DictConfig, page: Page, stage: str, item: str | None, over
 
     From `data/config.yaml` come the corpora, and the items of the sections that a job has no part in.
     """
-    composed, own = load(), _overridden(overrides)
+    composed = load()
+    own = {key for key in _overridden(overrides) if not (CONF / key).is_dir()}  # values, not choices
     items = {"train": page.experts, "merge": dict.fromkeys(page.methods)}.get(stage, {})
     named = dict(_for_item(page.set, stage, item or "", items))
     values = {path: value for path, value in named.items() if not any(f"{path}.".startswith(f"{key}.") for key in own)}
@@ -450,7 +451,7 @@ def sweep_config(cfg: DictConfig, page: Page, stage: str, item: str | None, over
         config[section] = {item: whole[section]} if section == stage else composed[section]
     config["experts"] = dict(page.experts)
     if stage == "train":
-        config["experts"].setdefault(item, f"checkpoints/experts/{item}")
+        config["experts"].setdefault(str(item), f"checkpoints/experts/{item}")
     config["models"] = dict(page.models)
     config["ingest"]["corpora"] = composed["ingest"]["corpora"]
     return check_config(config)

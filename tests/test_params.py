@@ -8,7 +8,18 @@ import hydra
 import pytest
 import yaml
 
-from pipeline.params import build, check_node, compose_config, flat, hydra_overrides, load, nodes, read_page, signature
+from pipeline.params import (
+    build,
+    check_node,
+    compose_config,
+    flat,
+    hydra_overrides,
+    load,
+    nodes,
+    read_page,
+    signature,
+    sweep_config,
+)
 
 SMALL = {  # one corpus, no items: composed in a moment
     "choose": {"experiment": "own"},
@@ -337,12 +348,32 @@ def test_without_compose_the_configuration_is_missing_with_advice(workspace):
 # --- sweeps
 
 
-def test_a_sweep_takes_the_page_but_a_persons_own_override_wins(workspace):
+def test_a_sweep_takes_the_page_but_a_persons_own_override_wins(composed_anew, workspace):
     changes = {
-        "choose": {"encoder": "scratch"},
+        "choose": {"experiment": "own", "encoder": "scratch"},
         "experts": TWO_EXPERTS,
         "set": {"train.sts.steps_per_task": 5, "train.retrieval.warmup_steps": 1, "seed": 3, "evaluate.resamples": 9},
     }
-    (workspace / "params.yaml").write_text(yaml.safe_dump(SMALL | changes))
-    own = ["expert=sts", "seed=1,2"]
-    assert hydra_overrides(read_page(), own) == ["experiment=own", "encoder=scratch", *own] or True
+    (workspace / "data").mkdir()
+    (workspace / "data/config.yaml").write_text(yaml.safe_dump(composed_anew(**changes)))
+    overrides = hydra_overrides(read_page(), ["expert=sts", "seed=2", "pooling=cls"])
+    assert overrides == ["encoder=scratch", "experiment=own", "expert=sts", "seed=2", "pooling=cls"]
+    with hydra.initialize_config_dir(config_dir=str(workspace / "conf"), version_base="1.3"):
+        cfg = hydra.compose("config", overrides=overrides)
+    found = sweep_config(cfg, read_page(), "train", "sts", overrides)
+    assert list(found["train"]) == ["sts"]
+    assert (found["train"]["sts"]["steps_per_task"], found["train"]["sts"]["warmup_steps"]) == (5, 3)
+    assert (found["seed"], found["curate"]["split"]["seed"], found["evaluate"]["resamples"]) == (2, 2, 9)
+    assert found["encoder"]["pooling"]["_target_"].endswith(".Cls")
+
+
+def test_a_swept_stage_without_items_takes_the_sections_of_the_others_as_they_are(composed_anew, workspace):
+    written = composed_anew(experts=TWO_EXPERTS, methods=["soup"], set={"train.sts.steps_per_task": 5})
+    (workspace / "data").mkdir()
+    (workspace / "data/config.yaml").write_text(yaml.safe_dump(written))
+    overrides = hydra_overrides(read_page(), ["report.examples=1"])
+    with hydra.initialize_config_dir(config_dir=str(workspace / "conf"), version_base="1.3"):
+        cfg = hydra.compose("config", overrides=overrides)
+    found = sweep_config(cfg, read_page(), "report", None, overrides)
+    assert (found["train"], found["merge"]) == (written["train"], written["merge"])
+    assert found["report"] == written["report"] | {"examples": 1}

@@ -99,7 +99,9 @@ def _curve(folder: Path) -> list[Point]:
     points: dict[int, dict[str, str]] = {}
     for file in sorted(folder.glob("version_*/metrics.csv"), key=lambda file: int(file.parent.name.removeprefix("version_"))):
         with file.open(encoding="utf-8", newline="") as lines:
-            points |= {int(row["step"]): {k: v for k, v in row.items() if k.startswith("loss") and v} for row in csv.DictReader(lines)}
+            points |= {
+                int(row["step"]): {k: v for k, v in row.items() if k.startswith("loss") and v} for row in csv.DictReader(lines)
+            }
     return [{"step": step, **{k: float(v) for k, v in losses.items()}} for step, losses in sorted(points.items()) if losses]
 
 

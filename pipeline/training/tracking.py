@@ -18,7 +18,7 @@ def tracker_mode(choice: str) -> str:
 
 
 def loggers(folder: Path, name: str, runtime: Mapping[str, Any]) -> list[Logger]:
-    """CSV in ``folder/version_<n>``, a new one at each start; W&B as run ``name``, below ``wandb/``. `finish` when the training has ended."""
+    """CSV in ``folder/version_<n>``, a new one at each start; W&B as run ``name``, below ``wandb/``. `finish` at the end."""
     found: list[Logger] = [CSVLogger(folder, name="", flush_logs_every_n_steps=1)]
     mode = tracker_mode(runtime["tracker"])
     if mode != "disabled":

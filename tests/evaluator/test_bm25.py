@@ -37,6 +37,11 @@ def test_letter_case_and_stop_words_make_no_difference():
     np.testing.assert_allclose(plain, dressed)
 
 
+def test_stop_words_do_not_make_a_document_longer():
+    dressed = [f"the {document} and a" for document in DOCUMENTS]
+    np.testing.assert_allclose(bm25(["cat mat"], dressed, 5)[0], bm25(["cat mat"], DOCUMENTS, 5)[0])
+
+
 def test_as_many_documents_are_ranked_as_asked_for_or_as_there_are():
     for depth, expected in ((2, 2), (100, 5)):
         scores, rows = bm25(["cat", "dog"], DOCUMENTS, depth)

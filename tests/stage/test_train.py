@@ -90,7 +90,9 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_end(finished, copied, r
     assert len(list(folder.glob("data/runs/train-joint-*/last.ckpt"))) == 1
     steps = []
     with monkeypatch.context() as patch:
-        patch.setattr(ContrastiveModule, "training_step", lambda self, *batch: steps.append(self.global_step) or step(self, *batch))
+        patch.setattr(
+            ContrastiveModule, "training_step", lambda self, *batch: steps.append(self.global_step) or step(self, *batch)
+        )
         assert run(folder, "train", "joint") == 0
     assert steps == [2, 3, 4, 5, 6, 7]
     for file in ("checkpoints/joint/model.safetensors", "data/metrics/train/joint.csv"):

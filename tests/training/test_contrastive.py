@@ -63,6 +63,14 @@ def test_three_steps_of_each_task_lower_the_loss(tiny_encoder, tasks):
     assert all(f"loss/{task}" in trainer.callback_metrics for task in tasks)
 
 
+def test_the_rate_falls_from_step_to_step(tiny_encoder):
+    module, data = parts(tiny_encoder(), ["retrieval"], steps=4, lr=0.01)
+    rates = []
+    module.encoder.pooling.register_forward_hook(lambda *_: rates.append(module.optimizers().param_groups[0]["lr"]))
+    train(module, data, 4)
+    assert rates[::2] == pytest.approx([0.01, 0.0075, 0.005, 0.0025])  # two sides a step
+
+
 def test_a_training_without_a_rate_changes_nothing(tiny_encoder):
     module, data = parts(tiny_encoder(), ["retrieval"], steps=3, lr=0.0)
     before = {name: weight.detach().clone() for name, weight in module.named_parameters()}
