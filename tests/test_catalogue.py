@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from pipeline.corpus.collection import Collection
 from pipeline.corpus.row import SPLITS, Row
-from pipeline.params import Config, Training, build, check_node, compose_config, nodes, read_page
+from pipeline.params import Config, Training, _register_resolvers, build, check_node, nodes
 from pipeline.tensors import EmbeddedPairs
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -35,7 +35,7 @@ def names(group):
 @pytest.fixture(scope="module")
 def composed():
     """The composition with one choice changed, as plain containers; ``???`` stays where a person must give a value."""
-    assert compose_config(read_page(CONF.parent / "params.yaml"))  # registers what interpolations may call
+    _register_resolvers()
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         yield lambda *overrides: OmegaConf.to_container(hydra.compose("config", overrides=list(overrides)), resolve=True)

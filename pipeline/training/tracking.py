@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
-
 import wandb
+from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 
 def tracker_mode(choice: str) -> str:

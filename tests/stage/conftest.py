@@ -127,10 +127,16 @@ def run_in(folder: Path, *words: str) -> int:
             torch.use_deterministic_algorithms(deterministic)
 
 
+@pytest.fixture(scope="session")
+def make(root):
+    """Makes an untouched workspace in a folder: ``make(folder, **changes of the page)``."""
+    return lambda folder, **changes: make_workspace(folder, root, PAGE | changes)
+
+
 @pytest.fixture
-def workspace(tmp_path, root):
-    """An untouched workspace, as ``made(page)``: a page of one's own in place of the usual one."""
-    return lambda **changes: make_workspace(tmp_path / "workspace", root, PAGE | changes)
+def workspace(make, tmp_path):
+    """Makes the one untouched workspace of a test."""
+    return lambda **changes: make(tmp_path / "workspace", **changes)
 
 
 @pytest.fixture(scope="session")

@@ -22,12 +22,19 @@ SCORED = {"query": "question", "document": "answer", "score": "score"}
 CORPUS = {"source": "table", "path": "data/source/questions.jsonl", "columns": SCORED}
 
 
-@pytest.fixture
-def scored(workspace, run):
-    """A composed workspace with one corpus, questions.jsonl, that still has to be written."""
-    folder = workspace(corpora={"questions": CORPUS})
+@pytest.fixture(scope="module")
+def composed(make, run, tmp_path_factory):
+    folder = make(tmp_path_factory.mktemp("composed") / "workspace", corpora={"questions": CORPUS})
     assert run(folder, "compose") == 0
-    return folder
+    return folder / "data/config.yaml"
+
+
+@pytest.fixture
+def scored(composed, tmp_path):
+    """A workspace with one corpus, questions.jsonl, that still has to be written."""
+    (tmp_path / "data/source").mkdir(parents=True)
+    shutil.copy(composed, tmp_path / "data")
+    return tmp_path
 
 
 def test_every_source_becomes_rows_of_one_schema(finished):
