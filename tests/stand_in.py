@@ -91,7 +91,9 @@ def main() -> None:
         file = out if out.suffix else out / "content"
         file.parent.mkdir(parents=True, exist_ok=True)
         content = hashlib.sha256(hashed.digest() + str(out).encode()).hexdigest()
-        file.write_text(f'"{content}"' if out.suffix == ".json" else f"step,loss\n0,{content}\n", encoding="utf-8")
+        file.write_text(
+            f'{{"value": 0.{int(content, 16)}}}' if out.suffix == ".json" else f"step,loss\n0,{content}\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Reads:  data/source/, whatever the sources name
 Writes: data/raw/<corpus>/{rows,documents,rejected}.parquet, card.json
 """
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,9 +44,13 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
 
 
 def _source(corpus: Mapping[str, Any], runtime: Mapping[str, Any]) -> Any:
-    """The corpus' source, or, where `runtime.mirror` is set and the corpus has one, the same data as files below it."""
-    if runtime["mirror"] and corpus["mirror"]:
-        return build({**corpus["mirror"], "root": runtime["mirror"]})
+    """The corpus' source, or, where there is a mirror and the corpus is in it, the same data as files below that.
+
+    The environment is asked here and not by compose, which DVC does not run again when a variable changes.
+    """
+    mirror = os.environ.get("TRIBUTARY_DATA") or runtime["mirror"]
+    if mirror and corpus["mirror"]:
+        return build({**corpus["mirror"], "root": mirror})
     return build(corpus["source"])
 
 

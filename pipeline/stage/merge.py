@@ -59,7 +59,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
                 "experts": [expert.name for expert in experts],
                 "coefficients": coefficients,
                 "task_vector_norms": norms.tolist(),
-                "task_vector_cosines": (inner / norms[:, None] / norms[None, :]).tolist(),
+                "task_vector_cosines": (inner / (norms[:, None] * norms[None, :]).clamp(min=1e-30)).tolist(),
             },
         )
     print(f"{item}: {', '.join(f'{c:.3f} {e.name}' for c, e in zip(coefficients, experts, strict=True))}")

@@ -56,15 +56,17 @@ PAGE = {
     "set": {
         "encoder": {"backbone": {"vocabulary": 200, "width": 16, "layers": 1, "intermediate": 32}, "max_length_tokens": 32},
         "pretrain.phases.weak": {"steps_per_task": 3, "tasks.weak.batch_size": 8},
-        "mine.miner.max_ratio": 1.0,  # random weights find all texts alike
+        "mine.miner": {"num_negatives": 3, "depth": 30, "max_ratio": 1.0},  # random weights find all texts alike
         "train": {
             "steps_per_task": 4,
+            "optimizer.lr": 5.0e-4,
             "retrieval.tasks.retrieval.batch_size": 8,
             "sts.tasks.sts.batch_size": 8,
             "joint.tasks": {"retrieval.batch_size": 8, "sts.batch_size": 8},
         },
         "evaluate.resamples": 50,
-        "report.resamples": 50,
+        "merge.slerp.method.norm": 1.0,
+        "report": {"resamples": 50, "examples": 3},
         "runtime": {"accelerator": "cpu", "threads": 1, "tracker": "disabled", "mirror": None},
     },
 }

@@ -88,6 +88,18 @@ def test_a_failed_run_leaves_the_output_of_the_one_before(scored, run):
     assert sorted(path.name for path in (scored / "data").iterdir()) == ["config.yaml", "raw", "source"]
 
 
+def test_a_folder_named_by_the_environment_stands_in_for_the_hub(workspace, run, monkeypatch):
+    """Also where it is named only after compose has run."""
+    folder = workspace(corpora={})
+    experiment = folder / "conf/experiment/tiny.yaml"
+    experiment.write_text(experiment.read_text().replace("corpora: []", "corpora: [stsb]"))
+    assert run(folder, "compose") == 0
+    (folder / "data/source/graded").rename(folder / "data/source/sts")
+    monkeypatch.setenv("TRIBUTARY_DATA", str(folder / "data/source"))
+    assert run(folder, "ingest") == 0
+    assert read_json(folder / "data/raw/stsb/card.json")["rows"] == {"sts": 90}
+
+
 def test_a_missing_file_is_named(finished, tmp_path, run, capsys):
     (tmp_path / "data/source").mkdir(parents=True)
     shutil.copy(finished / "data/config.yaml", tmp_path / "data")
