@@ -63,7 +63,9 @@ def _run(encoder: str, seed: int) -> dict[str, dict[str, float]]:
             check=True, cwd=workspace, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         tests = {name: read_json(workspace / f"data/metrics/evaluate/{name}.json")["test"] for name in names}
-    return {name: {task: test[f"{task}/apidocs"][main] for task, main in MAIN.items()} for name, test in tests.items()}
+    scores = {name: {task: test[f"{task}/apidocs"][main] for task, main in MAIN.items()} for name, test in tests.items()}
+    print(f"{encoder}, seed {seed}: {scores}", file=sys.stderr, flush=True)
+    return scores
 
 
 if __name__ == "__main__":

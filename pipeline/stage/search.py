@@ -24,7 +24,7 @@ def run(words: list[str]) -> None:
         raise ValueError('search needs a question: python -m pipeline search "rolling window over a dataframe"')
     if not RAW.is_dir():
         raise ValueError(f"{RAW} is missing; run `make repro` first")
-    limits = {"max_length_tokens": 64, "batch_tokens": load()["runtime"]["batch_tokens"]}
+    limits = {"max_length_tokens": 48, "batch_tokens": load()["runtime"]["batch_tokens"]}
     encoder = Encoder.load(FINAL)
     texts = _documents()
     names = sorted(texts)
