@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -98,9 +99,8 @@ def test_the_beir_layout_joins_its_three_configurations(hub):
 
 
 def test_real_tables_of_the_library_are_read_like_the_fake_ones(hub, tmp_path, monkeypatch):
-    monkeypatch.delitem(sys.modules, "datasets")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    datasets = pytest.importorskip("datasets")
+    monkeypatch.setitem(sys.modules, "datasets", datasets)  # the real one, in place of the fixture's
     folder = tmp_path / COMMIT
     folder.mkdir()
     pq.write_table(pa.table({"q": ["a", "b"], "d": ["c", None], "s": [1, 2]}), folder / "train.parquet")
