@@ -24,6 +24,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q "uv==$(shell sed -n 's/^uv==//p' constraints.txt)"
 	$(BIN)/uv pip install -q --compile-bytecode -p $(BIN)/python -e '.[dev]' -c constraints.txt
+	$(BIN)/python -c 'import bm25s, faiss, pytorch_lightning, pytrec_eval, transformers, wandb'  # a broken install stops here
 	touch $@
 
 clean-env:
