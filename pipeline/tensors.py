@@ -8,13 +8,28 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedPairs:
-    """Representations of one global batch of a single task.
+    """Representations of one global batch of a single task, the same on every process.
 
-    Rows have unit length. ``positive[i]`` is the row of ``document`` that answers query ``i``; the other rows are its
-    negatives, in-batch ones first, mined ones behind. ``score`` is the graded similarity, None where the task has none.
+    Rows have unit length. ``positive[i]`` holds the rows of ``document`` that answer query ``i``, the main one first, and
+    ``negative[i]`` those mined for it; -1 where a query has fewer. All other rows of ``document`` are its in-batch negatives,
+    unless their ``document_text`` (a hash of the text) is that of one of its positives.
+
+    ``anchors`` are the queries that this process answers for: an objective that is a mean over queries returns the mean over
+    these alone, one that looks at the whole batch (a correlation, say) returns the loss of the whole batch. The mean of what the
+    processes return is the loss of the global batch, and so are the gradients: gathering sums them, the strategy averages.
     """
 
     query: Float[Tensor, "B D"]
     document: Float[Tensor, "N D"]
-    positive: Int[Tensor, " B"]
-    score: Float[Tensor, " B"] | None
+    positive: Int[Tensor, "B P"]
+    negative: Int[Tensor, "B H"]  # H may be 0
+    query_text: Int[Tensor, " B"]
+    document_text: Int[Tensor, " N"]
+    anchors: slice
+    score: Float[Tensor, " B"] | None = None  # graded similarity, None where the task has none
+    teacher: Float[Tensor, "B C"] | None = None  # a teacher's scores of the main positive and of each mined negative, C = 1 + H
+    progress: float = 0.0  # share of the training that is done
+    rows_at_once: int = 4096  # anchors whose similarities are held at a time; less memory, same loss
+    layers: tuple[
+        tuple[Float[Tensor, "B D"], Float[Tensor, "N D"]], ...
+    ] = ()  # (query, document) after each block, if asked for

@@ -42,3 +42,29 @@ def tiny_encoder() -> Callable[..., Any]:
         return Encoder(backbone, tokenizer, pooling or Mean(), max_length_tokens=max_length_tokens)
 
     return make
+
+
+def _pairs(query, document, positive=None, score=None, *, negative=None, document_text=None, anchors=None, **further):
+    import torch
+
+    from pipeline.tensors import EmbeddedPairs
+
+    size = len(query)
+    positive = torch.arange(size) if positive is None else positive
+    return EmbeddedPairs(
+        query=query,
+        document=document,
+        positive=positive.reshape(size, -1),
+        negative=torch.empty(size, 0, dtype=torch.int64) if negative is None else negative,
+        query_text=torch.arange(1000, 1000 + size),
+        document_text=torch.arange(len(document)) if document_text is None else document_text,
+        anchors=slice(0, size) if anchors is None else anchors,
+        score=score,
+        **further,
+    )
+
+
+@pytest.fixture(scope="session")
+def pairs():
+    """Makes `EmbeddedPairs`: every document another text, query ``i`` answered by row ``i`` unless ``positive`` ([B] or [B, P]) says."""
+    return _pairs

@@ -17,7 +17,6 @@ from omegaconf import OmegaConf
 from pipeline.corpus.collection import Collection
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.params import Config, Training, _register_resolvers, build, check_node, nodes
-from pipeline.tensors import EmbeddedPairs
 
 CONF = Path(__file__).parents[1] / "conf"
 CHOSEN = ("dedup", "encoder", "experiment", "expert", "method", "miner", "pooling", "split")  # each has a default
@@ -88,27 +87,27 @@ def test_every_experiment_names_corpora_of_the_catalogue(composed, name):
 # --- objectives
 
 
-def lined_up(*, turned):
+def lined_up(pairs, *, turned):
     """Four pairs whose cosines fall as their scores do; ``turned``: each query stands nearest to its neighbour's document."""
     cosine = torch.tensor([0.9, 0.6, 0.3, 0.1])
     document = torch.eye(8)[:4]
     query = cosine[:, None] * document.roll(1, 0) if turned else cosine[:, None] * document
     query = (query + (1 - cosine**2).sqrt()[:, None] * torch.eye(8)[4:]).requires_grad_()
-    return EmbeddedPairs(query, document, torch.arange(4), torch.tensor([5.0, 3.0, 1.0, 0.0]))
+    return pairs(query, document, score=torch.tensor([5.0, 3.0, 1.0, 0.0]))
 
 
 @pytest.mark.parametrize("name", names("objective"))
-def test_every_objective_costs_less_where_pairs_stand_right_and_pulls_them_there(composed, name):
+def test_every_objective_costs_less_where_pairs_stand_right_and_pulls_them_there(composed, pairs, name):
     objective = build(composed(f"+objective={name}")["objective"])
     assert isinstance(objective.needs_score, bool)
-    right, wrong = lined_up(turned=False), lined_up(turned=True)
-    costs = [objective(pairs) for pairs in (right, wrong)]
+    right, wrong = lined_up(pairs, turned=False), lined_up(pairs, turned=True)
+    costs = [objective(one) for one in (right, wrong)]
     assert all(cost.shape == () and torch.isfinite(cost) for cost in costs)
     assert costs[0].item() < costs[1].item()
     costs[1].backward()
     assert torch.isfinite(wrong.query.grad).all()
     step = F.normalize((wrong.query - 0.01 * wrong.query.grad).detach(), dim=-1)
-    assert objective(EmbeddedPairs(step, wrong.document, wrong.positive, wrong.score)).item() < costs[1].item()
+    assert objective(replace(wrong, query=step)).item() < costs[1].item()
 
 
 # --- poolings

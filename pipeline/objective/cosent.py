@@ -32,5 +32,5 @@ class CoSENT(nn.Module):
 
     def forward(self, pairs: EmbeddedPairs) -> Float[Tensor, ""]:
         assert pairs.score is not None, "rows without a score are refused before training"
-        cosine = (pairs.query * pairs.document[pairs.positive]).sum(-1)
+        cosine = (pairs.query * pairs.document[pairs.positive[:, 0]]).sum(-1)
         return cosent(cosine.float(), pairs.score, scale=self.scale)

@@ -36,4 +36,6 @@ class InfoNCE(nn.Module):
         self.temperature = temperature
 
     def forward(self, pairs: EmbeddedPairs) -> Float[Tensor, ""]:
-        return info_nce(pairs.query, pairs.document, pairs.positive, temperature=self.temperature)
+        return info_nce(
+            pairs.query[pairs.anchors], pairs.document, pairs.positive[pairs.anchors, 0], temperature=self.temperature
+        )

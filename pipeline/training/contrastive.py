@@ -37,7 +37,11 @@ class ContrastiveModule(pl.LightningModule):
     def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
         query = self.encoder(batch.query_ids, batch.query_mask)
         document = self.encoder(batch.document_ids, batch.document_mask)
-        loss = self.objectives[batch.task](EmbeddedPairs(query, document, batch.positive, batch.score))
+        everyone = slice(0, len(query))
+        pairs = EmbeddedPairs(
+            query, document, batch.positive, batch.negative, batch.query_text, batch.document_text, everyone, batch.score
+        )
+        loss = self.objectives[batch.task](pairs)
         if not torch.isfinite(loss):
             raise ValueError(
                 f"the loss of task {batch.task} is {loss.item()} at step {self.global_step}; lower optimizer.lr, or use precision 32-true"

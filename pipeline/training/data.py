@@ -1,5 +1,6 @@
 """Rows to batches of token ids, for the trainer."""
 
+import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,14 +17,17 @@ from pipeline.encoder.encoder import Encoder
 
 @dataclass  # not frozen: Lightning moves the tensors to the device in place
 class TextBatch:
-    """One global batch of one task. ``positive`` and ``score`` as in `EmbeddedPairs`; masks are 1 on text, 0 on padding."""
+    """One global batch of one task. The last fields are as in `EmbeddedPairs`; masks are 1 on text, 0 on padding."""
 
     task: str
     query_ids: Int[Tensor, "B L"]
     query_mask: Int[Tensor, "B L"]
     document_ids: Int[Tensor, "N L"]
     document_mask: Int[Tensor, "N L"]
-    positive: Int[Tensor, " B"]
+    positive: Int[Tensor, "B P"]
+    negative: Int[Tensor, "B H"]
+    query_text: Int[Tensor, " B"]
+    document_text: Int[Tensor, " N"]
     score: Float[Tensor, " B"] | None
 
 
@@ -64,17 +68,28 @@ class Batches:
         queries, documents = [row.query for row in rows], [row.document for row in rows]
         known = self.negatives.get(batch.task, {})
         own = set(documents)
-        for row in rows:
-            mined = [text for text in known.get(row.query, []) if text not in own]
-            documents += mined[: self.num_negatives[batch.task]]
+        negative = torch.full((len(rows), self.num_negatives[batch.task]), -1)
+        for i, row in enumerate(rows):
+            mined = [text for text in known.get(row.query, []) if text not in own][: negative.shape[1]]
+            negative[i, : len(mined)] = torch.arange(len(documents), len(documents) + len(mined))
+            documents += mined
         query_ids, query_mask = self._padded(queries)
         document_ids, document_mask = self._padded(documents)
         graded = all(row.score is not None for row in rows)
         score = torch.tensor([row.score for row in rows], dtype=torch.float32) if graded else None
-        return TextBatch(batch.task, query_ids, query_mask, document_ids, document_mask, torch.arange(len(rows)), score)
+        return TextBatch(
+            batch.task, query_ids, query_mask, document_ids, document_mask,
+            torch.arange(len(rows))[:, None], negative, text_hash(queries), text_hash(documents), score,
+        )  # fmt: skip
 
     def _padded(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         return self.encoder.padded(self.encoder.token_ids(texts, self.max_length_tokens))
+
+
+def text_hash(texts: Sequence[str]) -> Int[Tensor, " B"]:
+    """Equal numbers for equal texts, on every process."""
+    digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts]
+    return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in digests], dtype=torch.int64)
 
 
 class TrainingData(pl.LightningDataModule):

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from pipeline.objective.cosent import CoSENT, cosent
-from pipeline.tensors import EmbeddedPairs
 
 
 def by_hand(cosine, score, scale):
@@ -30,13 +29,13 @@ def test_the_loss_equals_a_double_loop(score, scale):
     )
 
 
-def test_the_objective_takes_the_cosine_of_each_query_with_its_own_document():
+def test_the_objective_takes_the_cosine_of_each_query_with_its_own_document(pairs):
     query = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     document = torch.tensor([[0.6, 0.8], [0.8, 0.6], [1.0, 0.0]])
-    pairs = EmbeddedPairs(query, document, torch.tensor([1, 0]), torch.tensor([0.0, 1.0]))
-    assert float(CoSENT(scale=5.0)(pairs)) == pytest.approx(by_hand((0.8, 0.8), (0.0, 1.0), 5.0), rel=1e-6)
-    pairs = EmbeddedPairs(query, document, torch.tensor([2, 1]), torch.tensor([0.0, 1.0]))
-    assert float(CoSENT(scale=5.0)(pairs)) == pytest.approx(by_hand((1.0, 0.6), (0.0, 1.0), 5.0), rel=1e-6)
+    given = pairs(query, document, torch.tensor([1, 0]), torch.tensor([0.0, 1.0]))
+    assert float(CoSENT(scale=5.0)(given)) == pytest.approx(by_hand((0.8, 0.8), (0.0, 1.0), 5.0), rel=1e-6)
+    given = pairs(query, document, torch.tensor([2, 1]), torch.tensor([0.0, 1.0]))
+    assert float(CoSENT(scale=5.0)(given)) == pytest.approx(by_hand((1.0, 0.6), (0.0, 1.0), 5.0), rel=1e-6)
 
 
 def test_only_the_order_of_the_scores_counts():

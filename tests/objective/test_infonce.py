@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.objective.infonce import InfoNCE, info_nce
-from pipeline.tensors import EmbeddedPairs
 
 
 def unit(*shape, seed):
@@ -33,10 +32,9 @@ def test_the_loss_equals_a_double_loop(num_documents, temperature):
     assert float(found) == pytest.approx(by_hand(query, document, positive, temperature), rel=1e-12)
 
 
-def test_the_objective_is_the_function_of_the_pairs():
+def test_the_objective_is_the_function_of_the_pairs(pairs):
     query, document = unit(4, 5, seed=0), unit(9, 5, seed=1)
-    pairs = EmbeddedPairs(query, document, torch.arange(4), None)
-    assert InfoNCE(temperature=0.1)(pairs) == info_nce(query, document, torch.arange(4), temperature=0.1)
+    assert InfoNCE(temperature=0.1)(pairs(query, document)) == info_nce(query, document, torch.arange(4), temperature=0.1)
 
 
 def test_vectors_that_all_point_one_way_cost_the_logarithm_of_the_candidates():

@@ -47,7 +47,11 @@ def loss(module, data):
     with torch.no_grad():
         for batch in data.batches:
             query, document = encoder(batch.query_ids, batch.query_mask), encoder(batch.document_ids, batch.document_mask)
-            total += float(module.objectives[batch.task](EmbeddedPairs(query, document, batch.positive, batch.score)))
+            everyone = slice(0, len(query))
+            pairs = EmbeddedPairs(
+                query, document, batch.positive, batch.negative, batch.query_text, batch.document_text, everyone, batch.score
+            )
+            total += float(module.objectives[batch.task](pairs))
     encoder.train()
     return total
 

@@ -45,7 +45,7 @@ def test_queries_and_documents_stand_in_the_order_of_the_plan_and_negatives_behi
     assert batch.task == "retrieval"
     assert queries == ["cat cat", "sat cat", "mat cat"]
     assert documents == ["cat dog", "sat dog", "mat dog", "dog dog", "sum of all"]
-    assert batch.positive.tolist() == [0, 1, 2]
+    assert batch.positive.tolist() == [[0], [1], [2]]
     assert batch.score is None
 
 
