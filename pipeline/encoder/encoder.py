@@ -7,7 +7,7 @@ An encoder directory holds safetensors, tokenizer and YAML in the module layout 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -48,9 +48,33 @@ class Encoder(nn.Module):
     def width(self) -> int:
         return int(self.backbone.config.hidden_size)
 
-    def forward(self, input_ids: Int[Tensor, "B L"], attention_mask: Int[Tensor, "B L"]) -> Float[Tensor, "B D"]:
-        hidden = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return F.normalize(self.pooling(hidden, attention_mask).float(), dim=-1)
+    @overload
+    def forward(
+        self, input_ids: Int[Tensor, "B L"], attention_mask: Int[Tensor, "B L"], *,
+        pool_mask: Int[Tensor, "B L"] | None = None, layers: Literal[False] = False,
+    ) -> Float[Tensor, "B D"]: ...  # fmt: skip
+
+    @overload
+    def forward(
+        self, input_ids: Int[Tensor, "B L"], attention_mask: Int[Tensor, "B L"], *,
+        pool_mask: Int[Tensor, "B L"] | None = None, layers: Literal[True],
+    ) -> tuple[Float[Tensor, "B D"], tuple[Float[Tensor, "B D"], ...]]: ...  # fmt: skip
+
+    def forward(
+        self, input_ids: Int[Tensor, "B L"], attention_mask: Int[Tensor, "B L"], *,
+        pool_mask: Int[Tensor, "B L"] | None = None, layers: bool = False,
+    ) -> Any:  # fmt: skip
+        """Vectors of unit length; ``pool_mask`` is 1 on the tokens that are pooled (all of the text, unless given).
+
+        ``layers``: also the vectors after each block of the backbone, first to last, pooled in the same way.
+        """
+        output = self.backbone(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=layers)
+        mask = attention_mask if pool_mask is None else pool_mask
+        vectors = self._pooled(output.last_hidden_state, mask)
+        return (vectors, tuple(self._pooled(hidden, mask) for hidden in output.hidden_states[1:])) if layers else vectors
+
+    def _pooled(self, hidden: Float[Tensor, "B L D"], mask: Int[Tensor, "B L"]) -> Float[Tensor, "B D"]:
+        return F.normalize(self.pooling(hidden, mask).float(), dim=-1)
 
     def token_ids(self, texts: Sequence[str], max_length_tokens: int) -> list[list[int]]:
         """Ids with special tokens, cut at the smaller of the two limits, not padded."""

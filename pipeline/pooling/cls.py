@@ -1,11 +1,15 @@
 """The vector of the first token, where the model was trained to gather the text."""
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
 class Cls(nn.Module):
+    """The first token that ``mask`` counts in."""
+
     flag = "pooling_mode_cls_token"  # its name in a sentence-transformers directory
 
     def forward(self, hidden: Float[Tensor, "B L D"], mask: Int[Tensor, "B L"]) -> Float[Tensor, "B D"]:
-        return hidden[:, 0]
+        first_B = mask.to(torch.int32).argmax(1)
+        return hidden[torch.arange(len(hidden), device=hidden.device), first_B]

@@ -186,6 +186,33 @@ def test_gradients_reach_every_weight_that_makes_the_vectors(tiny_encoder):
     assert [name for name in without if "pooler" not in name] == []  # BERT's own pooler is kept, not used
 
 
+def test_the_vectors_after_each_block_are_pooled_like_the_last(tiny_encoder):
+    encoder = tiny_encoder().eval()
+    ids, mask = encoder.padded(encoder.token_ids(TEXTS, 12))
+    vectors, layers = encoder(ids, mask, layers=True)
+    torch.testing.assert_close(vectors, encoder(ids, mask), rtol=0, atol=0)
+    assert len(layers) == 2
+    torch.testing.assert_close(layers[-1], vectors, rtol=0, atol=0)
+    hidden = encoder.backbone.embeddings(ids)
+    added = torch.where(mask[:, None, None, :] == 1, 0.0, torch.finfo(torch.float32).min)
+    after_first = encoder.backbone.encoder.layer[0](hidden, added.expand(-1, 1, ids.shape[1], -1))
+    weight = mask[:, :, None].float()
+    expected = torch.nn.functional.normalize((after_first * weight).sum(1) / weight.sum(1), dim=-1)
+    torch.testing.assert_close(layers[0], expected, rtol=0, atol=EXACT)
+
+
+@pytest.mark.parametrize("pooling", [Mean(), Cls()])
+def test_tokens_left_out_of_pooling_are_still_read(tiny_encoder, pooling):
+    encoder = tiny_encoder(pooling).eval()
+    ids, mask = encoder.padded(encoder.token_ids(TEXTS[:1] + TEXTS[5:7], 12))
+    pool_mask = mask.clone()
+    pool_mask[:, :3] = 0
+    hidden = encoder.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+    expected = torch.nn.functional.normalize(pooling(hidden[:, 3:], mask[:, 3:]), dim=-1)
+    torch.testing.assert_close(encoder(ids, mask, pool_mask=pool_mask), expected, rtol=0, atol=EXACT)
+    assert (encoder(ids, mask, pool_mask=pool_mask) - encoder(ids, mask)).abs().max() > 0.01
+
+
 def test_a_limit_beyond_the_backbones_positions_is_refused(tiny_encoder):
     with pytest.raises(ValueError, match="max_length_tokens is 513, but the backbone has 512 positions"):
         tiny_encoder(max_length_tokens=513)
