@@ -1,41 +1,83 @@
 """InfoNCE with in-batch and hard negatives.
 
-Each query must score its own document above every other candidate in the batch.
-Price: a copy of the positive among the candidates is punished as a negative, so curate removes duplicates first.
+Each query must score its own documents above every other candidate in the batch: all documents, the hard negatives of all
+queries among them, but none whose text is one of its own positives. With several positives each stands alone against the
+negatives, the others being left out, and their costs are averaged.
+Price: an unmarked positive in another wording is punished as a negative.
 
-Source: van den Oord et al. 2018, arXiv:1807.03748, eq. 4.
+Source: van den Oord et al. 2018, arXiv:1807.03748, eq. 4. Same-side negatives: Li et al. 2023 (GTE), arXiv:2308.03281, eq. 4.
 """
 
-import torch.nn.functional as F
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from collections.abc import Sequence
+from typing import Literal
 
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from pipeline.objective.candidates import all_of, equal_text, log_sum, share_cost
+from pipeline.objective.objective import Objective
 from pipeline.tensors import EmbeddedPairs
 
 
-def info_nce(
-    query: Float[Tensor, "B D"], document: Float[Tensor, "N D"], positive: Int[Tensor, " B"], *, temperature: float
-) -> Float[Tensor, ""]:
-    """Mean cross-entropy of picking document ``positive[i]`` for query ``i`` among all ``N``.
+def query_costs(
+    pairs: EmbeddedPairs, rows: slice, *, temperature: float, symmetric: bool, same_side: Sequence[str]
+) -> Float[Tensor, " R"]:
+    """The cost of each query of ``rows``: ``-log`` of the share of a positive among itself and the negatives, averaged over
+    its positives.
 
-    Rows of ``query`` and ``document`` have unit length, so scores are cosines.
+    ``symmetric``: half of it is the cost of finding the query among all queries, given the positive.
+    ``same_side``: the other queries (``query``), or the documents as seen from the positive (``document``), are negatives too.
     """
-    sim_BN = query @ document.T / temperature
-    return F.cross_entropy(sim_BN, positive)
+    limits = {"temperature": temperature, "rows_at_once": pairs.rows_at_once}
+    query, given = pairs.query[rows], pairs.positive[rows] >= 0
+    own = positives(pairs, rows)  # R P D
+    own_text = pairs.document_text[pairs.positive[rows].clamp(min=0)]
+    match = torch.einsum("rd,rpd->rp", query, own) / temperature
+    answers = equal_text(own_text, given, pairs.document_text)
+    same_query = equal_text(pairs.query_text[rows, None], torch.ones_like(given[:, :1]), pairs.query_text)
+    others = log_sum(query, pairs.document, answers, **limits)
+    if "query" in same_side:
+        others = torch.logaddexp(others, log_sum(query, pairs.query, same_query, **limits))
+    others = others[:, None].expand_as(match)
+    slots = range(given.shape[1])
+    if "document" in same_side:
+        seen = [log_sum(own[:, p], pairs.document, answers, **limits) for p in slots]
+        others = torch.logaddexp(others, torch.stack(seen, dim=1))
+    cost = share_cost(match, others)
+    if symmetric:
+        entries = [all_of(same_query, _answered(pairs, own_text[:, p, None], given[:, p, None])) for p in slots]
+        back = torch.stack([log_sum(own[:, p], pairs.query, entries[p], **limits) for p in slots], dim=1)
+        cost = (cost + share_cost(match, back)) / 2
+    return (cost * given).sum(1) / given.sum(1)
 
 
-class InfoNCE(nn.Module):
-    """`info_nce` as an objective."""
+def positives(pairs: EmbeddedPairs, rows: slice) -> Float[Tensor, "R P D"]:
+    """Vectors of the documents that answer the queries of ``rows``; where a query has fewer, any vector stands there."""
+    index = pairs.positive[rows].clamp(min=0)
+    return pairs.document.index_select(0, index.flatten()).reshape(*index.shape, -1)
 
-    needs_score = False
 
-    def __init__(self, *, temperature: float) -> None:
+def _answered(pairs: EmbeddedPairs, text: Int[Tensor, "R 1"], given: Bool[Tensor, "R 1"]) -> tuple[Tensor, Tensor]:
+    """Entries ``(r, j)`` where ``text[r]`` is that of a positive of query ``j``."""
+    query, slot = (pairs.positive >= 0).nonzero(as_tuple=True)
+    row, place = equal_text(text, given, pairs.document_text[pairs.positive[query, slot]])
+    return row, query[place]
+
+
+class InfoNCE(Objective):
+    """The mean of `query_costs` over the anchors."""
+
+    def __init__(self, *, temperature: float, symmetric: bool, same_side: Sequence[Literal["query", "document"]]) -> None:
         super().__init__()
         if temperature <= 0:
             raise ValueError(f"temperature must be positive, got {temperature}; see conf/objective/infonce.yaml")
+        if set(same_side) - {"query", "document"} or len(set(same_side)) < len(same_side):
+            raise ValueError(f"same_side may hold query and document, got {list(same_side)}; see conf/objective/infonce.yaml")
         self.temperature = temperature
+        self.symmetric = symmetric
+        self.same_side = tuple(same_side)
 
     def forward(self, pairs: EmbeddedPairs) -> Float[Tensor, ""]:
-        return info_nce(
-            pairs.query[pairs.anchors], pairs.document, pairs.positive[pairs.anchors, 0], temperature=self.temperature
-        )
+        settings = {"temperature": self.temperature, "symmetric": self.symmetric, "same_side": self.same_side}
+        return query_costs(pairs, pairs.anchors, **settings).mean()

@@ -4,74 +4,114 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipeline.objective.infonce import InfoNCE, info_nce
+from pipeline.objective.infonce import InfoNCE
+
+PLAIN = {"temperature": 0.1, "symmetric": False, "same_side": []}
 
 
-def unit(*shape, seed):
-    return F.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=-1)
+def by_hand(pairs, temperature, symmetric, same_side):
+    """Eq. 4 of arXiv:1807.03748 for each positive, one exponential at a time."""
+    query, document = pairs.query.tolist(), pairs.document.tolist()
+    text, query_text = pairs.document_text.tolist(), pairs.query_text.tolist()
+    answers = [[p for p in row if p >= 0] for row in pairs.positive.tolist()]
+    answer_texts = [{text[p] for p in row} for row in answers]
+
+    def e(a, b):
+        return math.exp(sum(x * y for x, y in zip(a, b, strict=True)) / temperature)
+
+    costs = []
+    for i in range(len(query))[pairs.anchors]:
+        of_query = []
+        for p in answers[i]:
+            wrong = [n for n in range(len(document)) if text[n] not in answer_texts[i]]
+            total = e(query[i], document[p]) + sum(e(query[i], document[n]) for n in wrong)
+            if "query" in same_side:
+                total += sum(e(query[i], query[j]) for j in range(len(query)) if query_text[j] != query_text[i])
+            if "document" in same_side:
+                total += sum(e(document[p], document[n]) for n in wrong)
+            cost = -math.log(e(query[i], document[p]) / total)
+            if symmetric:
+                back = e(query[i], document[p]) + sum(
+                    e(document[p], query[j])
+                    for j in range(len(query))
+                    if query_text[j] != query_text[i] and text[p] not in answer_texts[j]
+                )
+                cost = (cost - math.log(e(query[i], document[p]) / back)) / 2
+            of_query.append(cost)
+        costs.append(sum(of_query) / len(of_query))
+    return sum(costs) / len(costs)
 
 
-def by_hand(query, document, positive, temperature):
-    """Eq. 4 of arXiv:1807.03748, one exponential at a time."""
-    total = 0.0
-    for i in range(len(query)):
-        scores = []
-        for j in range(len(document)):
-            cosine = sum(float(query[i][d]) * float(document[j][d]) for d in range(len(query[i])))
-            scores.append(math.exp(cosine / temperature))
-        total -= math.log(scores[int(positive[i])] / sum(scores))
-    return total / len(query)
+@pytest.mark.parametrize("temperature", [0.05, 1.0])
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("same_side", [[], ["query"], ["document"], ["query", "document"]])
+def test_the_loss_equals_a_loop_over_everything(rich, temperature, symmetric, same_side):
+    settings = {"temperature": temperature, "symmetric": symmetric, "same_side": same_side}
+    twice_asked = torch.tensor([7, 8, 9, 10, 11, 9])  # queries 2 and 5 are the same words
+    for anchors in (slice(0, 6), slice(2, 5)):
+        given = rich(anchors=anchors, rows_at_once=2)
+        object.__setattr__(given, "query_text", twice_asked)
+        assert float(InfoNCE(**settings)(given)) == pytest.approx(by_hand(given, **settings), rel=1e-12)
 
 
-@pytest.mark.parametrize("temperature", [0.02, 0.05, 1.0])
-@pytest.mark.parametrize("num_documents", [4, 9])
-def test_the_loss_equals_a_double_loop(num_documents, temperature):
-    query, document = unit(4, 5, seed=0), unit(num_documents, 5, seed=1)
-    positive = torch.tensor([2, 0, 3, 1])
-    found = info_nce(query, document, positive, temperature=temperature)
-    assert float(found) == pytest.approx(by_hand(query, document, positive, temperature), rel=1e-12)
+def test_with_one_positive_and_distinct_texts_it_is_the_cross_entropy(pairs, drawn):
+    query, document = drawn(4, 5, seed=0), drawn(9, 5, seed=1)
+    positive = torch.tensor([2, 0, 8, 1])
+    expected = F.cross_entropy(query @ document.T / 0.1, positive)
+    assert float(InfoNCE(**PLAIN)(pairs(query, document, positive))) == pytest.approx(float(expected), rel=1e-12)
 
 
-def test_the_objective_is_the_function_of_the_pairs(pairs):
-    query, document = unit(4, 5, seed=0), unit(9, 5, seed=1)
-    assert InfoNCE(temperature=0.1)(pairs(query, document)) == info_nce(query, document, torch.arange(4), temperature=0.1)
-
-
-def test_vectors_that_all_point_one_way_cost_the_logarithm_of_the_candidates():
+def test_vectors_that_all_point_one_way_cost_the_logarithm_of_the_candidates(pairs):
     same = torch.ones(3, 4) / 2
-    assert float(info_nce(same, same.repeat(2, 1), torch.arange(3), temperature=0.05)) == pytest.approx(math.log(6), rel=1e-6)
+    assert float(InfoNCE(**PLAIN)(pairs(same, same.repeat(2, 1)))) == pytest.approx(math.log(6), rel=1e-6)
 
 
-def test_a_duplicate_of_the_positive_raises_the_loss():
-    query = document = torch.eye(4)
-    positive = torch.arange(4)
-    alone = info_nce(query, document, positive, temperature=0.05)
-    twice = info_nce(query, torch.cat([document, document[:1]]), positive, temperature=0.05)
-    assert float(alone) < 1e-6
-    assert float(twice) == pytest.approx(math.log(2) / 4, rel=1e-4)  # of 4 queries one picks between two equal documents
+def test_a_copy_of_the_positive_costs_nothing_and_another_text_in_its_place_does(pairs):
+    query, document = torch.eye(4), torch.cat([torch.eye(4), torch.eye(4)[:1]])
+    alone = InfoNCE(**PLAIN)(pairs(query, document[:4]))
+    copied = InfoNCE(**PLAIN)(pairs(query, document, document_text=torch.tensor([0, 1, 2, 3, 0])))
+    reworded = InfoNCE(**PLAIN)(pairs(query, document))
+    assert float(alone) == pytest.approx(math.log1p(3 * math.exp(-10)), rel=1e-4)
+    assert float(copied) - float(alone) == pytest.approx(0.75 * math.exp(-10), rel=1e-3)  # a fourth negative for the other 3
+    assert float(reworded) == pytest.approx(math.log(2) / 4, rel=1e-2)  # of 4 queries one picks between two equal documents
 
 
-def test_a_hard_negative_raises_the_loss_more_than_an_easy_one():
+def test_another_positive_of_a_query_is_no_negative_for_it(pairs, drawn):
+    query, document = drawn(2, 5, seed=0), drawn(4, 5, seed=1)
+    near = document.clone()
+    near[2] = query[0]
+    both = torch.tensor([[0, 2], [1, 3]])
+    one = torch.tensor([[0, -1], [1, -1]])
+    negatives_only = [0, 1, 3]
+    first = -torch.log_softmax(query[0] @ near[negatives_only].T / 0.1, 0)[0]
+    second = -torch.log_softmax(query[0] @ near[[2, 1, 3]].T / 0.1, 0)[0]
+    given = pairs(query, near, both, anchors=slice(0, 1))
+    assert float(InfoNCE(**PLAIN)(given)) == pytest.approx(float((first + second) / 2), rel=1e-12)
+    assert float(InfoNCE(**PLAIN)(pairs(query, near, one, anchors=slice(0, 1)))) > float(first) + 1
+
+
+def test_a_hard_negative_raises_the_loss_more_than_an_easy_one(pairs):
     query, document = torch.eye(4)[:2], torch.eye(4)[:2]
     hard = F.normalize(torch.tensor([[0.9, 0.0, 0.1, 0.0]]), dim=-1)
     easy = torch.tensor([[0.0, 0.0, 0.0, 1.0]])
-    losses = [
-        float(info_nce(query, torch.cat([document, extra]), torch.arange(2), temperature=0.1))
-        for extra in (torch.empty(0, 4), easy, hard)
-    ]
+    losses = [float(InfoNCE(**PLAIN)(pairs(query, torch.cat([document, extra])))) for extra in (torch.empty(0, 4), easy, hard)]
     assert losses[0] < losses[1] < losses[2]
 
 
 @pytest.mark.parametrize("temperature", [0.001, 1.0])
-def test_gradients_are_finite_even_where_the_loss_is_nothing_or_large(temperature):
+def test_gradients_are_finite_even_where_the_loss_is_nothing_or_large(pairs, temperature):
     for positive in (torch.arange(4), torch.tensor([1, 2, 3, 0])):
         query, document = torch.eye(4, requires_grad=True), torch.eye(4, requires_grad=True)
-        info_nce(query, document, positive, temperature=temperature).backward()
+        settings = {"temperature": temperature, "symmetric": True, "same_side": ["query", "document"]}
+        InfoNCE(**settings)(pairs(query, document, positive)).backward()
         assert torch.isfinite(query.grad).all()
         assert torch.isfinite(document.grad).all()
 
 
-def test_a_temperature_that_is_not_positive_is_refused():
+def test_settings_that_make_no_sense_are_refused():
     for temperature in (0, -0.05):
         with pytest.raises(ValueError, match=f"temperature must be positive, got {temperature}"):
-            InfoNCE(temperature=temperature)
+            InfoNCE(**PLAIN | {"temperature": temperature})
+    for same_side in (["passage"], ["query", "query"]):
+        with pytest.raises(ValueError, match="same_side may hold query and document, got"):
+            InfoNCE(**PLAIN | {"same_side": same_side})
