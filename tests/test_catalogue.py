@@ -88,18 +88,28 @@ def test_every_experiment_names_corpora_of_the_catalogue(composed, name):
 
 
 def lined_up(pairs, *, turned):
-    """Four pairs whose cosines fall as their scores do; ``turned``: each query stands nearest to its neighbour's document."""
+    """Four pairs whose cosines fall as their scores do; ``turned``: each query stands nearest to its neighbour's document.
+
+    Each query has a mined negative, which it stands near to if ``turned``; the teacher prefers the positive.
+    """
     cosine = torch.tensor([0.9, 0.6, 0.3, 0.1])
-    document = torch.eye(8)[:4]
-    query = cosine[:, None] * document.roll(1, 0) if turned else cosine[:, None] * document
-    query = (query + (1 - cosine**2).sqrt()[:, None] * torch.eye(8)[4:]).requires_grad_()
-    return pairs(query, document, score=torch.tensor([5.0, 3.0, 1.0, 0.0]))
+    document = torch.eye(16)[:8]
+    query = cosine[:, None] * (document[4:] if turned else document[:4])
+    query = query + (1 - cosine**2).sqrt()[:, None] * torch.eye(16)[8:12]
+    if turned:
+        query = F.normalize(query + 0.5 * document[:4].roll(1, 0), dim=-1)
+    query.requires_grad_()
+    return pairs(
+        query, document, score=torch.tensor([1.0, 0.6, 0.2, 0.0]), negative=torch.arange(4, 8)[:, None],
+        teacher=torch.stack([cosine, torch.zeros(4)], dim=1), layers=((query, document),) * 3, progress=0.5,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", names("objective"))
 def test_every_objective_costs_less_where_pairs_stand_right_and_pulls_them_there(composed, pairs, name):
     objective = build(composed(f"+objective={name}")["objective"])
-    assert isinstance(objective.needs_score, bool)
+    for need in ("score", "negatives", "teacher", "layers"):
+        assert isinstance(getattr(objective, f"needs_{need}"), bool)
     right, wrong = lined_up(pairs, turned=False), lined_up(pairs, turned=True)
     costs = [objective(one) for one in (right, wrong)]
     assert all(cost.shape == () and torch.isfinite(cost) for cost in costs)
@@ -107,7 +117,50 @@ def test_every_objective_costs_less_where_pairs_stand_right_and_pulls_them_there
     costs[1].backward()
     assert torch.isfinite(wrong.query.grad).all()
     step = F.normalize((wrong.query - 0.01 * wrong.query.grad).detach(), dim=-1)
-    assert objective(replace(wrong, query=step)).item() < costs[1].item()
+    layers = ((step, wrong.document),) * 3
+    assert objective(replace(wrong, query=step, layers=layers)).item() < costs[1].item()
+
+
+def whole_and_parts(composed, pairs, name, parts, *, rows_at_once=4096):
+    """Loss and gradients of one process that answers for all queries, and the means over ``parts`` that share them."""
+    random = torch.Generator().manual_seed(0)
+    num, hard = 12, 2
+    drawn = [F.normalize(torch.randn(*shape, 8, generator=random).double(), dim=-1) for shape in [(num,), (num * 4,)] * 4]
+    documents = torch.arange(num * 4)
+    positive = torch.stack([documents[:num], torch.where(documents[:num] % 3 == 0, -1, documents[num : 2 * num])], dim=1)
+    text = documents.clone()
+    text[5], text[-1] = text[4], text[2]  # two queries have one answer; a mined negative is a copy of an answer
+    found = []
+    for anchors in [slice(k * num // parts, (k + 1) * num // parts) for k in range(parts)]:
+        leaves = [one.clone().requires_grad_() for one in drawn]
+        batch = pairs(
+            leaves[0], leaves[1], positive, torch.arange(num) % 5 / 4, negative=documents[2 * num :].reshape(num, hard),
+            document_text=text, anchors=anchors, teacher=torch.randn(num, 1 + hard, generator=torch.Generator().manual_seed(1)),
+            progress=0.5, rows_at_once=rows_at_once, layers=tuple(zip(leaves[2::2], leaves[3::2], strict=True)),
+        )  # fmt: skip
+        objective = build(composed(f"+objective={name}")["objective"]).double()  # one of its own in each process
+        loss = objective(batch)
+        gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+        found.append([loss.detach(), *gradients, *objective.buffers()])
+    return [torch.stack(values).mean(0) for values in zip(*found, strict=True)]
+
+
+@pytest.mark.parametrize("parts", [2, 3, 12])
+@pytest.mark.parametrize("name", names("objective"))
+def test_the_mean_over_processes_of_every_objective_is_the_loss_of_the_whole_batch(composed, pairs, name, parts):
+    expected = whole_and_parts(composed, pairs, name, 1)
+    assert all(torch.isfinite(value).all() for value in expected)
+    assert expected[1].any()
+    for found, value in zip(whole_and_parts(composed, pairs, name, parts), expected, strict=True):
+        torch.testing.assert_close(found, value, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 5])
+@pytest.mark.parametrize("name", names("objective"))
+def test_every_objective_gives_the_same_a_few_anchors_at_a_time(composed, pairs, name, rows_at_once):
+    found = whole_and_parts(composed, pairs, name, 1, rows_at_once=rows_at_once)
+    for ours, value in zip(found, whole_and_parts(composed, pairs, name, 1), strict=True):
+        torch.testing.assert_close(ours, value, rtol=1e-9, atol=1e-12)
 
 
 # --- poolings

@@ -117,3 +117,18 @@ def _similarity(anchor: Tensor, candidate: Tensor, row: Tensor, column: Tensor) 
         similarity = anchor @ candidate.T
     similarity[row, column] = float("-inf")
     return similarity
+
+
+@torch.no_grad()
+def nearest(
+    anchor: Float[Tensor, "R D"], candidate: Float[Tensor, "N D"], left_out: Entries, *, rows_at_once: int
+) -> Int[Tensor, " R"]:
+    """The candidate nearest to each anchor, without those ``left_out``; -1 where that is all of them."""
+    row, column = left_out
+    found: list[Tensor] = []
+    for start in range(0, len(anchor), rows_at_once):
+        block = _precise(anchor[start : start + rows_at_once])
+        inside = (row >= start) & (row < start + len(block))
+        highest, index = _similarity(block, _precise(candidate), row[inside] - start, column[inside]).max(1)
+        found.append(torch.where(highest == float("-inf"), -1, index))
+    return torch.cat(found)

@@ -52,6 +52,21 @@ def query_costs(
     return (cost * given).sum(1) / given.sum(1)
 
 
+def best_pairs_cost(
+    pairs: EmbeddedPairs, query: Float[Tensor, "B D"], document: Float[Tensor, "N D"], best: Bool[Tensor, " B"],
+    *, temperature: float,
+) -> Float[Tensor, ""]:  # fmt: skip
+    """InfoNCE of the ``best`` queries among the main documents of all; 0 where there is none."""
+    if not bool(best.any()):
+        return query.sum() * 0
+    main = pairs.positive[:, 0]
+    candidate, text = document.index_select(0, main), pairs.document_text[main]
+    own = best.nonzero().squeeze(1)
+    answers = equal_text(text[own, None], torch.ones_like(own[:, None], dtype=torch.bool), text)
+    others = log_sum(query[own], candidate, answers, temperature=temperature, rows_at_once=pairs.rows_at_once)
+    return share_cost((query[own] * candidate[own]).sum(1) / temperature, others).mean()
+
+
 def positives(pairs: EmbeddedPairs, rows: slice) -> Float[Tensor, "R P D"]:
     """Vectors of the documents that answer the queries of ``rows``; where a query has fewer, any vector stands there."""
     index = pairs.positive[rows].clamp(min=0)

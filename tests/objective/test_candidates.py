@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from pipeline.objective.candidates import all_of, equal_text, in_blocks, log_sum, share_cost
+from pipeline.objective.candidates import all_of, equal_text, in_blocks, log_sum, nearest, share_cost
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}  # float64
 
@@ -108,3 +108,14 @@ def test_the_cost_is_the_logarithm_of_the_share(difference):
     found = float(share_cost(torch.tensor(1.0, dtype=torch.float64), torch.tensor(1.0 + difference, dtype=torch.float64)))
     expected = math.log1p(math.exp(difference)) if difference < 100 else difference
     assert found == pytest.approx(expected, rel=1e-13)
+
+
+@pytest.mark.parametrize("rows_at_once", [2, 100])
+def test_the_nearest_is_the_best_of_those_not_left_out(drawn, rows_at_once):
+    anchor, candidate = drawn(5, 4, seed=0), drawn(3, 4, seed=1)
+    entries = (torch.tensor([0, 2, 2, 2]), torch.tensor([1, 0, 1, 2]))
+    similarity = anchor @ candidate.T
+    similarity[0, 1] = -2.0
+    expected = similarity.argmax(1).tolist()
+    expected[2] = -1
+    assert nearest(anchor, candidate, entries, rows_at_once=rows_at_once).tolist() == expected

@@ -38,6 +38,16 @@ def test_the_objective_takes_the_cosine_of_each_query_with_its_own_document(pair
     assert float(CoSENT(scale=5.0)(given)) == pytest.approx(by_hand((1.0, 0.6), (0.0, 1.0), 5.0), rel=1e-6)
 
 
+def test_gradients_are_those_of_all_pairs_at_once():
+    random = torch.Generator().manual_seed(0)
+    cosine = (torch.rand(50, generator=random, dtype=torch.float64) * 2 - 1).requires_grad_()
+    score = torch.randint(0, 6, (50,), generator=random).double()
+    wrong = (20 * (cosine[None, :] - cosine[:, None]))[score[:, None] > score[None, :]]
+    expected = torch.autograd.grad(torch.cat([wrong.new_zeros(1), wrong]).logsumexp(0), cosine)[0]
+    found = torch.autograd.grad(cosent(cosine, score, scale=20.0), cosine)[0]
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+
+
 def test_only_the_order_of_the_scores_counts():
     cosine = tensor(0.1, 0.5, 0.3)
     assert cosent(cosine, tensor(1.0, 2.0, 3.0), scale=20.0) == cosent(cosine, tensor(-7.0, 0.0, 100.0), scale=20.0)
