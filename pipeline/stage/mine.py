@@ -31,8 +31,10 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
             limits = {"max_length_tokens": section["max_length_tokens"], "batch_tokens": runtime["batch_tokens"]}
             chosen = _first_queries(of_corpus, section["max_queries"])
             queries, documents = sorted({row.query for row in chosen}), sorted({row.document for row in chosen})
-            query_BD = encoder.encode(queries, **limits, title=f"mine {corpus}: queries")
-            document_ND = encoder.encode(documents, **limits, title=f"mine {corpus}: documents")
+            query_BD = encoder.encode(queries, **limits, title=f"mine {corpus}: queries", task="retrieval", side="query")
+            document_ND = encoder.encode(
+                documents, **limits, title=f"mine {corpus}: documents", task="retrieval", side="document"
+            )
             place = {text: i for i, text in enumerate(documents)}
             own: dict[str, set[int]] = {query: set() for query in queries}
             for row in chosen:
