@@ -113,7 +113,7 @@ def test_a_value_of_one_expert_leaves_the_others_alone(composed):
 def test_a_value_of_one_merge_method_leaves_the_others_alone(composed):
     merge = composed(methods=["soup", "slerp"], set={"merge.slerp.method.norm": 0.5})["merge"]
     assert merge["slerp"]["method"]["norm"] == 0.5
-    assert merge["soup"] == {"method": {"_target_": "pipeline.merging.soup.Soup"}}
+    assert merge["soup"]["method"] == {"_target_": "pipeline.merging.soup.Soup", "weights": []}
 
 
 def test_a_root_value_reaches_every_section_that_interpolates_it(composed):
@@ -327,7 +327,7 @@ def test_build_makes_what_a_node_names_now_or_later():
 
 def test_a_signature_is_the_keyword_only_arguments_with_their_annotations():
     assert signature("pipeline.mining.nearest.Nearest", "") == {"num_negatives": "int", "depth": "int", "max_ratio": "float"}
-    assert signature("pipeline.merging.soup.Soup", "") == {}
+    assert signature("pipeline.merging.model_stock.ModelStock", "") == {}
     assert signature("pipeline.training.optimizer.adamw", "")["betas"] == "list[float]"
 
 
