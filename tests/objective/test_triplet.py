@@ -34,7 +34,7 @@ def test_a_pair_that_stands_right_by_the_margin_costs_nothing_and_pulls_nowhere(
     loss.backward()
     assert loss == 0
     assert not query.grad.any()
-    assert float(Triplet(margin=1.25, negatives="hardest")(pairs(query, torch.eye(3)))) == pytest.approx(0.25)
+    assert float(Triplet(margin=1.25, negatives="hardest")(pairs(torch.eye(3), torch.eye(3)))) == pytest.approx(0.25)
 
 
 def test_where_every_document_answers_there_is_no_negative(pairs):
