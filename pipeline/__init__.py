@@ -9,7 +9,7 @@ Floors, imports only go down:
     -  training     the Lightning module, data module and trainer that pretrain and train share
     2  source dedup split mining merging evaluator        know nothing of each other
     1  corpus encoder pooling objective metric delta
-    0  params checkpoint tensors
+    0  params checkpoint tensors weights
 
 Letters in shapes: B queries, N candidates, L tokens, D width, K experts.
 """

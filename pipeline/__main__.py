@@ -2,6 +2,7 @@
 
 python -m pipeline train retrieval                                  as dvc.yaml calls it: data/config.yaml decides
 python -m pipeline train expert=sts --multirun train.optimizer.lr=1e-5,3e-5    Hydra decides; writes below multirun/
+python -m pipeline merge --base DIR --expert DIR --expert DIR method=ties out=DIR    any directories, or Hub ids id@revision
 python -m pipeline search "rolling window over a dataframe"
 """
 
@@ -48,6 +49,8 @@ def _run(stage: str, rest: list[str]) -> None:
         importlib.import_module("pipeline.stage.compose").run(Path())
     elif stage == "search":
         importlib.import_module("pipeline.stage.search").run(rest)
+    elif stage == "merge" and "--base" in rest:
+        importlib.import_module("pipeline.stage.merge").command(rest)
     elif any("=" in word or word.startswith("-") for word in rest):
         _with_hydra(stage, rest)
     else:

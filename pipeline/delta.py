@@ -1,56 +1,123 @@
-"""Task vectors: what training added to the base.
+"""Task vectors: what training added to the base, read a part at a time.
 
 ``delta_k = expert_k - base`` (Ilharco et al. 2023, arXiv:2212.04089). Everything here is computed in fp32.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-State: TypeAlias = Mapping[str, Tensor]
+from pipeline.weights import PART, Weights, write_like
+
+Rows = Float[Tensor, "K+1 n"]  # row 0: the base; row k: the k-th task vector; n elements of one tensor, flattened
+Grams = Mapping[str, Float[Tensor, "K+1 K+1"]]  # by tensor: inner products of the rows, fp64
 
 
-def delta(expert: State, base: State, *, name: str) -> dict[str, Tensor]:
-    """``expert - base`` for every floating tensor. ValueError, naming the tensor, where the two do not fit or hold NaN."""
-    missing, extra = sorted(set(base) - set(expert)), sorted(set(expert) - set(base))
+class Models:
+    """A base and its experts. ValueError, naming tensor and file, where they do not fit or hold NaN."""
+
+    def __init__(self, base: Path, experts: Sequence[Path]) -> None:
+        self.base = Weights(base)
+        self.experts = [Weights(expert) for expert in experts]
+        for expert in self.experts:
+            _check_fits(expert, self.base)
+        self.names = sorted(name for name, place in self.base.places.items() if place.dtype.is_floating_point)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self.base.places[name].shape
+
+    def parts(self, name: str, *, whole: bool = False) -> Iterator[tuple[int, Rows]]:
+        """``(first element, rows)``, part by part, or the whole tensor at once. The rows are overwritten by the next part."""
+        numel = self.base.places[name].numel
+        size = numel if whole else PART
+        rows = torch.empty(1 + len(self.experts), min(size, numel))
+        for start in range(0, numel, max(1, size)):
+            part = rows[:, : min(size, numel - start)]
+            for k, model in enumerate((self.base, *self.experts)):
+                for at in range(0, part.shape[1], PART):  # no second copy of a whole tensor
+                    read = model.read(name, start + at, start + min(at + PART, part.shape[1]))
+                    part[k, at : at + PART] = read
+                    if k:
+                        part[k, at : at + PART] -= part[0, at : at + PART]
+            yield start, part
+
+    def grams(self) -> dict[str, Float[Tensor, "K+1 K+1"]]:
+        """By tensor: inner products of base and task vectors. One pass over all files."""
+        found = {}
+        for name in self.names:
+            found[name] = sum((self.inner(name, part) for _, part in self.parts(name)), torch.zeros(1, 1, dtype=torch.float64))
+        return found
+
+    def inner(self, name: str, rows: Rows) -> Float[Tensor, "K+1 K+1"]:
+        """Inner products of one part; ValueError where one is no number."""
+        found = (rows @ rows.T).double()  # fp32 within a part, fp64 between parts
+        if not torch.isfinite(found).all():
+            for k, model in enumerate((self.base, *self.experts)):
+                if not torch.isfinite(rows[k]).all():
+                    raise ValueError(
+                        f"{model.places[name].file}, tensor {name} holds NaN or infinity; train it again, or leave it out"
+                    )
+            raise ValueError(f"{self.base.places[name].file}, tensor {name}: its square is beyond fp32; is it the right file?")
+        return found
+
+    def write(self, folder: Path, merge: Callable[[str, int, Rows], Float[Tensor, " n"]], *, whole: bool) -> dict[str, Tensor]:
+        """Weights into ``folder``: ``merge(name, first element, rows)`` in the base's types; others as in the base. The grams."""
+        grams: dict[str, Tensor] = {}
+
+        def parts(name: str) -> Iterator[Tensor]:
+            place = self.base.places[name]
+            if not place.dtype.is_floating_point:
+                yield self.base.read(name)
+                return
+            total = torch.zeros(1 + len(self.experts), 1 + len(self.experts), dtype=torch.float64)
+            for start, rows in self.parts(name, whole=whole):
+                total += self.inner(name, rows)
+                yield merge(name, start, rows).to(place.dtype)
+            grams[name] = total
+
+        try:
+            write_like(self.base, folder, parts)
+        finally:
+            self.close()
+        return grams
+
+    def close(self) -> None:
+        for model in (self.base, *self.experts):
+            model.close()
+
+
+def total(grams: Grams) -> Float[Tensor, "K+1 K+1"]:
+    """Inner products over all tensors together."""
+    return sum((grams[name] for name in sorted(grams)), torch.zeros(1, 1, dtype=torch.float64))
+
+
+def check_distance(gram: Float[Tensor, "K+1 K+1"], experts: Sequence[Path], *, max_distance: float) -> None:
+    """ValueError where an expert stands so far from the base that it was hardly trained from it."""
+    for k, expert in enumerate(experts, start=1):
+        distance = math.sqrt(float(gram[k, k]) / max(float(gram[0, 0]), 1e-30))
+        if distance > max_distance:
+            raise ValueError(
+                f"{expert} has no base in common with the others: |expert - base| is {distance:.2f} |base|, expected at most "
+                f"{max_distance} (two unrelated models: about 1.4); name the base it was trained from, or raise merge.max_distance"
+            )
+
+
+def _check_fits(expert: Weights, base: Weights) -> None:
+    missing, extra = sorted(set(base.places) - set(expert.places)), sorted(set(expert.places) - set(base.places))
     if missing or extra:
         raise ValueError(
-            f"expert {name} and base hold different tensors: missing {missing[:3]}, unknown {extra[:3]}; same base?"
+            f"{expert.directory} and {base.directory} hold different tensors: "
+            f"missing {missing[:3]}, unknown {extra[:3]}; same architecture and base?"
         )
-    out: dict[str, Tensor] = {}
-    for key in sorted(base):
-        if expert[key].shape != base[key].shape:
+    for name, place in base.places.items():
+        other = expert.places[name]
+        if other.shape != place.shape:
             raise ValueError(
-                f"expert {name}, tensor {key}: shape {tuple(expert[key].shape)}, base has {tuple(base[key].shape)}"
+                f"{other.file}, tensor {name}: shape {other.shape}, the base has {place.shape}; same architecture?"
             )
-        if base[key].is_floating_point():
-            out[key] = expert[key].float() - base[key].float()
-            if not torch.isfinite(out[key]).all():
-                raise ValueError(f"expert {name}, tensor {key} holds NaN or infinity; train it again, or leave it out")
-    return out
-
-
-def combined(base: State, deltas: Sequence[State], coefficients: Sequence[float]) -> dict[str, Tensor]:
-    """``base + sum_k c_k delta_k``, in the base's types; tensors that are not floating are the base's."""
-    out: dict[str, Tensor] = {}
-    for key in sorted(base):
-        if base[key].is_floating_point():
-            total = base[key].float()
-            for c, one in zip(coefficients, deltas, strict=True):
-                total = total + c * one[key]
-            out[key] = total.to(base[key].dtype).contiguous()
-        else:
-            out[key] = base[key].clone()
-    return out
-
-
-def gram(deltas: Sequence[State]) -> Float[Tensor, "K K"]:
-    """Inner products of the flattened task vectors, summed in fp64: norms on the diagonal, angles beside it."""
-    out = torch.zeros(len(deltas), len(deltas), dtype=torch.float64)
-    for key in sorted(deltas[0]):
-        rows = torch.stack([one[key].flatten().double() for one in deltas])
-        out += rows @ rows.T
-    return out
+        if other.dtype.is_floating_point != place.dtype.is_floating_point:
+            raise ValueError(f"{other.file}, tensor {name}: type {other.kind}, the base has {place.kind}; same architecture?")

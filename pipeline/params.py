@@ -112,6 +112,7 @@ class Mine(Shape):
 
 class Merge(Shape):
     method: Node
+    max_distance: float = Field(gt=0)
 
 
 class Evaluate(Shape):

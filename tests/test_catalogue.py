@@ -3,6 +3,8 @@
 A file added to conf/ is tested here without an edit.
 """
 
+import itertools
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +15,11 @@ import torch
 import torch.nn.functional as F
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
+from safetensors.torch import load_file, save_file
 
 from pipeline.corpus.collection import Collection
 from pipeline.corpus.row import SPLITS, Row
+from pipeline.delta import Models
 from pipeline.params import Config, Training, _register_resolvers, build, check_node, nodes
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -202,30 +206,82 @@ def state(seed):
     return {"w": torch.randn(3, 4, generator=random), "b": torch.randn(4, generator=random)}
 
 
+def expert(seed):
+    return {key: value + 0.3 * state(seed)[key] for key, value in state(0).items()}
+
+
+@pytest.fixture
+def merged(composed, tmp_path):
+    """The state a method of the catalogue makes, by way of files; every call writes anew."""
+    count = itertools.count()
+
+    def made(name, base, experts, *overrides):
+        method = build(composed(f"method={name}", *overrides)["merge"]["method"])
+        folders = [tmp_path / f"{next(count)}" for _ in (base, *experts, "out")]
+        for folder, one in zip(folders, (base, *experts, {}), strict=True):
+            folder.mkdir()
+            if one:
+                save_file(one, folder / "model.safetensors")
+        before = [(folder / "model.safetensors").read_bytes() for folder in folders[:-1]]
+        models = Models(folders[0], folders[1:-1])
+        method.prepare(models)
+        models.write(folders[-1], method.merge, whole=method.whole)
+        assert before == [(folder / "model.safetensors").read_bytes() for folder in folders[:-1]]
+        json.dumps(method.record())
+        return load_file(folders[-1] / "model.safetensors")
+
+    return made
+
+
 @pytest.mark.parametrize("num_experts", [1, 2, 3])
 @pytest.mark.parametrize("name", names("method"))
-def test_every_method_makes_one_model_of_the_experts_and_changes_none(composed, name, num_experts):
-    method = build(composed(f"method={name}")["merge"]["method"])
-    base = state(0) | {"ids": torch.arange(3)}
-    deltas = [state(k) for k in range(1, num_experts + 1)]
-    before = [{key: value.clone() for key, value in one.items()} for one in (base, *deltas)]
-    found = method(base, deltas)
-    assert {key: (value.dtype, value.shape) for key, value in found.items()} == {
-        key: (value.dtype, value.shape) for key, value in base.items()
-    }
-    assert all(torch.isfinite(value).all() and value.is_contiguous() for value in found.values())
-    assert any(not torch.equal(found[key], base[key]) for key in ("w", "b"))
-    assert len(method.coefficients(deltas)) == num_experts
-    for one, old in zip((base, *deltas), before, strict=True):
-        assert all(torch.equal(one[key], old[key]) for key in old)
+def test_every_method_makes_one_model_of_the_experts_in_the_types_of_the_base(merged, name, num_experts):
+    base = state(0) | {"ids": torch.arange(3), "half": torch.ones(4, dtype=torch.bfloat16)}
+    experts = [base | expert(k) for k in range(1, num_experts + 1)]
+    found = merged(name, base, experts)
+    assert {k: (v.dtype, v.shape) for k, v in found.items()} == {k: (v.dtype, v.shape) for k, v in base.items()}
+    assert all(torch.isfinite(value).all() for value in found.values())
+    again = merged(name, base, experts)
+    assert all(torch.equal(found[key], again[key]) for key in found)
 
 
 @pytest.mark.parametrize("name", names("method"))
-def test_every_method_gives_the_base_back_where_nothing_was_learned(composed, name):
-    base = state(0)
-    zeros = [{key: torch.zeros_like(value) for key, value in base.items()}] * 2
-    found = build(composed(f"method={name}")["merge"]["method"])(base, zeros)
-    assert all(torch.equal(found[key], base[key]) for key in base)
+def test_every_method_gives_the_base_back_where_nothing_was_learned(merged, name):
+    found = merged(name, state(0), [state(0), state(0)])
+    assert all(torch.equal(found[key], value) for key, value in state(0).items())
+
+
+# What each method needs to be told so that it thins nothing out and adds the whole task vector.
+WHOLE = {
+    "task_arithmetic": {1: ["merge.method.norm=1.0"], 2: ["merge.method.norm=0.5"]},
+    "ties": {1: ["merge.method.density=1.0"], 2: ["merge.method.density=1.0"]},
+    "dare": {1: ["merge.method.density=1.0"], 2: ["merge.method.density=1.0"]},
+}
+
+
+@pytest.mark.parametrize("num_experts", [1, 2])
+@pytest.mark.parametrize("name", names("method"))
+def test_every_method_gives_one_expert_back_and_equal_experts_too(merged, name, num_experts):
+    found = merged(name, state(0), [expert(1)] * num_experts, *WHOLE.get(name, {}).get(num_experts, []))
+    for key, value in expert(1).items():
+        torch.testing.assert_close(found[key], value, atol=1e-6, rtol=0)  # rounding of fp32 near 1
+
+
+@pytest.mark.parametrize("name", names("method"))
+def test_every_method_with_a_norm_gives_the_base_at_norm_zero(composed, merged, name):
+    if "norm" in composed(f"method={name}")["merge"]["method"]:
+        found = merged(name, state(0), [expert(1), expert(2)], "merge.method.norm=0.0")
+        assert all(torch.equal(found[key], value) for key, value in state(0).items())
+
+
+@pytest.mark.parametrize("name", names("method"))
+def test_every_symmetric_method_is_the_same_in_any_order(composed, merged, name):
+    if build(composed(f"method={name}")["merge"]["method"]).symmetric:
+        expected = merged(name, state(0), [expert(k) for k in (1, 2, 3)])
+        for order in ((2, 3, 1), (3, 2, 1)):
+            found = merged(name, state(0), [expert(k) for k in order])
+            for key, value in expected.items():
+                torch.testing.assert_close(found[key], value, atol=1e-6, rtol=0)
 
 
 # --- curation, mining, evaluation

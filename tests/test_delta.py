@@ -2,8 +2,10 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from pipeline.delta import combined, delta, gram
+from pipeline.delta import Models, check_distance, total
+from pipeline.weights import PART
 
 
 def state(seed, **changes):
@@ -12,76 +14,84 @@ def state(seed, **changes):
     return values | changes
 
 
-def test_a_task_vector_is_the_expert_less_the_base_without_whole_numbers():
-    base, expert = state(0), state(1)
-    found = delta(expert, base, name="x")
-    assert set(found) == {"a", "b"}
-    for key, value in found.items():
-        assert torch.equal(value, expert[key] - base[key])
+@pytest.fixture
+def models(tmp_path):
+    def made(base, *experts):
+        for name, one in zip(("base", "sts", "retrieval"), (base, *experts), strict=False):
+            (tmp_path / name).mkdir(exist_ok=True)
+            save_file(one, tmp_path / name / "model.safetensors")
+        return Models(tmp_path / "base", [tmp_path / name for name in ("sts", "retrieval")[: len(experts)]])
+
+    return made
 
 
-def test_a_task_vector_is_fp32_whatever_the_models_are():
-    half = {"a": torch.tensor([1.0, 2.0], dtype=torch.bfloat16)}
-    found = delta({"a": torch.tensor([1.0078125, 2.0], dtype=torch.bfloat16)}, half, name="x")["a"]
-    assert found.dtype == torch.float32
-    assert found.tolist() == [0.0078125, 0.0]
+def merged(given, tmp_path, coefficients):
+    (tmp_path / "out").mkdir()
+    given.write(tmp_path / "out", lambda name, start, rows: torch.tensor([1.0, *coefficients]) @ rows, whole=False)
+    return load_file(tmp_path / "out/model.safetensors")
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_value_that_is_no_number_is_refused_by_expert_and_tensor(bad):
-    expert = state(1)
-    expert["b"][2] = bad
-    with pytest.raises(ValueError, match="expert sts, tensor b holds NaN or infinity"):
-        delta(expert, state(0), name="sts")
+@pytest.mark.parametrize("whole", [False, True])
+def test_rows_are_the_base_and_the_task_vectors_in_fp32_part_by_part(models, whole):
+    base, expert = (torch.randn(PART + 5, generator=torch.Generator().manual_seed(k)).bfloat16() for k in (0, 1))
+    given = models({"a": base}, {"a": expert})
+    parts = [(start, rows.clone()) for start, rows in given.parts("a", whole=whole)]
+    assert [start for start, _ in parts] == ([0] if whole else [0, PART])
+    found = torch.cat([rows for _, rows in parts], dim=1)
+    assert torch.equal(found, torch.stack([base.float(), expert.float() - base.float()]))
+    given.close()
 
 
-def test_another_shape_is_refused_by_expert_and_tensor():
-    with pytest.raises(ValueError, match=r"expert sts, tensor a: shape \(2, 3\), base has \(3, 2\)"):
-        delta(state(1, a=torch.zeros(2, 3)), state(0), name="sts")
-
-
-def test_a_missing_or_unknown_tensor_is_named():
-    expert = state(1, new=torch.zeros(1))
-    del expert["b"]
-    with pytest.raises(ValueError, match=r"expert sts and base .*missing \['b'\], unknown \['new'\]"):
-        delta(expert, state(0), name="sts")
-
-
-def test_the_combination_is_the_base_and_the_weighted_task_vectors():
-    base = state(0)
-    deltas = [{"a": torch.full((3, 2), 1.0), "b": torch.full((4,), 2.0)}, {"a": torch.full((3, 2), 10.0), "b": torch.zeros(4)}]
-    found = combined(base, deltas, [0.5, -1.0])
-    torch.testing.assert_close(found["a"], base["a"] + 0.5 - 10.0)
-    torch.testing.assert_close(found["b"], base["b"] + 1.0)
+def test_the_combination_is_in_the_types_of_the_base_and_copies_whole_numbers(models, tmp_path):
+    base, one, two = state(0, half=torch.ones(2).bfloat16()), state(1, half=torch.ones(2)), state(2, half=torch.zeros(2))
+    found = merged(models(base, one, two), tmp_path, [0.5, -1.0])
+    for key in ("a", "b"):
+        torch.testing.assert_close(found[key], base[key] + 0.5 * (one[key] - base[key]) - (two[key] - base[key]))
+    assert found["half"].dtype == torch.bfloat16
+    assert found["half"].tolist() == [2, 2]
     assert torch.equal(found["ids"], base["ids"])
 
 
-def test_the_combination_keeps_the_types_of_the_base_and_shares_no_memory_with_it():
-    base = {"half": torch.ones(2, dtype=torch.bfloat16), "full": torch.ones(2), "ids": torch.arange(2)}
-    found = combined(base, [{"half": torch.zeros(2), "full": torch.zeros(2)}], [1.0])
-    assert {key: value.dtype for key, value in found.items()} == {key: value.dtype for key, value in base.items()}
-    for value in found.values():
-        value += 1
-    assert base["full"].tolist() == [1, 1]
-    assert base["ids"].tolist() == [0, 1]
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_no_number_is_refused_by_file_and_tensor(models, bad):
+    expert = state(1)
+    expert["b"][2] = bad
+    with pytest.raises(ValueError, match=r"sts/model.safetensors, tensor b holds NaN or infinity"):
+        models(state(0), expert).grams()
 
 
-def test_an_expert_comes_back_from_its_own_task_vector():
-    base, expert = state(0), state(1)
-    found = combined(base, [delta(expert, base, name="x")], [1.0])
-    for key, value in found.items():
-        torch.testing.assert_close(value, expert[key] if value.is_floating_point() else base[key], atol=1e-6, rtol=0)
+def test_another_shape_or_kind_is_refused_by_file_and_tensor(models):
+    with pytest.raises(ValueError, match=r"sts/model.safetensors, tensor a: shape \(2, 3\), the base has \(3, 2\)"):
+        models(state(0), state(1, a=torch.zeros(2, 3)))
+    with pytest.raises(ValueError, match=r"sts/model.safetensors, tensor ids: type F32, the base has I64"):
+        models(state(0), state(1, ids=torch.zeros(3)))
 
 
-def test_the_gram_matrix_holds_the_inner_products_of_the_flattened_task_vectors():
-    deltas = [delta(state(k), state(0), name="x") for k in (1, 2, 3)]
-    flat = [[float(v) for key in ("a", "b") for v in one[key].flatten()] for one in deltas]
-    found = gram(deltas)
-    for i in range(3):
-        for j in range(3):
-            assert float(found[i, j]) == pytest.approx(sum(x * y for x, y in zip(flat[i], flat[j], strict=True)), rel=1e-12)
+def test_a_missing_or_unknown_tensor_is_named(models):
+    expert = state(1, new=torch.zeros(1))
+    del expert["b"]
+    with pytest.raises(ValueError, match=r"sts and .*base hold different tensors: missing \['b'\], unknown \['new'\]"):
+        models(state(0), expert)
 
 
-def test_the_gram_matrix_is_summed_in_double_precision():
-    many = {"a": torch.full((4_000_000,), 0.1)}
-    assert float(gram([many])[0, 0]) == pytest.approx(4_000_000 * float(torch.tensor(0.1)) ** 2, rel=1e-9)
+def test_gram_matrices_hold_the_inner_products_of_base_and_task_vectors(models):
+    states = [state(k) for k in (0, 1, 2)]
+    given = models(*states)
+    vectors = [
+        [states[0][k].double().flatten(), *((e[k] - states[0][k]).double().flatten() for e in states[1:])] for k in ("a", "b")
+    ]
+    for key, rows in zip(("a", "b"), vectors, strict=True):
+        torch.testing.assert_close(given.grams()[key], torch.stack(rows) @ torch.stack(rows).T, atol=1e-5, rtol=1e-6)
+    everything = torch.stack([torch.cat(pair) for pair in zip(*vectors, strict=True)])
+    torch.testing.assert_close(total(given.grams()), everything @ everything.T, atol=1e-5, rtol=1e-6)
+    given.close()
+
+
+def test_unrelated_models_have_no_common_base(models, tmp_path):
+    given = models(state(0), state(0, a=-state(0)["a"], b=-state(0)["b"]))
+    with pytest.raises(ValueError, match="sts has no base in common"):
+        check_distance(total(given.grams()), [tmp_path / "sts"], max_distance=1.0)
+    near = models(state(0), {key: value * 1.1 if key != "ids" else value for key, value in state(0).items()})
+    check_distance(total(near.grams()), [tmp_path / "sts"], max_distance=1.0)
+    given.close()
+    near.close()

@@ -113,7 +113,7 @@ def test_a_value_of_one_expert_leaves_the_others_alone(composed):
 def test_a_value_of_one_merge_method_leaves_the_others_alone(composed):
     merge = composed(methods=["soup", "slerp"], set={"merge.slerp.method.norm": 0.5})["merge"]
     assert merge["slerp"]["method"]["norm"] == 0.5
-    assert merge["soup"] == {"method": {"_target_": "pipeline.merging.soup.Soup"}}
+    assert merge["soup"]["method"] == {"_target_": "pipeline.merging.soup.Soup", "weights": []}
 
 
 def test_a_root_value_reaches_every_section_that_interpolates_it(composed):
@@ -287,7 +287,7 @@ def test_a_mistake_in_a_node_is_refused_with_its_place_and_what_was_expected(nod
 
 
 def test_a_whole_number_may_stand_for_a_fraction():
-    check_node({"_target_": "pipeline.objective.infonce.InfoNCE", "temperature": 1}, "where")
+    check_node({"_target_": "pipeline.objective.cosent.CoSENT", "scale": 1}, "where")
 
 
 @pytest.mark.parametrize("target", ["os.system", "pipelines.pooling.mean.Mean", "torch.nn.Linear", "pipeline"])
@@ -318,16 +318,16 @@ def test_a_node_inside_a_node_is_checked_before_anything_is_built(workspace):
 
 
 def test_build_makes_what_a_node_names_now_or_later():
-    from pipeline.objective.infonce import InfoNCE
+    from pipeline.objective.cosent import CoSENT
 
-    node = {"_target_": "pipeline.objective.infonce.InfoNCE", "temperature": 0.5}
-    assert isinstance(build(node), InfoNCE)
-    assert build(node, later=True)().temperature == 0.5
+    node = {"_target_": "pipeline.objective.cosent.CoSENT", "scale": 0.5}
+    assert isinstance(build(node), CoSENT)
+    assert build(node, later=True)().scale == 0.5
 
 
 def test_a_signature_is_the_keyword_only_arguments_with_their_annotations():
     assert signature("pipeline.mining.nearest.Nearest", "") == {"num_negatives": "int", "depth": "int", "max_ratio": "float"}
-    assert signature("pipeline.merging.soup.Soup", "") == {}
+    assert signature("pipeline.merging.model_stock.ModelStock", "") == {}
     assert signature("pipeline.training.optimizer.adamw", "")["betas"] == "list[float]"
 
 

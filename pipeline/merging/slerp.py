@@ -6,18 +6,48 @@ sequential SLERP with equal coefficients in Self Positioning (arXiv:2410.15035),
 Source: Shoemake 1985, doi:10.1145/325165.325242; on task vectors: arXiv:2410.15035.
 """
 
-import math
 from collections.abc import Sequence
+from typing import Literal
 
-from torch import Tensor, nn
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from pipeline.delta import State, combined, gram
+from pipeline.delta import Models, total
+from pipeline.merging.method import Linear
 
 
-class Slerp(nn.Module):
-    """``base + norm * slerp(task vectors)``, the angle taken over all parameters together."""
+def arc(
+    gram: Float[Tensor, "K K"], a: Float[Tensor, " K"], *, previous: Literal["mean", "sum"], linear_above: float
+) -> Float[Tensor, " K"]:
+    """What each task vector is multiplied by in the sequential SLERP with coefficients ``a``; differentiable in ``a``.
 
-    def __init__(self, *, norm: float, linear_above: float) -> None:
+    The k-th is joined with the share ``a_k / (previous(a_1..a_{k-1}) + a_k)``. Beyond |cosine| ``linear_above``, or where one of
+    the two has no length, the two are mixed linearly.
+    """
+    c = torch.zeros_like(a)
+    c[0] = 1
+    for k in range(1, len(a)):
+        before = a[:k].mean() if previous == "mean" else a[:k].sum()
+        share = a[k] / (before + a[k])
+        unit = torch.zeros_like(a)
+        unit[k] = 1
+        between = (c @ gram @ c).clamp(min=0).sqrt() * gram[k, k].sqrt()
+        cosine = (c @ gram[:, k] / between).clamp(-1, 1) if float(between.detach()) > 0 else torch.ones_like(share)
+        if abs(float(cosine.detach())) > linear_above:
+            c = (1 - share) * c + share * unit
+        else:
+            angle = torch.acos(cosine)
+            c = (torch.sin((1 - share) * angle) * c + torch.sin(share * angle) * unit) / torch.sin(angle)
+    return c
+
+
+class Slerp(Linear):
+    """``base + norm * slerp(task vectors)``; the angle over all parameters together, or of each tensor."""
+
+    symmetric = False
+
+    def __init__(self, *, norm: float, linear_above: float, scope: Literal["model", "tensor"]) -> None:
         super().__init__()
         if norm < 0:
             raise ValueError(f"norm must not be negative, got {norm}; see conf/method/slerp.yaml")
@@ -25,24 +55,13 @@ class Slerp(nn.Module):
             raise ValueError(f"linear_above is a |cosine| in (0, 1), got {linear_above}; see conf/method/slerp.yaml")
         self.norm = norm
         self.linear_above = linear_above
+        self.scope = scope
 
-    def coefficients(self, deltas: Sequence[State]) -> list[float]:
-        """What each task vector is multiplied by; they depend on the task vectors through their Gram matrix alone."""
-        inner = gram(deltas).tolist()
-        c = [1.0] + [0.0] * (len(deltas) - 1)
-        for k in range(1, len(deltas)):
-            length = math.sqrt(max(0.0, sum(c[i] * c[j] * inner[i][j] for i in range(k) for j in range(k))))
-            between = length * math.sqrt(inner[k][k])
-            cosine = sum(c[i] * inner[i][k] for i in range(k)) / between if between > 0 else 1.0
-            share = 0.5
-            if abs(cosine) > self.linear_above:
-                old, new = 1 - share, share
-            else:
-                angle = math.acos(cosine)
-                old, new = math.sin((1 - share) * angle) / math.sin(angle), math.sin(share * angle) / math.sin(angle)
-            c = [old * value for value in c]
-            c[k] = new
-        return [self.norm * value for value in c]
-
-    def forward(self, base: State, deltas: Sequence[State]) -> dict[str, Tensor]:
-        return combined(base, deltas, self.coefficients(deltas))
+    def coefficients(self, models: Models) -> dict[str, Sequence[float]]:
+        grams = models.grams()
+        by_scope = grams if self.scope == "tensor" else {"all": total(grams)}
+        equal = torch.ones(len(models.experts), dtype=torch.float64)
+        return {
+            name: (self.norm * arc(gram[1:, 1:], equal, previous="mean", linear_above=self.linear_above)).tolist()
+            for name, gram in by_scope.items()
+        }

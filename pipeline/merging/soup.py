@@ -1,20 +1,21 @@
-"""Uniform soup: the mean of the experts.
+"""Soup: the weighted mean of the experts.
 
 Source: Wortsman et al. 2022, arXiv:2203.05482.
 """
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from pipeline.delta import Models
+from pipeline.merging.method import Linear, shares
 
-from pipeline.delta import State, combined
 
+class Soup(Linear):
+    """``base + sum w_k delta_k`` with weights of sum 1, which is the mean of the experts."""
 
-class Soup(nn.Module):
-    """``base + mean of the task vectors``, which is the mean of the experts."""
+    def __init__(self, *, weights: Sequence[float]) -> None:
+        super().__init__()
+        self.weights = weights
+        self.symmetric = not weights
 
-    def coefficients(self, deltas: Sequence[State]) -> list[float]:
-        return [1 / len(deltas)] * len(deltas)
-
-    def forward(self, base: State, deltas: Sequence[State]) -> dict[str, Tensor]:
-        return combined(base, deltas, self.coefficients(deltas))
+    def coefficients(self, models: Models) -> dict[str, Sequence[float]]:
+        return {"all": shares(self.weights, len(models.experts), "see conf/method/soup.yaml")}

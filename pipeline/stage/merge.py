@@ -2,35 +2,44 @@
 
 Reads:  checkpoints/base/, checkpoints/experts/
 Writes: checkpoints/merged/<method>/
+
+Also by itself, on any directories or Hub ids (``id@revision``) with a common base:
+``python -m pipeline merge --base DIR --expert DIR --expert DIR method=ties out=DIR [merge.method.density=0.5]``
 """
 
+import argparse
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+import torch
 
 from pipeline import __version__
-from pipeline.checkpoint import sha256, whole_directory, write_json, write_provenance
-from pipeline.delta import State, delta, gram
+from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory, write_json, write_provenance
+from pipeline.delta import Models, check_distance, total
+from pipeline.merging.method import Method
 from pipeline.params import build
+from pipeline.weights import INDEX
 
 BASE, EXPERTS = Path("checkpoints/base"), Path("checkpoints/experts")
-WEIGHTS = "model.safetensors"
+NOT_COPIED = ("*.safetensors", INDEX, PROVENANCE, "*.bin", "*.pt", "*.onnx", ".git*", ".cache")
+HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.yaml", "*.model"]
 
 
 class MergeModule(pl.LightningModule):
     """A method whose parameters, where it has any, are its coefficients."""
 
-    def __init__(self, method: nn.Module) -> None:
+    def __init__(self, method: Method) -> None:
         super().__init__()
         self.method = method
 
-    def forward(self, base: State, deltas: Sequence[State]) -> dict[str, Tensor]:
-        return self.method(base, deltas)
+    @torch.no_grad()
+    def forward(self, models: Models, folder: Path) -> dict[str, torch.Tensor]:
+        """Weights into ``folder``; the Gram matrices of base and task vectors."""
+        self.method.prepare(models)
+        return models.write(folder, self.method.merge, whole=self.method.whole)
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
@@ -38,38 +47,106 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     experts = sorted(path for path in map(Path, cfg["experts"].values()) if path.parent == EXPERTS)
     if not experts:
         raise ValueError(f"no expert below {EXPERTS}; name one there under `experts` in params.yaml, and run `dvc repro`")
-    for directory in (BASE, *experts):
-        _check_fits(directory)
-    base = load_file(BASE / WEIGHTS)
-    deltas = [delta(load_file(expert / WEIGHTS), base, name=str(expert)) for expert in experts]
-    module = MergeModule(build(cfg["merge"][item]["method"]))
-    state = module(base, deltas)
-    inner = gram(deltas)
-    norms = inner.diagonal().sqrt()
-    coefficients = module.method.coefficients(deltas)  # pyright: ignore[reportCallIssue]
-    with whole_directory(out / "checkpoints/merged" / str(item)) as folder:
-        shutil.copytree(BASE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WEIGHTS, "provenance.json"))
-        save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
-        (folder / WEIGHTS).chmod(0o644)
-        inputs = {str(path): path for path in (BASE, *experts)}
-        write_provenance(folder, version=__version__, config={"merge": cfg["merge"][item]}, inputs=inputs)
-        write_json(
-            folder / "merge.json",
-            {
-                "experts": [expert.name for expert in experts],
-                "coefficients": coefficients,
-                "task_vector_norms": norms.tolist(),
-                "task_vector_cosines": (inner / (norms[:, None] * norms[None, :]).clamp(min=1e-30)).tolist(),
-            },
+    names = [str(path) for path in (BASE, *experts)]
+    return merge_directories(BASE, experts, names, cfg["merge"][item], out / "checkpoints/merged" / str(item))
+
+
+def merge_directories(
+    base: Path, experts: Sequence[Path], names: Sequence[str], section: Mapping[str, Any], target: Path
+) -> dict[str, float]:
+    """``target`` is a copy of ``base`` but for the weights; ``names`` say what base and experts are called in the record."""
+    for expert in experts:
+        _check_tokenizer(expert, base)
+    models = Models(base, experts)
+    module = MergeModule(build(section["method"]))
+    with whole_directory(target) as folder:
+        shutil.copytree(base, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
+        try:
+            gram = total(module(models, folder))
+        finally:
+            models.close()
+        check_distance(gram, experts, max_distance=section["max_distance"])
+        inputs = dict(zip(names, (base, *experts), strict=True))
+        write_provenance(folder, version=__version__, config={"merge": dict(section)}, inputs=inputs)
+        inner = gram[1:, 1:]
+        norms = inner.diagonal().sqrt()
+        labels = [Path(name).name for name in names[1:]]
+        coefficients = module.method.record()
+        record = {
+            "experts": labels,
+            "coefficients": coefficients,
+            "base_norm": float(gram[0, 0].sqrt()),
+            "task_vector_norms": norms.tolist(),
+            "task_vector_cosines": (inner / (norms[:, None] * norms[None, :]).clamp(min=1e-30)).tolist(),
+        }
+        write_json(folder / "merge.json", record)
+    shown = coefficients.get("all", [])
+    print(
+        f"{target.name}: "
+        + (", ".join(f"{c:.3f} {e}" for c, e in zip(shown, labels, strict=True)) if shown else ", ".join(labels))
+    )
+    return {f"coefficient/{label}": c for label, c in zip(labels, shown, strict=False)}
+
+
+def command(words: Sequence[str]) -> None:
+    """A merge without the DAG."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    from pipeline.params import CONF, check_choice, resolved
+
+    parser = argparse.ArgumentParser(prog="python -m pipeline merge")
+    parser.add_argument("--base", required=True)
+    parser.add_argument("--expert", action="append", required=True)
+    parser.add_argument("values", nargs="*", help="method=<conf/method> out=<new directory> merge.method.<key>=<value>")
+    found = parser.parse_args(list(words))
+    values = dict(value.split("=", 1) for value in found.values if "=" in value)
+    for key in ("method", "out"):
+        if key not in values:
+            raise ValueError(f"{key}= is missing: python -m pipeline merge --base DIR --expert DIR method=ties out=DIR")
+    check_choice("method", values["method"], "method")
+    target = Path(values.pop("out"))
+    if target.exists():
+        raise ValueError(f"out={target} exists; name a directory that does not, or remove it")
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF.absolute()), version_base="1.3"):
+        cfg = compose("config", overrides=[f"{key}={value}" for key, value in values.items()])
+    sections = resolved(cfg, {}, "conf")
+    names = [found.base, *found.expert]
+    base, *experts = [_local(name) for name in names]
+    if len(set(experts)) < len(experts):
+        raise ValueError(f"an expert is named twice: {', '.join(found.expert)}; give weights instead")
+    merge_directories(base, experts, names, sections["merge"], target)
+
+
+def _local(name: str) -> Path:
+    """The directory, or that of the Hub's ``id`` or ``id@revision``, fetched without code and pickles."""
+    if Path(name).is_dir():
+        return Path(name)
+    from huggingface_hub import snapshot_download
+
+    repository, _, revision = name.partition("@")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=HUB_FILES))
+    except Exception as error:
+        raise ValueError(f"{name} is no directory, and the Hub does not give it: {str(error).splitlines()[0]}") from error
+
+
+def _check_tokenizer(expert: Path, base: Path) -> None:
+    """ValueError unless ``expert`` has the base's architecture and tokenizer."""
+    for directory in (expert, base):
+        if not (directory / "config.json").is_file():
+            raise ValueError(f"{directory} holds no config.json: merging needs encoder directories; train it with `dvc repro`")
+    one, other = (read_json(directory / "config.json").get("model_type") for directory in (expert, base))
+    if one != other:
+        raise ValueError(
+            f"{expert / 'config.json'}: model_type is {one!r}, the base's is {other!r}; merge models of one architecture"
         )
-    print(f"{item}: {', '.join(f'{c:.3f} {e.name}' for c, e in zip(coefficients, experts, strict=True))}")
-    return {f"coefficient/{e.name}": float(c) for c, e in zip(coefficients, experts, strict=True)}
-
-
-def _check_fits(expert: Path) -> None:
-    """ValueError unless ``expert`` is an encoder directory with the base's tokenizer."""
-    for name in (WEIGHTS, "tokenizer.json"):
-        if not (expert / name).is_file():
-            raise ValueError(f"{expert} holds no {name}: merging needs encoder directories; train it with `dvc repro`")
-    if sha256(expert / "tokenizer.json") != sha256(BASE / "tokenizer.json"):
-        raise ValueError(f"{expert} has another tokenizer than {BASE}: their word vectors do not stand for the same words")
+    for name in ("tokenizer.json", "vocab.txt"):
+        files = [directory / name for directory in (expert, base)]
+        if any(file.is_file() for file in files):
+            if not all(file.is_file() for file in files) or sha256(files[0]) != sha256(files[1]):
+                raise ValueError(
+                    f"{expert} has another tokenizer than {base} ({name}): their word vectors do not stand for the same words"
+                )
+            return

@@ -39,7 +39,7 @@ def test_slerp_is_as_long_as_the_task_vectors_are(states):
 def test_the_record_says_what_went_in(finished):
     record = json.loads((finished / "checkpoints/merged/soup/merge.json").read_text())
     assert record["experts"] == ["retrieval", "sts"]
-    assert record["coefficients"] == [0.5, 0.5]
+    assert record["coefficients"] == {"all": [0.5, 0.5]}
     assert record["task_vector_cosines"][0][0] == pytest.approx(1)
     assert record["task_vector_cosines"][0][1] == record["task_vector_cosines"][1][0]
 

@@ -24,7 +24,10 @@ def parts(encoder, tasks, *, steps, seed=0, lr=0.01):
     rows = {task: ROWS[task] for task in tasks}
     sizes, none = dict.fromkeys(tasks, 4), dict.fromkeys(tasks, 0)
     data = TrainingData(rows, {}, encoder, batch_size=sizes, num_negatives=none, steps=steps, max_length_tokens=12, seed=seed)
-    objectives = {task: {"retrieval": InfoNCE(temperature=0.1), "sts": CoSENT(scale=20.0)}[task] for task in tasks}
+    objectives = {
+        task: {"retrieval": InfoNCE(temperature=0.1, symmetric=False, same_side=[]), "sts": CoSENT(scale=20.0)}[task]
+        for task in tasks
+    }
 
     def optimizer(weights):
         return adamw(weights, lr=lr, weight_decay=0.01, betas=[0.9, 0.999])

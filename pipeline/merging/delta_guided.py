@@ -1,0 +1,85 @@
+"""Delta-guided fusion: who moved a parameter further from the base has the larger say in it.
+
+The idea, merge weights for each parameter from every checkpoint's deviation from its initialisation, is CoDiEmb's
+(arXiv:2508.11442). Its formula is not known to us: this one is our design, with its options to be chosen on validation.
+``hierarchical`` multiplies the weight of a layer with that of the tensor inside the layer.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pipeline.delta import Models, Rows, total
+from pipeline.merging.method import Linear
+
+
+def layer_of(name: str) -> str:
+    """``encoder.layer.3`` of ``encoder.layer.3.output.dense.weight``; what has no number is its first word."""
+    found = re.match(r"(.*?\.\d+)\.", name)
+    return found.group(1) if found else name.split(".")[0]
+
+
+def weights(size: Float[Tensor, "K ..."], beta: float) -> Float[Tensor, "K ..."]:
+    """``size^beta`` by their sum over the experts, which is 1. Equal where all sizes are 0, so that nothing is divided by it."""
+    largest = size.amax(0, keepdim=True)
+    relative = torch.where(largest > 0, size / largest.clamp(min=1e-30), torch.ones_like(size))
+    power = relative.clamp(min=1e-6) ** beta
+    return power / power.sum(0, keepdim=True)
+
+
+class DeltaGuided(Linear):
+    """``base + sum w_k delta_k``, with ``w_k`` from the root mean square of ``delta_k`` over model, layer, tensor, row or element."""
+
+    def __init__(
+        self, *, granularity: Literal["model", "layer", "tensor", "row", "element"], beta: float, hierarchical: bool
+    ) -> None:
+        super().__init__()
+        if hierarchical and granularity != "tensor":
+            raise ValueError(
+                f"hierarchical is the weight of the layer times that of the tensor: granularity must be tensor, "
+                f"got {granularity}; see conf/method/delta_guided.yaml"
+            )
+        self.granularity = granularity
+        self.beta = beta
+        self.hierarchical = hierarchical
+        self.whole = granularity == "row"
+        self.shapes: dict[str, tuple[int, ...]] = {}
+
+    def coefficients(self, models: Models) -> dict[str, Sequence[float]]:
+        grams = models.grams()
+        if self.granularity == "model":
+            return {"all": self._shares(total(grams)).tolist()}
+        layers = {layer_of(name): {n: g for n, g in grams.items() if layer_of(n) == layer_of(name)} for name in grams}
+        by_layer = {layer: self._shares(total(inside)) for layer, inside in layers.items()}
+        if self.granularity == "layer":
+            return {name: by_layer[layer_of(name)].tolist() for name in grams}
+        found = {name: self._shares(gram) for name, gram in grams.items()}
+        if self.hierarchical:
+            both = {name: share * by_layer[layer_of(name)] for name, share in found.items()}
+            found = {name: share / share.sum() for name, share in both.items()}
+        return {name: share.tolist() for name, share in found.items()}
+
+    def prepare(self, models: Models) -> None:
+        self.shapes = {name: models.shape(name) for name in models.names}
+        if self.granularity not in ("row", "element"):
+            super().prepare(models)
+
+    def merge(self, name: str, start: int, rows: Rows) -> Float[Tensor, " n"]:
+        if self.granularity == "element":
+            return rows[0] + (weights(rows[1:].abs(), self.beta) * rows[1:]).sum(0)
+        if self.granularity == "row":
+            shape = self.shapes[name]
+            deltas = rows[1:].view(len(rows) - 1, shape[0] if len(shape) > 1 else 1, -1)
+            share = weights(torch.linalg.vector_norm(deltas, dim=2), self.beta)
+            merged = rows[0].view(deltas.shape[1:])
+            for k in range(len(deltas)):
+                merged.addcmul_(deltas[k], share[k][:, None])
+            return merged.flatten()
+        return super().merge(name, start, rows)
+
+    def _shares(self, gram: Float[Tensor, "K+1 K+1"]) -> Float[Tensor, " K"]:
+        return weights(gram.diagonal()[1:].clamp(min=0).sqrt(), self.beta)

@@ -1,0 +1,146 @@
+"""Weights on disk, read and written a part at a time, so that memory does not grow with the model.
+
+Files are read with ``pread`` into a buffer of their own, not through a memory map: the pages of a map stay in the resident set
+until the kernel wants them back, and would be counted as ours. Layout: github.com/huggingface/safetensors, README, "Format".
+"""
+
+import json
+import os
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+PART = 1 << 18  # elements that are worked on at a time: 1 MiB in fp32, so that a few of them stay in the cache
+DTYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
+    "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
+}  # fmt: skip
+PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tensor stands: file, first byte, and what it is."""
+
+    file: Path
+    offset: int
+    kind: str  # the format's name of the dtype
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES[self.kind]
+
+    @property
+    def numel(self) -> int:
+        return torch.Size(self.shape).numel()
+
+
+class Weights:
+    """The tensors of a model directory: one `model.safetensors`, or shards with their index. ValueError where there are none."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.files = [directory / name for name in _files(directory)]
+        self.places: dict[str, Place] = {}
+        for file in self.files:
+            for name, place in _header(file):
+                if name in self.places:
+                    raise ValueError(f"{file}: tensor {name} stands in {self.places[name].file.name} too; keep one of the two")
+                self.places[name] = place
+        self._open: dict[Path, int] = {}
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> Shaped[Tensor, " numel"]:
+        """Elements ``start`` to ``stop`` of the flattened tensor, in its own dtype."""
+        place = self.places[name]
+        stop = place.numel if stop is None else min(stop, place.numel)
+        out = torch.empty(max(0, stop - start), dtype=place.dtype)
+        buffer, offset = out.view(torch.uint8).numpy().data, place.offset + start * out.itemsize
+        if place.file not in self._open:
+            self._open[place.file] = os.open(place.file, os.O_RDONLY)
+        while buffer:
+            got = os.preadv(self._open[place.file], [buffer], offset)
+            if got == 0:
+                raise ValueError(f"{place.file}, tensor {name}: the file ends in the middle; fetch or write it again")
+            buffer, offset = buffer[got:], offset + got
+        return out
+
+    def close(self) -> None:
+        for file in self._open.values():
+            os.close(file)
+        self._open.clear()
+
+
+def write_like(model: Weights, folder: Path, parts: Callable[[str], Iterator[Shaped[Tensor, " n"]]]) -> None:
+    """Files like those of ``model``, with the elements that ``parts(name)`` gives, one part after the other."""
+    for file in model.files:
+        names = sorted((name for name, place in model.places.items() if place.file == file), key=lambda n: _order(model, n))
+        header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+        at = 0
+        for name in names:
+            place = model.places[name]
+            end = at + place.numel * place.dtype.itemsize
+            header[name] = {"dtype": place.kind, "shape": list(place.shape), "data_offsets": [at, end]}
+            at = end
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        text += b" " * (-len(text) % 8)
+        with (folder / file.name).open("wb") as out:
+            out.write(struct.pack("<Q", len(text)) + text)
+            for name in names:
+                written = 0
+                for part in parts(name):
+                    written += part.numel()
+                    out.write(part.contiguous().view(torch.uint8).numpy().data)
+                assert written == model.places[name].numel, f"{name}: {written} of {model.places[name].numel} elements"
+    if (model.directory / INDEX).is_file():
+        (folder / INDEX).write_bytes((model.directory / INDEX).read_bytes())
+
+
+def _order(model: Weights, name: str) -> tuple[int, str]:
+    """Wide types first, as the library writes them, so that every tensor is aligned."""
+    return -model.places[name].dtype.itemsize, name
+
+
+def _files(directory: Path) -> list[str]:
+    if (directory / WEIGHTS).is_file():
+        return [WEIGHTS]
+    if (directory / INDEX).is_file():
+        names = sorted(set(json.loads((directory / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+        for name in names:
+            if Path(name).name != name or not (directory / name).is_file():
+                raise ValueError(f"{directory / INDEX} names the shard {name!r}, which is not there; fetch the model again")
+        return names
+    pickles = sorted(file.name for pattern in PICKLES for file in directory.glob(pattern))
+    if pickles:
+        raise ValueError(
+            f"{directory / pickles[0]} is a pickle, which can run code when it is read; "
+            f"expected {WEIGHTS}: save the model with safe_serialization=True"
+        )
+    raise ValueError(f"{directory} holds no {WEIGHTS}: merging needs encoder directories; train it with `dvc repro`")
+
+
+def _header(file: Path) -> Iterator[tuple[str, Place]]:
+    size = file.stat().st_size
+    with file.open("rb") as opened:
+        length = struct.unpack("<Q", start)[0] if len(start := opened.read(8)) == 8 else size
+        if length > size - 8:
+            raise ValueError(f"{file} is no safetensors file (a pickle under that name?); save the model as safetensors")
+        try:
+            header: Mapping[str, dict] = json.loads(opened.read(length))
+        except ValueError:
+            raise ValueError(f"{file} is no safetensors file: its header is not JSON; save the model again") from None
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        if entry["dtype"] not in DTYPES:
+            raise ValueError(f"{file}, tensor {name}: type {entry['dtype']} is unknown; known: {', '.join(DTYPES)}")
+        place = Place(file, 8 + length + entry["data_offsets"][0], entry["dtype"], tuple(entry["shape"]))
+        if entry["data_offsets"][1] - entry["data_offsets"][0] != place.numel * place.dtype.itemsize:
+            raise ValueError(f"{file}, tensor {name}: shape and length disagree; the file is damaged, fetch it again")
+        yield name, place

@@ -1,0 +1,100 @@
+"""`python -m pipeline merge --base DIR --expert DIR method=... out=DIR`, on models of any origin."""
+
+import json
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pipeline.checkpoint import sha256
+
+
+@pytest.fixture
+def place(root, tmp_path):
+    """A folder with conf/, and a base and two experts without anything of this project beside the weights."""
+    (tmp_path / "conf").symlink_to(root / "conf")
+    base = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    for k, name in enumerate(("base", "one", "two")):
+        folder = tmp_path / name
+        folder.mkdir()
+        moved = base + 0.1 * bool(k) * torch.randn(6, 4, generator=torch.Generator().manual_seed(k))
+        save_file({"w": moved, "ids": torch.arange(3)}, folder / "model.safetensors")
+        (folder / "config.json").write_text('{"model_type": "bert"}')
+        (folder / "tokenizer.json").write_text("{}")
+    return tmp_path
+
+
+WORDS = ("merge", "--base", "base", "--expert", "one", "--expert", "two")
+
+
+@pytest.mark.parametrize("method", ["soup", "ties"])
+def test_any_directories_with_a_common_base_are_merged(place, run, method):
+    assert run(place, *WORDS, f"method={method}", "out=merged/x") == 0
+    found, one, two = (load_file(place / name / "model.safetensors") for name in ("merged/x", "one", "two"))
+    assert torch.equal(found["ids"], one["ids"])
+    if method == "soup":
+        torch.testing.assert_close(found["w"], (one["w"] + two["w"]) / 2)
+    inputs = json.loads((place / "merged/x/provenance.json").read_text())["inputs"]
+    assert inputs == {name: sha256(place / name) for name in ("base", "one", "two")}
+    assert (place / "merged/x/tokenizer.json").is_file()
+
+
+def test_the_same_inputs_give_the_same_bytes(place, run):
+    for out in ("x", "y"):
+        assert run(place, *WORDS, "method=dare", f"out={out}") == 0
+    assert sha256(place / "x") == sha256(place / "y")
+
+
+def test_values_of_the_method_are_given_as_to_hydra(place, run):
+    assert run(place, *WORDS, "method=task_arithmetic", "merge.method.norm=0.0", "out=x") == 0
+    assert torch.equal(load_file(place / "x/model.safetensors")["w"], load_file(place / "base/model.safetensors")["w"])
+
+
+def broken(key, value):
+    def change(folder):
+        state = load_file(folder / "model.safetensors")
+        state[key] = value(state)
+        save_file({name: tensor for name, tensor in state.items() if tensor is not None}, folder / "model.safetensors")
+
+    return change
+
+
+def to_pickle(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({}))
+
+
+BAD = {
+    "architecture": (
+        lambda f: (f / "config.json").write_text('{"model_type": "gpt2"}'),
+        "two/config.json: model_type is 'gpt2'",
+    ),
+    "missing": (broken("w", lambda s: None), r"missing ['w']"),
+    "extra": (broken("more", lambda s: torch.zeros(2)), r"unknown ['more']"),
+    "tokenizer": (lambda f: (f / "tokenizer.json").write_text("{ }"), "two has another tokenizer than base"),
+    "shape": (broken("w", lambda s: s["w"][:3]), "two/model.safetensors, tensor w: shape (3, 4), the base has (6, 4)"),
+    "NaN": (broken("w", lambda s: s["w"] / 0), "two/model.safetensors, tensor w holds NaN or infinity"),
+    "pickle": (to_pickle, "two/pytorch_model.bin is a pickle"),
+    "no common base": (broken("w", lambda s: s["w"].flip(0)), "two has no base in common"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_told_by_tensor_and_file_and_nothing_is_written(place, run, capsys, case):
+    change, message = BAD[case]
+    change(place / "two")
+    before = sorted(place.iterdir())
+    assert run(place, *WORDS, "method=soup", "out=x") == 1
+    assert message in capsys.readouterr().err
+    assert sorted(place.iterdir()) == before
+
+
+def test_what_is_missing_or_there_already_is_told(place, run, capsys):
+    for words, message in (
+        (["out=x"], "method= is missing"),
+        (["method=sloup", "out=x"], "did you mean 'soup'"),
+        (["method=soup", "out=one"], "out=one exists"),
+    ):
+        assert run(place, *WORDS, *words) == 1
+        assert message in capsys.readouterr().err
