@@ -136,7 +136,7 @@ def test_every_objective_costs_less_where_pairs_stand_right_and_pulls_them_there
     assert objective(replace(wrong, query=step, layers=layers)).item() < costs[1].item()
 
 
-def whole_and_parts(composed, pairs, name, parts, *, rows_at_once=4096):
+def whole_and_parts(node, pairs, parts, *, rows_at_once=4096):
     """Loss and gradients of one process that answers for all queries, and the means over ``parts`` that share them."""
     random = torch.Generator().manual_seed(0)
     num, hard = 12, 2
@@ -153,7 +153,7 @@ def whole_and_parts(composed, pairs, name, parts, *, rows_at_once=4096):
             document_text=text, anchors=anchors, teacher=torch.randn(num, 1 + hard, generator=torch.Generator().manual_seed(1)),
             progress=0.5, rows_at_once=rows_at_once, layers=tuple(zip(leaves[2::2], leaves[3::2], strict=True)),
         )  # fmt: skip
-        objective = build(composed(f"+objective={name}")["objective"]).double()  # one of its own in each process
+        objective = build(node).double()  # one of its own in each process
         loss = objective(batch)
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
         found.append([loss.detach(), *gradients, *objective.buffers()])
@@ -163,18 +163,20 @@ def whole_and_parts(composed, pairs, name, parts, *, rows_at_once=4096):
 @pytest.mark.parametrize("parts", [2, 3, 12])
 @pytest.mark.parametrize("name", names("objective"))
 def test_the_mean_over_processes_of_every_objective_is_the_loss_of_the_whole_batch(composed, pairs, name, parts):
-    expected = whole_and_parts(composed, pairs, name, 1)
+    node = composed(f"+objective={name}")["objective"]
+    expected = whole_and_parts(node, pairs, 1)
     assert all(torch.isfinite(value).all() for value in expected)
     assert expected[1].any()
-    for found, value in zip(whole_and_parts(composed, pairs, name, parts), expected, strict=True):
+    for found, value in zip(whole_and_parts(node, pairs, parts), expected, strict=True):
         torch.testing.assert_close(found, value, rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 5])
 @pytest.mark.parametrize("name", names("objective"))
 def test_every_objective_gives_the_same_a_few_anchors_at_a_time(composed, pairs, name, rows_at_once):
-    found = whole_and_parts(composed, pairs, name, 1, rows_at_once=rows_at_once)
-    for ours, value in zip(found, whole_and_parts(composed, pairs, name, 1), strict=True):
+    node = composed(f"+objective={name}")["objective"]
+    found = whole_and_parts(node, pairs, 1, rows_at_once=rows_at_once)
+    for ours, value in zip(found, whole_and_parts(node, pairs, 1), strict=True):
         torch.testing.assert_close(ours, value, rtol=1e-9, atol=1e-12)
 
 
