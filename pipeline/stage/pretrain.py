@@ -11,6 +11,7 @@ from typing import Any
 from pipeline import __version__
 from pipeline.checkpoint import sha256, whole_directory, write_provenance, write_text
 from pipeline.corpus.files import read_rows
+from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.params import build
 from pipeline.training.fit import Point, curve_text, fit
@@ -27,9 +28,10 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     backbone, tokenizer = build(settings["backbone"])(texts)
     encoder = Encoder(backbone, tokenizer, build(settings["pooling"]), max_length_tokens=settings["max_length_tokens"])
     inputs = {"data/curated": CURATED}
-    with whole_directory(out / "checkpoints/backbone") as folder:
-        encoder.save(folder, pooling=settings["pooling"])
-        write_provenance(folder, version=__version__, config={"encoder": settings, "seed": seed}, inputs=inputs)
+    if first_process():
+        with whole_directory(out / "checkpoints/backbone") as folder:
+            encoder.save(folder, pooling=settings["pooling"])
+            write_provenance(folder, version=__version__, config={"encoder": settings, "seed": seed}, inputs=inputs)
     curves: list[Point] = []
     for name, phase in section["phases"].items():
         of_task = {task: [row for row in rows if row.task == task] for task in phase["tasks"]}
@@ -37,6 +39,8 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
             encoder, of_task, {}, phase, runtime, seed=seed, name=f"pretrain-{name}", inputs={"curated": sha256(CURATED)}
         )
         curves += [{"phase": name, **point} for point in curve]
+    if not first_process():
+        return {}
     with whole_directory(out / "checkpoints/base") as folder:
         encoder.save(folder, pooling=settings["pooling"])
         config = {"encoder": settings, "pretrain": section, "seed": seed}
