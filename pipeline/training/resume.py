@@ -1,7 +1,6 @@
 """Checkpoints to go on from: one, whole, whatever the strategy; and the weights out of a sharded one."""
 
 import math
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,7 @@ def save(trainer: pl.Trainer, target: Path) -> None:
     trainer.strategy.barrier()
     if first_process():
         remove(target)
-        os.replace(partial, target)
+        partial.replace(target)
     trainer.strategy.barrier()
 
 

@@ -31,7 +31,28 @@ from pipeline.training.strategy import strategy_for
 CONF = Path(__file__).parents[2] / "conf"
 RATE = 1000.0  # so large that the update is not lost in the rounding of the weights
 CHUNK, MODES = 40, {"plain": 10**9, "cached": 0}
-WORDS = "the cat sat on a mat a dog ran in the park rolling window over rows sum of all numbers".split()
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "a",
+    "dog",
+    "ran",
+    "in",
+    "the",
+    "park",
+    "rolling",
+    "window",
+    "over",
+    "rows",
+    "sum",
+    "of",
+    "all",
+    "numbers",
+]
 
 
 def objectives() -> dict[str, Any]:
@@ -73,7 +94,7 @@ def batch(made: Encoder) -> TextBatch:
     total = mined + 2 * size
     texts = [text() for _ in range(size + total)]
     ids = [torch.tensor(row, dtype=torch.int32) for row in made.token_ids(texts, 24)]
-    score = torch.rand(size, generator=draw).mul(6).floor()
+    score = torch.rand(size, generator=draw).mul(6).floor() / 5
     teacher = torch.rand(size, 3, generator=draw)
     part = Part("task", 0, size, total, positive, negative, score, teacher)
     return TextBatch(3, [part], ids, torch.arange(size + total))
