@@ -108,13 +108,14 @@ def module(made: Encoder, objective: Any, kept: int) -> ContrastiveModule:
     )  # fmt: skip
 
 
-def reference(objective: Any, dropout: float) -> dict[str, torch.Tensor]:
-    """Gradients of the plain loss: every text encoded (without dropout all at once), the objective, backward."""
+def reference(objective: Any, dropout: float, *, singly: bool = False) -> dict[str, torch.Tensor]:
+    """Gradients of the plain loss: every text encoded (without dropout all at once, or one by one), the objective, backward."""
     made = encoder(dropout)
     given = batch(made)
     ask = module(made, objective, 0)
     lengths = [len(row) for row in given.ids]
     groups = cut(lengths, CHUNK).texts if dropout else [list(range(len(lengths)))]
+    groups = [[i] for i in range(len(lengths))] if singly else groups
     vectors = torch.empty(0)
     for c, group in enumerate(groups):
         torch.manual_seed(_seed(f"7 3 {c}"))

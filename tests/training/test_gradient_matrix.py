@@ -77,7 +77,11 @@ def test_a_planted_fault_is_seen(matrix, plain, root, tmp_path, fault):
 
 
 def test_chunks_change_nothing_where_nothing_is_drawn(matrix, tmp_path):
-    """Without dropout the reference encodes the whole batch at once, short texts padded to the longest."""
+    """Without dropout the reference encodes the whole batch at once, short texts padded to the longest. How much rounding that costs
+    in itself, a second reference tells, which encodes one text after the other."""
     for name, objective in matrix.objectives().items():
+        whole = matrix.reference(objective, 0.0)
+        rounding = matrix.difference(whole, matrix.reference(objective, 0.0, singly=True))
+        assert rounding < 1e-4, name
         updates = matrix.step(objective, 0, 0.0, "auto", 1, tmp_path)
-        assert matrix.difference(matrix.reference(objective, 0.0), updates) <= TOLERANCE, name
+        assert matrix.difference(whole, updates) <= max(TOLERANCE, 2 * rounding), name
