@@ -176,10 +176,12 @@ def _curve(folder: Path) -> list[Point]:
     """
     points: dict[int, dict[str, str]] = {}
     for file in sorted(folder.glob("version_*/metrics.csv"), key=lambda file: int(file.parent.name.removeprefix("version_"))):
+        written: dict[int, dict[str, str]] = {}
         with file.open(encoding="utf-8", newline="") as lines:
-            points |= {
-                int(row["step"]): {k: v for k, v in row.items() if k.startswith("loss") and v} for row in csv.DictReader(lines)
-            }
+            for row in csv.DictReader(lines):  # a step has a row for its losses, and one for its gradient
+                losses = {name: value for name, value in row.items() if name.startswith("loss") and value}
+                written.setdefault(int(row["step"]), {}).update(losses)
+        points |= written
     return [{"step": step, **{k: float(v) for k, v in losses.items()}} for step, losses in sorted(points.items()) if losses]
 
 
