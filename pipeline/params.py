@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 CONF = Path("conf")
 PAGE = Path("params.yaml")
 CONFIG = Path("data/config.yaml")
-GROUPS = ("experiment", "encoder", "pooling", "dedup", "split", "miner")  # what `choose` may name
+GROUPS = ("experiment", "encoder", "pooling", "prompt", "adapter", "dedup", "split", "miner")  # what `choose` may name
 
 
 def _with_target(node: dict[str, Any]) -> dict[str, Any]:
@@ -68,9 +68,16 @@ class Curate(Shape):
     contamination: Literal["text", "query", "pair", "off"]
 
 
+class Prompts(Shape):
+    pooled: bool
+    texts: dict[str, dict[Literal["query", "document"], str]]  # by task
+
+
 class Encoder(Shape):
     backbone: Node
     pooling: Node
+    adapter: Node | None
+    prompts: Prompts
     max_length_tokens: int = Field(gt=2)
 
 

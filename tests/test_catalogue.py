@@ -23,7 +23,18 @@ from pipeline.delta import Models
 from pipeline.params import Config, Training, _register_resolvers, build, check_node, nodes
 
 CONF = Path(__file__).parents[1] / "conf"
-CHOSEN = ("dedup", "encoder", "experiment", "expert", "method", "miner", "pooling", "split")  # each has a default
+CHOSEN = (
+    "adapter",
+    "dedup",
+    "encoder",
+    "experiment",
+    "expert",
+    "method",
+    "miner",
+    "pooling",
+    "prompt",
+    "split",
+)  # each has a default
 PARTS = ("evaluator", "objective", "optimizer", "source", "task")  # each is put in somewhere by another file
 
 
@@ -173,11 +184,12 @@ def test_every_objective_gives_the_same_a_few_anchors_at_a_time(composed, pairs,
 @pytest.mark.parametrize("name", names("pooling"))
 def test_every_pooling_gives_one_vector_a_text_and_does_not_see_padding(composed, name):
     pooling = build(composed(f"pooling={name}")["encoder"]["pooling"])
-    assert pooling.flag.startswith("pooling_mode_")
-    hidden = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    assert str(pooling.mode).startswith("pooling_mode_") or pooling.module.startswith("pipeline.pooling.")
+    pooling.set_width(16)
+    hidden = torch.randn(3, 5, 16, generator=torch.Generator().manual_seed(0), requires_grad=True)
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0]])
     found = pooling(hidden, mask)
-    assert found.shape == (3, 4)
+    assert found.shape == (3, 16)
     torch.testing.assert_close(found[2], hidden[2, 0])  # a text of one token
     other = torch.where(mask[:, :, None] == 1, hidden, torch.full_like(hidden, 99.0))
     torch.testing.assert_close(pooling(other, mask), found)

@@ -2,13 +2,15 @@
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
+
+from pipeline.pooling.pooling import Pooling
 
 
-class Cls(nn.Module):
+class Cls(Pooling):
     """The first token that ``mask`` counts in."""
 
-    flag = "pooling_mode_cls_token"  # its name in a sentence-transformers directory
+    mode = "pooling_mode_cls_token"
 
     def forward(self, hidden: Float[Tensor, "B L D"], mask: Int[Tensor, "B L"]) -> Float[Tensor, "B D"]:
         first_B = mask.to(torch.int32).argmax(1)

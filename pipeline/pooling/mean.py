@@ -1,12 +1,21 @@
 """Mean of the token vectors, padding left out."""
 
+import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
+
+from pipeline.pooling.pooling import Pooling
 
 
-class Mean(nn.Module):
-    flag = "pooling_mode_mean_tokens"  # its name in a sentence-transformers directory
+class Mean(Pooling):
+    mode = "pooling_mode_mean_tokens"
 
     def forward(self, hidden: Float[Tensor, "B L D"], mask: Int[Tensor, "B L"]) -> Float[Tensor, "B D"]:
-        weight = mask.unsqueeze(-1).to(hidden.dtype)
-        return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
+        return weighted(hidden, mask)
+
+
+def weighted(hidden: Float[Tensor, "B L D"], weight: Tensor) -> Float[Tensor, "B D"]:
+    """Mean by ``weight`` [B, L], summed in float32 at least; zero where all weights are."""
+    precise = torch.promote_types(hidden.dtype, torch.float32)
+    weight = weight.unsqueeze(-1).to(precise)
+    return ((hidden * weight).sum(1) / weight.sum(1).clamp(min=1e-9)).to(hidden.dtype)

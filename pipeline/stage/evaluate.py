@@ -43,7 +43,7 @@ class EvaluationModule(pl.LightningModule):
         self.seed = seed
         self.scores: dict[str, dict[str, Any]] = {split: {} for split in HELD_OUT}
         self.items: dict[str, dict[str, Any]] = {split: {} for split in HELD_OUT}
-        self.vectors: dict[str, np.ndarray] = {}
+        self.vectors: dict[tuple[str, str], np.ndarray] = {}  # by prompt and text
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch  # texts: the encoder moves its own tensors
@@ -60,10 +60,12 @@ class EvaluationModule(pl.LightningModule):
 
     def _encode(self, texts: Sequence[str], side: str, task: str) -> np.ndarray:
         """Each text once, however many pairs and collections it stands in."""
-        new = [text for text in dict.fromkeys(texts) if text not in self.vectors]
+        prompt = self.encoder.prompt(task, side)
+        new = [text for text in dict.fromkeys(texts) if (prompt, text) not in self.vectors]
         limits = {"max_length_tokens": self.max_length_tokens, "batch_tokens": self.batch_tokens}
-        self.vectors |= zip(new, self.encoder.encode(new, **limits, title=f"{task} {side}"), strict=True)
-        return np.stack([self.vectors[text] for text in texts])
+        found = self.encoder.encode(new, **limits, title=f"{task} {side}", task=task, side=side)
+        self.vectors |= {(prompt, text): vector for text, vector in zip(new, found, strict=True)}
+        return np.stack([self.vectors[prompt, text] for text in texts])
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:

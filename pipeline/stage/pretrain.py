@@ -13,6 +13,7 @@ from pipeline.checkpoint import sha256, whole_directory, write_provenance, write
 from pipeline.corpus.files import read_rows
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
+from pipeline.encoder.lora import adapt
 from pipeline.params import build
 from pipeline.training.fit import Point, curve_text, fit
 from pipeline.training.prepare import prepare
@@ -26,12 +27,15 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     rows = [row for _, row in read_rows(CURATED, "train")]
     texts = sorted({text for row in rows for text in (row.query, row.document)})
     backbone, tokenizer = build(settings["backbone"])(texts)
-    encoder = Encoder(backbone, tokenizer, build(settings["pooling"]), max_length_tokens=settings["max_length_tokens"])
+    rest = {name: settings[name] for name in ("max_length_tokens", "prompts", "adapter")}
+    encoder = Encoder(backbone, tokenizer, build(settings["pooling"]), **rest)
     inputs = {"data/curated": CURATED}
     if first_process():
         with whole_directory(out / "checkpoints/backbone") as folder:
             encoder.save(folder, pooling=settings["pooling"])
             write_provenance(folder, version=__version__, config={"encoder": settings, "seed": seed}, inputs=inputs)
+    if section["phases"]:
+        adapt(encoder)
     curves: list[Point] = []
     for name, phase in section["phases"].items():
         of_task = {task: [row for row in rows if row.task == task] for task in phase["tasks"]}

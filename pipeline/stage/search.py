@@ -31,14 +31,16 @@ def run(words: list[str]) -> None:
     folder = INDEX / sha256(FINAL / "model.safetensors")[:16] / sha256(RAW)[:16]
     if not folder.is_dir():
         print(f"indexing {len(names)} documents, once for this model")
-        vectors = encoder.encode([texts[name] for name in names], **limits, title="index")
+        vectors = encoder.encode([texts[name] for name in names], **limits, title="index", task="retrieval", side="document")
         with whole_directory(folder) as partial:
             np.save(partial / "vectors.npy", vectors)
             write_json(partial / "names.json", names)
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
     index = faiss.IndexFlatIP(vectors.shape[1])
     index.add(np.ascontiguousarray(vectors))
-    score_1K, row_1K = index.search(encoder.encode([question], **limits, title="question"), min(10, len(names)))
+    score_1K, row_1K = index.search(
+        encoder.encode([question], **limits, title="question", task="retrieval", side="query"), min(10, len(names))
+    )
     for score, row in zip(score_1K[0], row_1K[0], strict=True):
         first_line = texts[names[row]].split("\n")[0]
         print(f"{score:.3f}  {names[row]}\n       {first_line[:110]}")

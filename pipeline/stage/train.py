@@ -14,6 +14,7 @@ from pipeline.corpus.files import Negative, read, read_rows
 from pipeline.corpus.row import Row
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder, pooling_node
+from pipeline.encoder.lora import adapt
 from pipeline.training.fit import curve_text, fit
 from pipeline.training.prepare import prepare
 
@@ -24,6 +25,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     seed, section = cfg["seed"], cfg["train"][item]
     prepare(runtime, seed)
     encoder = Encoder.load(BASE)
+    adapt(encoder)
     negatives = {"retrieval": _negatives()}
     rows = {
         task: _with_negatives(

@@ -4,6 +4,7 @@ import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import pytorch_lightning as pl
 import torch
@@ -44,6 +45,9 @@ class TextBatch:
         return sum(len(part.positive) for part in self.parts)
 
 
+Asked: TypeAlias = tuple[str, str, str]  # task, side, text
+
+
 class Batches:
     """The batches of a plan as token ids. Knows how many it gave, so that a resumed training goes on with the next one.
 
@@ -62,7 +66,7 @@ class Batches:
         self.num_negatives = num_negatives
         self.given = 0  # of this pass
         self.start = 0  # of the next pass
-        self._known: dict[str, tuple[Tensor, int]] = {}  # ids and hash by text
+        self._known: dict[tuple[str, str], tuple[Tensor, int]] = {}  # ids and hash by prompt and text
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -81,14 +85,14 @@ class Batches:
         self.start = self.given = state["given"]
 
     def _tensors(self, number: int) -> TextBatch:
-        queries: list[str] = []
-        documents: list[str] = []
+        queries: list[Asked] = []
+        documents: list[Asked] = []
         parts: list[Part] = []
         for task, groups in self.batches[number].parts:
             part, own_queries, own_documents = self._part(task, groups)
             part.first_query, part.first_document = len(queries), len(documents)
-            queries += own_queries
-            documents += own_documents
+            queries += [(task, "query", text) for text in own_queries]
+            documents += [(task, "document", text) for text in own_documents]
             parts.append(part)
         for part in parts:
             part.first_document += len(queries)
@@ -118,15 +122,21 @@ class Batches:
         score = torch.tensor(scores, dtype=torch.float32) if graded else None
         return Part(task, 0, 0, len(documents), positive, negative, score), queries, documents
 
-    def _tokens(self, texts: list[str]) -> tuple[list[Tensor], Tensor]:
-        new = [text for text in dict.fromkeys(texts) if text not in self._known]
-        if new:
-            ids = self.encoder.token_ids(new, self.max_length_tokens)
-            hashes = text_hash(new).tolist()
+    def _tokens(self, asked: list[Asked]) -> tuple[list[Tensor], Tensor]:
+        """Ids, with the prompt of task and side, and hashes; every text is tokenised once in a training."""
+        keys = [(self.encoder.prompt(task, side), text) for task, side, text in asked]
+        new: dict[tuple[str, str], dict[str, None]] = {}
+        for (task, side, text), key in zip(asked, keys, strict=True):
+            if key not in self._known:
+                new.setdefault((task, side), {})[text] = None
+        for (task, side), texts in new.items():
+            ids = self.encoder.token_ids(list(texts), self.max_length_tokens, task=task, side=side)
+            prompt, hashes = self.encoder.prompt(task, side), text_hash(list(texts)).tolist()
             self._known |= {
-                text: (torch.tensor(row, dtype=torch.int32), number) for text, row, number in zip(new, ids, hashes, strict=True)
+                (prompt, text): (torch.tensor(row, dtype=torch.int32), number)
+                for text, row, number in zip(texts, ids, hashes, strict=True)
             }
-        return [self._known[text][0] for text in texts], torch.tensor([self._known[text][1] for text in texts])
+        return [self._known[key][0] for key in keys], torch.tensor([self._known[key][1] for key in keys])
 
 
 def text_hash(texts: Sequence[str]) -> Int[Tensor, " B"]:

@@ -9,8 +9,18 @@ import yaml
 
 from pipeline.encoder.encoder import Encoder, pooling_node
 from pipeline.pooling.cls import Cls
+from pipeline.pooling.last import Last
+from pipeline.pooling.latent_attention import LatentAttention
 from pipeline.pooling.mean import Mean
+from pipeline.pooling.weighted_mean import WeightedMean
 
+LAST = {"_target_": "pipeline.pooling.last.Last"}
+WEIGHTED = {"_target_": "pipeline.pooling.weighted_mean.WeightedMean"}
+LATENT = {"_target_": "pipeline.pooling.latent_attention.LatentAttention", "latents": 5, "heads": 2}
+PROMPTS = {
+    "retrieval": {"query": "a dog ran over: ", "document": ""},
+    "sts": {"query": "the sum of ", "document": "the sum of "},
+}
 MEAN = {"_target_": "pipeline.pooling.mean.Mean"}
 CLS = {"_target_": "pipeline.pooling.cls.Cls"}
 EXACT = 1e-6  # float32 keeps about 7 digits; vectors have unit length, and padding changes the order of sums only
@@ -42,7 +52,7 @@ def saved(tiny_encoder, tmp_path):
     return folder
 
 
-@pytest.mark.parametrize(("pooling", "node"), [(Mean(), MEAN), (Cls(), CLS)])
+@pytest.mark.parametrize(("pooling", "node"), [(Mean(), MEAN), (Cls(), CLS), (Last(), LAST), (WeightedMean(), WEIGHTED)])
 def test_sentence_transformers_gives_the_same_vectors_of_a_saved_encoder(tiny_encoder, tmp_path, pooling, node):
     from sentence_transformers import SentenceTransformer
 
@@ -53,6 +63,92 @@ def test_sentence_transformers_gives_the_same_vectors_of_a_saved_encoder(tiny_en
     assert max(len(ids) for ids in encoder.token_ids(TEXTS, 512)) == 12, "no text is longer than the limit"
     for ours in (encoder, Encoder.load(tmp_path / "saved")):
         np.testing.assert_allclose(encode(ours, TEXTS), theirs.encode(TEXTS, show_progress_bar=False), atol=EXACT, rtol=0)
+
+
+def prompted(tiny_encoder, pooling, *, pooled):
+    encoder = tiny_encoder(pooling)
+    encoder.prompts = {"pooled": pooled, "texts": PROMPTS}
+    return encoder
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+@pytest.mark.parametrize(("pooling", "node"), [(Mean(), MEAN), (Cls(), CLS), (Last(), LAST), (WeightedMean(), WEIGHTED)])
+def test_sentence_transformers_puts_the_same_prompts_before_texts(tiny_encoder, tmp_path, pooling, node, pooled):
+    from sentence_transformers import SentenceTransformer
+
+    encoder = prompted(tiny_encoder, pooling, pooled=pooled)
+    encoder.save(tmp_path / "saved", pooling=node)
+    loaded = Encoder.load(tmp_path / "saved")
+    theirs = SentenceTransformer(str(tmp_path / "saved"), device="cpu", local_files_only=True)
+    texts = [text for text in TEXTS if text]  # nothing but a prompt: theirs pools no token, or the end token
+    plain = encode(encoder, texts)
+    for task, sides in PROMPTS.items():
+        for side, prompt in sides.items():
+            found = loaded.encode(texts, max_length_tokens=12, batch_tokens=1000, title="", task=task, side=side)
+            expected = theirs.encode(texts, prompt_name=f"{task}_{side}", show_progress_bar=False)
+            np.testing.assert_allclose(found, expected, atol=EXACT, rtol=0)
+            assert bool(np.abs(found - plain).max() > 1e-4) is bool(prompt)
+    query = loaded.encode(texts, max_length_tokens=12, batch_tokens=1000, title="", task="retrieval", side="query")
+    np.testing.assert_allclose(theirs.encode_query(texts, show_progress_bar=False), query, atol=EXACT, rtol=0)
+    np.testing.assert_allclose(theirs.encode_document(texts, show_progress_bar=False), plain, atol=EXACT, rtol=0)
+
+
+def test_a_prompt_that_is_not_pooled_is_read_and_marked_in_the_ids(tiny_encoder):
+    encoder = prompted(tiny_encoder, Mean(), pooled=False).eval()
+    ids = encoder.token_ids(["the cat"], 12, task="retrieval", side="query")[0]
+    plain = encoder.tokenizer("a dog ran over: the cat")["input_ids"]
+    marked = len(encoder.tokenizer("a dog ran over:")["input_ids"]) - 1  # with the start, without the end
+    assert ids == [~i for i in plain[:marked]] + plain[marked:]
+    hidden = encoder.backbone(input_ids=torch.tensor([plain])).last_hidden_state[0, marked:].mean(0)
+    found, layers = encoder(*encoder.padded([ids]), layers=True)
+    torch.testing.assert_close(found[0], hidden / hidden.norm(), rtol=0, atol=EXACT)
+    torch.testing.assert_close(layers[-1], found, rtol=0, atol=0)
+
+
+def test_a_prompt_that_leaves_no_token_for_the_text_is_refused(tiny_encoder):
+    encoder = prompted(tiny_encoder, Mean(), pooled=True)
+    with pytest.raises(ValueError, match=r"the prompt 'a dog ran over: ' takes \d+ of 6 tokens and leaves none"):
+        encoder.token_ids(["text"], 6, task="retrieval", side="query")
+
+
+def latent(tiny_encoder):
+    encoder = tiny_encoder(LatentAttention(latents=5, heads=2))
+    torch.manual_seed(5)
+    for weight in encoder.pooling.parameters():
+        torch.nn.init.normal_(weight)
+    return encoder
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_pooling_with_weights_comes_back_and_others_are_told_what_it_takes(tiny_encoder, tmp_path, pooled):
+    from sentence_transformers import SentenceTransformer
+
+    encoder = latent(tiny_encoder)
+    encoder.prompts = {"pooled": pooled, "texts": PROMPTS}
+    encoder.save(tmp_path / "saved", pooling=LATENT)
+    where = {"device": "cpu", "local_files_only": True}
+    loaded = Encoder.load(tmp_path / "saved")
+    np.testing.assert_array_equal(encode(loaded, TEXTS), encode(encoder, TEXTS))
+    with pytest.raises(
+        ValueError, match=r"pipeline.pooling.latent_attention.LatentAttentionModule.*(.|\n)*trust_remote_code=True"
+    ):
+        SentenceTransformer(str(tmp_path / "saved"), **where)
+    theirs = SentenceTransformer(str(tmp_path / "saved"), trust_remote_code=True, **where)  # it is this package's own code
+    np.testing.assert_allclose(theirs.encode(TEXTS, show_progress_bar=False), encode(loaded, TEXTS), atol=EXACT, rtol=0)
+    found = loaded.encode(["a mat"], max_length_tokens=12, batch_tokens=100, title="", task="retrieval", side="query")
+    np.testing.assert_allclose(theirs.encode_query(["a mat"], show_progress_bar=False), found, atol=EXACT, rtol=0)
+
+
+def test_a_pooling_with_weights_is_saved_again_to_the_byte_and_its_weights_must_fit(tiny_encoder, tmp_path):
+    for name in ("saved", "again"):
+        (tmp_path / name).mkdir()
+    latent(tiny_encoder).save(tmp_path / "saved", pooling=LATENT)
+    Encoder.load(tmp_path / "saved").save(tmp_path / "again", pooling=LATENT)
+    assert files(tmp_path / "again") == files(tmp_path / "saved")
+    settings = yaml.safe_load((tmp_path / "saved/encoder.yaml").read_text())
+    (tmp_path / "saved/encoder.yaml").write_text(yaml.safe_dump(settings | {"pooling": LATENT | {"latents": 6}}))
+    with pytest.raises(ValueError, match=r"of the pooling, encoder.yaml wants"):
+        Encoder.load(tmp_path / "saved")
 
 
 def test_the_two_poolings_differ(tiny_encoder):

@@ -1,5 +1,6 @@
 from pipeline.corpus.files import Negative, read
 from pipeline.corpus.row import Row
+from pipeline.stage.mine import _copies
 
 
 def test_negatives_are_train_documents_of_the_corpus_and_never_an_answer(finished):
@@ -22,6 +23,11 @@ def test_each_query_has_at_most_so_many_ranked_from_0(finished):
 
 def test_only_corpora_with_retrieval_rows_are_mined(finished):
     assert [file.name for file in (finished / "data/mined").iterdir()] == ["questions.parquet"]
+
+
+def test_a_copy_of_the_query_or_of_an_answer_is_barred():
+    documents = ["An answer.", "an  ANSWER.", "What now?", "else"]
+    assert _copies(["what now?", "else where"], documents, {"what now?": {0}, "else where": {3}}) == [{0, 1, 2}, {3}]
 
 
 def test_without_a_base_nothing_is_left(copied, run, capsys):
