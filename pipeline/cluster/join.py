@@ -54,7 +54,7 @@ def check_threshold(threshold: float) -> None:
 def near_sets(texts: Shingled, *, threshold: float, workers: int) -> Near:
     """The exact join of shingled texts. A text without shingles is near to none, not even to another such."""
     hashes, starts = texts
-    set_of, leaders = _equal_sets(hashes, starts)
+    set_of, leaders = equal_sets(hashes, starts)
     sizes = np.diff(starts)[leaders]
     order = np.argsort(sizes, kind="stable")
     sizes = sizes[order]
@@ -69,7 +69,7 @@ def near_sets(texts: Shingled, *, threshold: float, workers: int) -> Near:
     return sorted_near(set_of, left, right, np.concatenate([np.zeros(0), *(part[2] for part in parts)]))
 
 
-def _equal_sets(
+def equal_sets(
     hashes: UInt[np.ndarray, " S"], starts: Int[np.ndarray, " T+1"]
 ) -> tuple[Int[np.ndarray, " T"], Int[np.ndarray, " N"]]:
     """(set of each text, first text of each set); sets are numbered in the order of their first texts."""
