@@ -11,17 +11,9 @@ Texts: sentences of the default corpus' docstrings, the first half of one and th
 a million; one in five is an edited copy (words replaced, taken out, added or swapped) of an earlier one.
 """
 
-import argparse
 import json
-import os
 import random
 import re
-import resource
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
 from pathlib import Path
 
 THRESHOLD, SIZE, PERMUTATIONS = 0.7, 3, 128
@@ -33,7 +25,9 @@ def make_texts(raw: Path, count: int, out: Path) -> None:
     import pyarrow.parquet as pq
 
     rows = pq.read_table(raw, columns=["query", "document"]).to_pydict()
-    sentences = sorted({s.strip() for t in rows["query"] + rows["document"] for s in re.split(r"(?<=[.!?])\s+", t) if len(s.split()) > 4})
+    sentences = sorted(
+        {s.strip() for t in rows["query"] + rows["document"] for s in re.split(r"(?<=[.!?])\s+", t) if len(s.split()) > 4}
+    )
     draw = random.Random(0)
     words = sorted({word for s in sentences for word in s.split()})
     texts: list[str] = []
@@ -157,5 +151,7 @@ def datatrove(path: Path, out: Path) -> None:
         MinhashDedupFilter(f"{work}/remove", exclusion_writer=ParquetWriter(f"{work}/removed")),
         ParquetWriter(f"{work}/kept"),
     )
-    removed = [int(i) for file in sorted(Path(work, "removed").glob("*.parquet")) for i in pq.read_table(file).column("id").to_pylist()]
+    removed = [
+        int(i) for file in sorted(Path(work, "removed").glob("*.parquet")) for i in pq.read_table(file).column("id").to_pylist()
+    ]
     pq.write_table(pa.table({"id": removed}), out / "dropped.parquet")

@@ -20,7 +20,15 @@ from pipeline.params import Config, Training, _register_resolvers, build, check_
 
 CONF = Path(__file__).parents[1] / "conf"
 CHOSEN = ("dedup", "encoder", "experiment", "expert", "method", "miner", "pooling", "split")  # each has a default
-PARTS = ("cluster", "evaluator", "filter", "objective", "optimizer", "source", "task")  # each is put in somewhere by another file
+PARTS = (
+    "cluster",
+    "evaluator",
+    "filter",
+    "objective",
+    "optimizer",
+    "source",
+    "task",
+)  # each is put in somewhere by another file
 
 
 def files(*groups):
@@ -192,7 +200,9 @@ def with_model(node):
 
 @pytest.mark.parametrize("name", names("cluster"))
 def test_every_cluster_puts_equal_texts_into_one_set_and_strangers_into_others(composed, name):
-    near = with_model(composed(f"+cluster={name}")["cluster"])(["one two three four", "five six seven", "one two three four", "!"])
+    near = with_model(composed(f"+cluster={name}")["cluster"])(
+        ["one two three four", "five six seven", "one two three four", "!"]
+    )
     assert near.set_of[0] == near.set_of[2]
     assert len(set(near.set_of.tolist())) == near.num_sets == 3
     assert not len(near.left)

@@ -274,7 +274,10 @@ NORMAL = {"_target_": "pipeline.dedup.normal.Normal", "lowercase": True, "form":
         ({"_target_": "pipeline.dedup.normal.Normal"}, ("where:", "needs 'lowercase' (bool)")),
         (NORMAL | {"lowercase": 3}, ("where.lowercase: expected bool", "got 3")),
         (NORMAL | {"lower": True}, ("where.lower:", "takes no 'lower'", "did you mean 'lowercase'?")),
-        (NORMAL | {"_target_": "pipeline.dedup.normall.Normal"}, ("where._target_: no module", "normall", "did you mean 'normal'?")),
+        (
+            NORMAL | {"_target_": "pipeline.dedup.normall.Normal"},
+            ("where._target_: no module", "normall", "did you mean 'normal'?"),
+        ),
         (NORMAL | {"_target_": "pipeline.dedup.normal.Normall"}, ("where._target_:", "no Normall", "did you mean 'Normal'?")),
         ({"lowercase": True}, ("where._target_: 'None' is not allowed", "pipeline.*")),
         ({"_target_": "pipeline.objective.infonce.InfoNCE", "temperature": "0.05"}, ("temperature: expected float", "'0.05'")),

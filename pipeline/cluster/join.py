@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float, Int, UInt
+from jaxtyping import Int, UInt
 from numba import njit
 
 from pipeline.cluster.shingle import Shingled, joined, shingled

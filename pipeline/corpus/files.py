@@ -36,7 +36,9 @@ class Dropped:
     similarity: float | None = None
 
 
-def dropped_row(corpus: str, row: Row, reason: str, detail: str = "", *, twin: Row | None = None, similarity: float = 1.0) -> Dropped:
+def dropped_row(
+    corpus: str, row: Row, reason: str, detail: str = "", *, twin: Row | None = None, similarity: float = 1.0
+) -> Dropped:
     """``row`` as left out; ``detail`` names the twin by its ids unless it is given."""
     if twin is None:
         return Dropped(corpus, row.task, reason, detail, row.query, row.document)

@@ -83,7 +83,10 @@ def kept_twins(near: Near, rank: Int[np.ndarray, " T"], *, chains: bool) -> Int[
 
 
 def sorted_near(
-    set_of: Int[np.ndarray, " T"], left: Int[np.ndarray, " P"], right: Int[np.ndarray, " P"], similarity: Float[np.ndarray, " P"]
+    set_of: Int[np.ndarray, " T"],
+    left: Int[np.ndarray, " P"],
+    right: Int[np.ndarray, " P"],
+    similarity: Float[np.ndarray, " P"],
 ) -> Near:
     """`Near`, the smaller set of each pair first, pairs in order: equal findings become equal arrays."""
     low, high = np.minimum(left, right), np.maximum(left, right)

@@ -23,14 +23,18 @@ class Near:
     tied to it by others between them; so no two near pairs stay, and none goes without a near one that stays.
     """
 
-    def __init__(self, *, neighbours: Callable[[Sequence[str]], NearTexts], keep: Literal["first", "longest", "complete"]) -> None:
+    def __init__(
+        self, *, neighbours: Callable[[Sequence[str]], NearTexts], keep: Literal["first", "longest", "complete"]
+    ) -> None:
         self.neighbours = neighbours
         self.keep = keep
 
     def __call__(self, corpus: str, rows: Sequence[Row], normal: Callable[[str], str]) -> tuple[list[Row], list[Dropped]]:
         left, dropped = Exact()(corpus, rows, normal)
         open_rows = [row for row in left if row.split not in ("validation", "test")]
-        number = {text: i for i, text in enumerate(dict.fromkeys(normal(t) for row in open_rows for t in (row.query, row.document)))}
+        number = {
+            text: i for i, text in enumerate(dict.fromkeys(normal(t) for row in open_rows for t in (row.query, row.document)))
+        }
         near = self.neighbours(list(number))
         twins, set_of = near.twins(), near.set_of.tolist()
         order = sorted(range(len(open_rows)), key=lambda i: (self._rank(open_rows[i]), i))
@@ -45,7 +49,9 @@ class Near:
             else:
                 gone[id(row)] = twin, similarity
         dropped += [
-            dropped_row(corpus, row, NEAR, twin=gone[id(row)][0], similarity=gone[id(row)][1]) for row in open_rows if id(row) in gone
+            dropped_row(corpus, row, NEAR, twin=gone[id(row)][0], similarity=gone[id(row)][1])
+            for row in open_rows
+            if id(row) in gone
         ]
         return [row for row in left if id(row) not in gone], dropped
 

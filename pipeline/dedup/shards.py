@@ -54,7 +54,9 @@ def deduplicate_shards(
             schema = pq.read_schema(shard)
             with (
                 pq.ParquetWriter(folder / "kept" / shard.name, schema, compression="zstd") as kept,
-                pq.ParquetWriter(folder / "dropped" / shard.name, _with_twin(schema, identity, text), compression="zstd") as gone,
+                pq.ParquetWriter(
+                    folder / "dropped" / shard.name, _with_twin(schema, identity, text), compression="zstd"
+                ) as gone,
             ):
                 for batch in _batches(shard, None):
                     here = np.arange(first, first + len(batch))

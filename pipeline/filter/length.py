@@ -11,7 +11,9 @@ class Length:
 
     def __init__(self, *, min_words: int, max_words: int) -> None:
         if not 0 <= min_words <= max_words:
-            raise ValueError(f"expected 0 <= min_words <= max_words, got {min_words} and {max_words}; see conf/filter/length.yaml")
+            raise ValueError(
+                f"expected 0 <= min_words <= max_words, got {min_words} and {max_words}; see conf/filter/length.yaml"
+            )
         self.min_words = min_words
         self.max_words = max_words
 

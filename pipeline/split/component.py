@@ -17,12 +17,13 @@ from scipy.sparse.csgraph import connected_components
 from pipeline.corpus.near import Near
 from pipeline.corpus.row import SPLITS, WEAK, Row, Split
 
+TOLERANCE = 0.02  # of all rows: how far a split may go over its share before a component counts as one without room
 Stratum: TypeAlias = tuple[str, float | None]  # task, grade rounded to a whole number
 
 
 @dataclass(frozen=True, slots=True)
 class Dealt:
-    """How a deal came out. ``oversized``: rows of each component that is larger than its split's share, all put into train."""
+    """How a deal came out. ``oversized``: rows of each component that had room nowhere, all put into train."""
 
     wanted: dict[str, float]
     got: dict[str, float]
@@ -65,7 +66,11 @@ class Component:
         component = self._components(rows)
         fixed = Counter(row.split for row in rows if row.split)
         open_splits = (None,) if fixed["validation"] or not fixed else (None, "train")
-        shares = dict(self.shares) if not fixed else {"train": 1 - self.shares["validation"], "validation": self.shares["validation"]}
+        shares = (
+            dict(self.shares)
+            if not fixed
+            else {"train": 1 - self.shares["validation"], "validation": self.shares["validation"]}
+        )
         held: dict[int, set[Split]] = {}
         for row, one in zip(rows, component.tolist(), strict=True):
             if row.split is not None and row.split not in open_splits:
@@ -109,7 +114,9 @@ class Component:
         total = sum(needs.values(), Counter())
         num_rows = total.total()
         room: dict[Split, float] = {split: share * num_rows for split, share in shares.items()}
-        open_: dict[Split, dict[Stratum, float]] = {split: {s: share * n for s, n in total.items()} for split, share in shares.items()}
+        open_: dict[Split, dict[Stratum, float]] = {
+            split: {s: share * n for s, n in total.items()} for split, share in shares.items()
+        }
         given: Counter[Split] = Counter()
         oversized: list[int] = []
         split_of: dict[int, Split] = {}
@@ -122,7 +129,11 @@ class Component:
             need, size = needs[one], needs[one].total()
             fits = [split for split in SPLITS if split in room and size <= room[split] + 0.5] if size else []
             if size and not fits:
-                oversized.append(size)
+                roomiest = max(room, key=lambda s: (room[s], s == "train"))
+                if size - room[roomiest] > TOLERANCE * num_rows:
+                    oversized.append(size)
+                else:
+                    fits = [roomiest]
             # How far each split is below its share of what this component holds; an empty share (0) wants nothing.
             wants = {s: sum(n * open_[s][k] / (shares[s] * total[k]) for k, n in need.items()) for s in fits if shares[s] > 0}
             split: Split = max(wants, key=lambda s: (wants[s], shares[s])) if wants else "train"

@@ -28,7 +28,8 @@ Normal = Callable[[str], str]
 
 
 class CuratedData(pl.LightningDataModule):
-    """Curates in `prepare_data`; afterwards ``rows`` and ``dropped`` hold the result by corpus, ``funnel`` the rows left after each step."""
+    """Curates in `prepare_data`; afterwards ``rows`` and ``dropped`` hold the result by corpus, ``funnel`` how many rows each step
+    left."""
 
     def __init__(
         self,
