@@ -63,9 +63,13 @@ class Ingest(Shape):
 
 
 class Curate(Shape):
+    normal: Node
+    filters: dict[str, Node]
     dedup: Node
     split: Node
-    contamination: Literal["text", "query", "pair", "off"]
+    near: Node
+    contamination: Literal["text", "query", "document", "pair", "off"]
+    audit: Node
 
 
 class Prompts(Shape):
