@@ -94,10 +94,12 @@ def fit(
         weights = whole_weights(trainer, folder)
     finally:
         finish()
+    still = {name for name, weight in trained.named_parameters() if not weight.requires_grad}
     for weight in unused:
         weight.requires_grad_(True)
     if trained is not encoder and first_process():
-        encoder.load_state_dict(trained.state_dict() if weights is None else weights)
+        absent, _ = encoder.load_state_dict(trained.state_dict() if weights is None else weights, strict=False)
+        assert set(absent) <= still | {name for name, _ in encoder.named_buffers()}, absent  # a sharded file leaves these out
     if not first_process():
         return []
     curve = _curve(folder)
@@ -176,10 +178,12 @@ def _curve(folder: Path) -> list[Point]:
     """
     points: dict[int, dict[str, str]] = {}
     for file in sorted(folder.glob("version_*/metrics.csv"), key=lambda file: int(file.parent.name.removeprefix("version_"))):
+        written: dict[int, dict[str, str]] = {}
         with file.open(encoding="utf-8", newline="") as lines:
-            points |= {
-                int(row["step"]): {k: v for k, v in row.items() if k.startswith("loss") and v} for row in csv.DictReader(lines)
-            }
+            for row in csv.DictReader(lines):  # a step has a row for its losses, and one for its gradient
+                losses = {name: value for name, value in row.items() if name.startswith("loss") and value}
+                written.setdefault(int(row["step"]), {}).update(losses)
+        points |= written
     return [{"step": step, **{k: float(v) for k, v in losses.items()}} for step, losses in sorted(points.items()) if losses]
 
 
