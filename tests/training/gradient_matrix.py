@@ -146,7 +146,7 @@ def step(objective: Any, kept: int, dropout: float, strategy: str, devices: int,
     given = module(made, objective, kept)
     trainer.fit(given, torch.utils.data.DataLoader([batch(made)], batch_size=None))
     after = whole_weights(trainer, folder) if strategy.startswith("deepspeed") else dict(made.named_parameters())
-    return {} if after is None else {name: (p - after[name].detach()) / RATE for name, p in before.items()}
+    return {} if after is None else {name: (p - after.get(name, p).detach()) / RATE for name, p in before.items()}
 
 
 def plant(fault: str) -> None:
