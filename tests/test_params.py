@@ -329,7 +329,10 @@ def test_build_makes_what_a_node_names_now_or_later():
 
 
 def test_a_signature_is_the_keyword_only_arguments_with_their_annotations():
-    assert signature("pipeline.mining.nearest.Nearest", "") == {"num_negatives": "int", "depth": "int", "max_ratio": "float"}
+    assert signature("pipeline.objective.triplet.Triplet", "") == {
+        "margin": "float",
+        "negatives": "Literal['mined', 'hardest']",
+    }
     assert signature("pipeline.merging.model_stock.ModelStock", "") == {}
     assert signature("pipeline.training.optimizer.adamw", "")["betas"] == "list[float]"
 
