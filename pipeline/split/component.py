@@ -115,6 +115,7 @@ class Component:
         open_: dict[Split, dict[Stratum, float]] = {
             split: {s: share * n for s, n in total.items()} for split, share in shares.items()
         }
+        known: list[Split] = [split for split in SPLITS if split in shares]
         given: Counter[Split] = Counter()
         oversized: list[int] = []
         split_of: dict[int, Split] = {}
@@ -125,9 +126,9 @@ class Component:
 
         for one in sorted(members, key=order):
             need, size = needs[one], needs[one].total()
-            fits = [split for split in SPLITS if split in room and size <= room[split] + 0.5] if size else []
+            fits: list[Split] = [split for split in known if size <= room[split] + 0.5] if size else []
             if size and not fits:
-                roomiest = max((split for split in SPLITS if split in room), key=lambda split: room[split])
+                roomiest = max(known, key=lambda split: room[split])
                 if size - room[roomiest] > TOLERANCE * num_rows:
                     oversized.append(size)
                 else:
