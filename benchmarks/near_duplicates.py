@@ -11,13 +11,20 @@ Texts: sentences of the default corpus' docstrings, the first half of one and th
 a million; one in five is an edited copy (words replaced, taken out, added or swapped) of an earlier one.
 """
 
+import argparse
 import json
+import os
 import random
 import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
 
 THRESHOLD, SIZE, PERMUTATIONS = 0.7, 3, 128
-ENGINES = ("join", "rensa", "datasketch", "text-dedup", "datatrove")
+ENGINES = ("join", "rensa", "datasketch", "datatrove")
 
 
 def make_texts(raw: Path, count: int, out: Path) -> None:
@@ -155,3 +162,92 @@ def datatrove(path: Path, out: Path) -> None:
         int(i) for file in sorted(Path(work, "removed").glob("*.parquet")) for i in pq.read_table(file).column("id").to_pylist()
     ]
     pq.write_table(pa.table({"id": removed}), out / "dropped.parquet")
+
+
+# Turns, truth and the table
+
+
+def one_turn(python: str, engine: str, texts: Path, out: Path) -> dict[str, float]:
+    """Wall and CPU seconds and peak memory of one engine in a process of its own, start included."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [python, __file__, "--run", engine, "--file", str(texts), "--out", str(out)]
+    start = time.perf_counter()
+    with (out / "log.txt").open("w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise ValueError(f"{engine} failed:\n{(out / 'log.txt').read_text()[-2000:]}")
+    return {"seconds": time.perf_counter() - start, "cpu": usage.ru_utime + usage.ru_stime, "gigabytes": usage.ru_maxrss / 1e6}
+
+
+def true_pairs(texts: Path) -> set[tuple[int, int]]:
+    import pyarrow.parquet as pq
+
+    from pipeline.cluster.join import Join
+
+    found = Join(unit="word", size=SIZE, threshold=THRESHOLD, workers=2)(pq.read_table(texts).column("text"))
+    return {(i, j) for i, j, _ in found.text_pairs()}
+
+
+def sparse_pairs(texts: list[str]) -> set[tuple[int, int]]:
+    """The same by a sparse matrix product, with shingles as text."""
+    import numpy as np
+    from scipy.sparse import csr_array
+
+    number: dict[str, int] = {}
+    sets = [{number.setdefault(s, len(number)) for s in _shingles(text.replace("_", " "))} for text in texts]
+    starts = np.cumsum([0, *map(len, sets)])
+    matrix = csr_array((np.ones(starts[-1]), [i for one in sets for i in sorted(one)], starts), shape=(len(sets), len(number)))
+    sizes = np.diff(starts)
+    found: set[tuple[int, int]] = set()
+    for first in range(0, len(sets), 2000):
+        shared = (matrix[first : first + 2000] @ matrix.T).tocoo()
+        rows = shared.row + first
+        near = (shared.data / (sizes[rows] + sizes[shared.col] - shared.data) >= THRESHOLD) & (rows < shared.col)
+        found |= set(zip(rows[near].tolist(), shared.col[near].tolist(), strict=True))
+    return found
+
+
+def main() -> None:
+    import pyarrow.parquet as pq
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--peers", default=sys.executable, help="python of an environment with the peers")
+    parser.add_argument("--raw", default="data/raw/apidocs/rows.parquet", help="what `dvc repro ingest` wrote")
+    parser.add_argument("--texts", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--engines", nargs="+", default=["join", "rensa"], choices=ENGINES)
+    parser.add_argument("--run", choices=ENGINES, help=argparse.SUPPRESS)
+    parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.run:
+        globals()[arguments.run](arguments.file, arguments.out)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        texts = Path(folder) / "texts.parquet"
+        make_texts(Path(arguments.raw), arguments.texts, texts)
+        turns: dict[str, list[dict[str, float]]] = {engine: [] for engine in arguments.engines}
+        for turn in range(arguments.rounds):
+            for engine in arguments.engines:
+                out = Path(folder) / engine / str(turn)
+                out.mkdir(parents=True)
+                turns[engine].append(one_turn(sys.executable if engine == "join" else arguments.peers, engine, texts, out))
+        truth = true_pairs(texts)
+        first = pq.read_table(texts).column("text")[:30_000].to_pylist()
+        checked = sparse_pairs(first) == {pair for pair in truth if pair[1] < 30_000}
+        print(f"{arguments.texts} texts, {len(truth)} true pairs; equal to a sparse product on the first 30,000: {checked}")
+        for engine, found in turns.items():
+            middle = {key: statistics.median(turn[key] for turn in found) for key in found[0]}
+            pairs = Path(folder) / engine / "0/pairs.parquet"
+            line = f"{engine:11}" + "".join(f" {middle[key]:8.2f} {key}" for key in middle)
+            line += f" {arguments.texts / middle['seconds']:9.0f} texts/s"
+            if pairs.exists():
+                table = pq.read_table(pairs).to_pydict()
+                named = {(min(p), max(p)) for p in zip(table["left"], table["right"], strict=True)}
+                line += f"  pair recall {len(named & truth) / len(truth):.4f} precision {len(named & truth) / max(1, len(named)):.4f}"
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

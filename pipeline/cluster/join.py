@@ -9,7 +9,7 @@ Source: Xiao et al. 2008 (PPJoin), doi:10.1145/1367497.1367516; index prefix: le
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +30,7 @@ class Join:
         check_threshold(threshold)
         if size < 1 or workers < 1:
             raise ValueError(f"size and workers must be at least 1, got size {size} and workers {workers}; see conf/cluster")
-        self.unit = unit
+        self.unit: Literal["word", "character"] = unit
         self.size = size
         self.threshold = threshold
         self.workers = workers
@@ -63,9 +63,10 @@ def near_sets(texts: Shingled, *, threshold: float, workers: int) -> Near:
         tokens, often, starts = _ordered(hashes, starts, leaders[order], chunks, pool, workers)
         del hashes, texts
         index = _index(tokens, starts, sizes, threshold)
-        parts = list(pool.map(lambda chunk: _probe(tokens, often, starts, sizes, *index, *chunk, threshold), chunks))
-    empty = np.zeros(0, np.int32)
-    left, right = (order[np.concatenate([empty, *(part[side] for part in parts)])] for side in (0, 1))
+        probe: Any = _probe
+        parts = list(pool.map(lambda chunk: probe(tokens, often, starts, sizes, *index, *chunk, threshold), chunks))
+    none = np.zeros(0, np.int32)
+    left, right = (order[np.concatenate([none, *(part[side] for part in parts)])] for side in (0, 1))
     return sorted_near(set_of, left, right, np.concatenate([np.zeros(0), *(part[2] for part in parts)]))
 
 

@@ -31,7 +31,7 @@ class MinHash:
         self.seed = seed
 
     def __call__(self, texts: Sequence[str]) -> Near:
-        from rensa import RMinHash, RMinHashLSH
+        from rensa import RMinHash, RMinHashLSH  # pyright: ignore[reportAttributeAccessIssue]
 
         hashes, starts = shingled(texts, unit=self.unit, size=self.size, workers=1)
         set_of, leaders = equal_sets(hashes, starts)

@@ -23,7 +23,7 @@ class Semantic:
         number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
         set_of = np.array([number[text] for text in texts], dtype=np.int64)
         vector_TD = self.model(list(number))
-        found = [np.zeros((0, 3))]
+        found: list[np.ndarray] = [np.zeros((0, 3))]
         for first in range(0, len(number), BLOCK_TEXTS):
             sim_BT = vector_TD[first : first + BLOCK_TEXTS] @ vector_TD.T
             rows, columns = np.nonzero(sim_BT >= self.threshold)

@@ -61,7 +61,7 @@ def joined(parts: Sequence[Shingled]) -> Shingled:
 
 def as_strings(texts: Sequence[str] | pa.Array | pa.ChunkedArray) -> pa.Array:
     """One Arrow array of strings with wide offsets, composed (NFC) where that changes anything."""
-    array = texts if isinstance(texts, pa.Array | pa.ChunkedArray) else pa.array(texts, pa.large_string())
+    array: Any = texts if isinstance(texts, pa.Array | pa.ChunkedArray) else pa.array(texts, pa.large_string())
     array = array.cast(pa.large_string())
     array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     array = array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)

@@ -66,11 +66,9 @@ class Component:
         component = self._components(rows)
         fixed = Counter(row.split for row in rows if row.split)
         open_splits = (None,) if fixed["validation"] or not fixed else (None, "train")
-        shares = (
-            dict(self.shares)
-            if not fixed
-            else {"train": 1 - self.shares["validation"], "validation": self.shares["validation"]}
-        )
+        validation = self.shares["validation"]
+        two: dict[Split, float] = {"train": 1 - validation, "validation": validation}
+        shares = two if fixed else self.shares
         held: dict[int, set[Split]] = {}
         for row, one in zip(rows, component.tolist(), strict=True):
             if row.split is not None and row.split not in open_splits:
@@ -117,6 +115,7 @@ class Component:
         open_: dict[Split, dict[Stratum, float]] = {
             split: {s: share * n for s, n in total.items()} for split, share in shares.items()
         }
+        known: list[Split] = [split for split in SPLITS if split in shares]
         given: Counter[Split] = Counter()
         oversized: list[int] = []
         split_of: dict[int, Split] = {}
@@ -127,16 +126,20 @@ class Component:
 
         for one in sorted(members, key=order):
             need, size = needs[one], needs[one].total()
-            fits = [split for split in SPLITS if split in room and size <= room[split] + 0.5] if size else []
+            fits: list[Split] = [split for split in known if size <= room[split] + 0.5] if size else []
             if size and not fits:
-                roomiest = max(room, key=lambda s: (room[s], s == "train"))
+                roomiest = max(known, key=lambda split: room[split])
                 if size - room[roomiest] > TOLERANCE * num_rows:
                     oversized.append(size)
                 else:
                     fits = [roomiest]
             # How far each split is below its share of what this component holds; an empty share (0) wants nothing.
-            wants = {s: sum(n * open_[s][k] / (shares[s] * total[k]) for k, n in need.items()) for s in fits if shares[s] > 0}
-            split: Split = max(wants, key=lambda s: (wants[s], shares[s])) if wants else "train"
+            wants: dict[Split, float] = {
+                fit: sum(n * open_[fit][k] / (shares[fit] * total[k]) for k, n in need.items())
+                for fit in fits
+                if shares[fit] > 0
+            }
+            split: Split = max(wants, key=lambda fit: (wants[fit], shares[fit])) if wants else "train"
             split_of[one] = split
             given[split] += size
             room[split] -= size
