@@ -7,7 +7,7 @@ Floors, imports only go down:
     4  __main__     python -m pipeline <stage> [item] [hydra overrides]
     3  stage        one file per node of dvc.yaml; reads files, writes files
     -  training     the Lightning module, data module and trainer that pretrain and train share
-    2  source dedup split mining merging evaluator        know nothing of each other
+    2  source filter dedup cluster split mining merging evaluator    know nothing of each other
     1  corpus encoder pooling objective metric delta
     0  params checkpoint tensors weights
 

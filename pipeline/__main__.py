@@ -75,6 +75,7 @@ def _with_hydra(stage: str, rest: list[str]) -> None:
     from omegaconf import DictConfig
 
     from pipeline.checkpoint import write_json, write_yaml
+    from pipeline.distributed import disband, first_process
     from pipeline.params import CONF, hydra_overrides, read_page, sweep_config
 
     page = read_page()
@@ -84,8 +85,14 @@ def _with_hydra(stage: str, rest: list[str]) -> None:
         item = {"train": choices["expert"], "merge": choices["method"], "evaluate": page_model(rest)}.get(stage)
         out = Path(HydraConfig.get().runtime.output_dir)
         config = sweep_config(cfg, page, stage, item, HydraConfig.get().overrides.task)
-        write_yaml(out / "config.yaml", config)
+        first = first_process()
+        if first:
+            write_yaml(out / "config.yaml", config)
+        sys.argv = [sys.argv[0], stage, *([item] if item else []), *HydraConfig.get().overrides.task]  # for further processes
         metrics = _stage(stage, config, item, out)
+        if not first:
+            return 0.0
+        disband()
         write_json(out / "metrics.json", metrics)
         print(json.dumps({"output": str(out.relative_to(Path.cwd())), **metrics}))
         return next(iter(metrics.values()), 0.0)

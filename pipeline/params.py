@@ -63,9 +63,13 @@ class Ingest(Shape):
 
 
 class Curate(Shape):
+    normal: Node
+    filters: dict[str, Node]
     dedup: Node
     split: Node
-    contamination: Literal["text", "query", "pair", "off"]
+    near: Node
+    contamination: Literal["text", "query", "document", "pair", "off"]
+    audit: Node
 
 
 class Prompts(Shape):
@@ -84,7 +88,10 @@ class Encoder(Shape):
 class Task(Shape):
     objective: Node
     batch_size: int = Field(gt=1)
+    negatives: Literal["in_batch", "gathered"]
+    num_positives: int = Field(gt=0)
     num_negatives: int = Field(ge=0)
+    turns: float = Field(gt=0)
     shuffle_documents: bool
 
 
@@ -93,11 +100,17 @@ class Training(Shape):
 
     tasks: dict[str, Task] = Field(min_length=1)
     optimizer: Node
+    batches: Literal["single", "mixed"]
+    turns: Literal["uniform", "size", "temperature", "explicit"]
+    turns_temperature: float = Field(ge=1)
+    by_length: bool
     steps_per_task: int = Field(gt=0)
     warmup_steps: int = Field(ge=0)
     max_length_tokens: int = Field(gt=2)
     precision: Literal["32-true", "bf16-mixed", "bf16-true"]
+    chunk_tokens: int = Field(gt=2)
     gradient_clip: float = Field(gt=0)
+    on_nonfinite: Literal["stop", "skip"]
 
 
 class Pretrain(Shape):
@@ -131,9 +144,16 @@ class Report(Shape):
 
 class Runtime(Shape):
     accelerator: str
-    devices: Literal[1]
+    devices: int = Field(gt=0)
+    num_nodes: int = Field(gt=0)
+    strategy: Literal[
+        "auto", "ddp", "fsdp", "deepspeed_stage_1", "deepspeed_stage_2", "deepspeed_stage_3", "deepspeed_stage_2_offload",
+        "deepspeed_stage_3_offload",
+    ]  # fmt: skip
     threads: int = Field(ge=0)
     batch_tokens: int = Field(gt=0)
+    kept_tokens: int = Field(ge=0)
+    similarities_at_once: int = Field(gt=0)
     checkpoint_every_steps: int = Field(gt=0)
     tracker: Literal["auto", "online", "offline", "disabled"]
     project: str

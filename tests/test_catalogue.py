@@ -35,7 +35,15 @@ CHOSEN = (
     "prompt",
     "split",
 )  # each has a default
-PARTS = ("evaluator", "objective", "optimizer", "source", "task")  # each is put in somewhere by another file
+PARTS = (
+    "cluster",
+    "evaluator",
+    "filter",
+    "objective",
+    "optimizer",
+    "source",
+    "task",
+)  # each is put in somewhere by another file
 
 
 def files(*groups):
@@ -293,11 +301,50 @@ def rows(num):
     return [Row("retrieval", f"q{i % 40}", f"query {i % 40}", f"d{i}", f"document {i}") for i in range(num)]
 
 
+def spread(texts):
+    """A model for curation: a vector of its own for every text."""
+    vectors = np.stack([np.random.default_rng(sum(map(ord, text))).normal(size=32) for text in texts])
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def with_model(node):
+    """What ``node`` names; a model of the catalogue, hundreds of megabytes, is stood in for by `spread`."""
+    inner = node.get("neighbours", node)
+    if "model" in inner:
+        part = build({key: value for key, value in inner.items() if key != "model"} | {"model": None})
+        part.model = spread
+        if inner is node:
+            return part
+        whole = build(node | {"neighbours": None})
+        whole.neighbours = part
+        return whole
+    return build(node)
+
+
+@pytest.mark.parametrize("name", names("cluster"))
+def test_every_cluster_puts_equal_texts_into_one_set_and_strangers_into_others(composed, name):
+    near = with_model(composed(f"+cluster={name}")["cluster"])(
+        ["one two three four", "five six seven", "one two three four", "!"]
+    )
+    assert near.set_of[0] == near.set_of[2]
+    assert len(set(near.set_of.tolist())) == near.num_sets == 3
+    assert not len(near.left)
+
+
+@pytest.mark.parametrize("name", names("filter"))
+def test_every_filter_says_of_each_row_that_it_may_stay_or_why_not(composed, name):
+    judge = with_model(composed(f"+filter={name}")["filter"])
+    verdicts = judge([*rows(5), Row("sts", "a", "equal text", "b", "equal text", 5.0)])
+    assert len(verdicts) == 6
+    assert all(one is None or (one.reason and isinstance(one.detail, str)) for one in verdicts)
+    assert verdicts[5] is None
+
+
 @pytest.mark.parametrize("name", names("dedup"))
 def test_every_dedup_keeps_or_drops_each_row_and_drops_a_repeated_one(composed, name):
-    dedup = build(composed(f"dedup={name}")["curate"]["dedup"])
+    dedup = with_model(composed(f"dedup={name}")["curate"]["dedup"])
     given = rows(20)
-    kept, dropped = dedup("corpus", [*given, replace(given[0], query_id="again")])
+    kept, dropped = dedup("corpus", [*given, replace(given[0], query_id="again")], str.lower)
     assert len(kept) + len(dropped) == 21
     assert [(one.corpus, one.query) for one in dropped] == [("corpus", "query 0")]
 

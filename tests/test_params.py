@@ -243,9 +243,9 @@ def test_a_line_without_a_source_names_a_corpus_of_the_catalogue(composed):
 @pytest.mark.parametrize(
     ("file", "old", "new", "words"),
     [
-        ("dedup/exact", "lowercase:", "lowercse:", ("curate.dedup.lowercse", "takes no", "did you mean 'lowercase'?")),
+        ("curate", "lowercase:", "lowercse:", ("curate.normal.lowercse", "takes no", "did you mean 'lowercase'?")),
         (
-            "dedup/exact",
+            "dedup/near",
             "_target_",
             "_traget_",
             ("data/config.yaml: curate.dedup", "expected `_target_", "did you mean '_traget_'?"),
@@ -265,17 +265,20 @@ def test_a_mistake_in_the_catalogue_is_refused_with_its_place(composed_anew, wor
 MEAN = {"_target_": "pipeline.pooling.mean.Mean"}
 
 
-EXACT = {"_target_": "pipeline.dedup.exact.Exact", "lowercase": True}
+NORMAL = {"_target_": "pipeline.dedup.normal.Normal", "lowercase": True, "form": "NFC", "boilerplate": []}
 
 
 @pytest.mark.parametrize(
     ("node", "words"),
     [
-        ({"_target_": "pipeline.dedup.exact.Exact"}, ("where:", "needs 'lowercase' (bool)")),
-        (EXACT | {"lowercase": 3}, ("where.lowercase: expected bool", "got 3")),
-        (EXACT | {"lower": True}, ("where.lower:", "takes no 'lower'", "did you mean 'lowercase'?")),
-        (EXACT | {"_target_": "pipeline.dedup.exakt.Exact"}, ("where._target_: no module", "exakt", "did you mean 'exact'?")),
-        (EXACT | {"_target_": "pipeline.dedup.exact.Exakt"}, ("where._target_:", "no Exakt", "did you mean 'Exact'?")),
+        ({"_target_": "pipeline.dedup.normal.Normal"}, ("where:", "needs 'lowercase' (bool)")),
+        (NORMAL | {"lowercase": 3}, ("where.lowercase: expected bool", "got 3")),
+        (NORMAL | {"lower": True}, ("where.lower:", "takes no 'lower'", "did you mean 'lowercase'?")),
+        (
+            NORMAL | {"_target_": "pipeline.dedup.normall.Normal"},
+            ("where._target_: no module", "normall", "did you mean 'normal'?"),
+        ),
+        (NORMAL | {"_target_": "pipeline.dedup.normal.Normall"}, ("where._target_:", "no Normall", "did you mean 'Normal'?")),
         ({"lowercase": True}, ("where._target_: 'None' is not allowed", "pipeline.*")),
         ({"_target_": "pipeline.objective.infonce.InfoNCE", "temperature": "0.05"}, ("temperature: expected float", "'0.05'")),
         ({"_target_": "pipeline.objective.infonce.InfoNCE", "temperature": True}, ("temperature: expected float", "True")),

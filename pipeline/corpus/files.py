@@ -20,7 +20,10 @@ _TYPES = {float | None: pa.float64(), int: pa.int64()}
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A record that a stage left out: which one, why, and the twin it repeats where there is one."""
+    """A record that a stage left out: which one, why, and the twin that stays in its place where there is one.
+
+    ``similarity``: to the twin, of the texts that were compared; 1 where they count as equal.
+    """
 
     corpus: str
     task: str
@@ -28,6 +31,19 @@ class Dropped:
     detail: str
     query: str
     document: str
+    twin_query: str | None = None
+    twin_document: str | None = None
+    similarity: float | None = None
+
+
+def dropped_row(
+    corpus: str, row: Row, reason: str, detail: str = "", *, twin: Row | None = None, similarity: float = 1.0
+) -> Dropped:
+    """``row`` as left out; ``detail`` names the twin by its ids unless it is given."""
+    if twin is None:
+        return Dropped(corpus, row.task, reason, detail, row.query, row.document)
+    detail = detail or f"{twin.query_id} | {twin.document_id}"
+    return Dropped(corpus, row.task, reason, detail, row.query, row.document, twin.query, twin.document, similarity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,30 +1,23 @@
 """Exact duplicates: pairs that say the same, and texts that stand under several ids.
 
-Two texts are equal if they are after Unicode NFC, with white space collapsed and, by choice, in lower case. The first
-in the order given is kept; the kept text itself is not changed. Evaluation rows whose split the source fixed stay as they are.
+Two texts are equal if ``normal`` makes them so; the kept text itself is not changed. Of a repeated pair the first in the
+order given is kept. Evaluation rows whose split the source fixed stay as they are.
 """
 
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from pipeline.corpus.files import Dropped
+from pipeline.corpus.files import Dropped, dropped_row
 from pipeline.corpus.row import Row
 
-
-def normalised(text: str, *, lowercase: bool) -> str:
-    text = " ".join(unicodedata.normalize("NFC", text).split())
-    return text.lower() if lowercase else text
+REPEATED = "repeated pair"
 
 
 class Exact:
-    """Drops repeated pairs and pairs of a text with itself; gives equal texts of one task one id, so that a query with several
-    documents is one query with several positives."""
+    """Drops repeated pairs; gives equal texts of one task one id, so that a query with several documents is one query with
+    several positives."""
 
-    def __init__(self, *, lowercase: bool) -> None:
-        self.lowercase = lowercase
-
-    def __call__(self, corpus: str, rows: Sequence[Row]) -> tuple[list[Row], list[Dropped]]:
+    def __call__(self, corpus: str, rows: Sequence[Row], normal: Callable[[str], str]) -> tuple[list[Row], list[Dropped]]:
         kept: list[Row] = []
         dropped: list[Dropped] = []
         first: dict[tuple[str, str, str], Row] = {}
@@ -33,12 +26,10 @@ class Exact:
             if row.split in ("validation", "test"):
                 kept.append(row)
                 continue
-            query, document = (normalised(text, lowercase=self.lowercase) for text in (row.query, row.document))
+            query, document = normal(row.query), normal(row.document)
             twin = first.setdefault((row.task, query, document), row)
-            if row.score is None and query == document:
-                dropped.append(_dropped(corpus, row, "query equals document", ""))
-            elif twin is not row:
-                dropped.append(_dropped(corpus, row, "repeated pair", f"{twin.query_id} | {twin.document_id}"))
+            if twin is not row:
+                dropped.append(dropped_row(corpus, row, REPEATED, twin=twin))
             elif row.score is None:
                 query_id = ids.setdefault((row.task, "query", query), row.query_id)
                 document_id = ids.setdefault((row.task, "document", document), row.document_id)
@@ -46,7 +37,3 @@ class Exact:
             else:
                 kept.append(row)
         return kept, dropped
-
-
-def _dropped(corpus: str, row: Row, reason: str, detail: str) -> Dropped:
-    return Dropped(corpus, row.task, reason, detail, row.query, row.document)

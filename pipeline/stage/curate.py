@@ -1,90 +1,158 @@
-"""curate: duplicates out, groups to splits, nothing of an evaluation row left in train; a reason for every row that went.
+"""curate: unfit rows and duplicates out, groups to splits, nothing of an evaluation row left in train; a reason for every row that
+went, and an audit by other means that lets nothing through.
 
 Reads:  data/raw/
-Writes: data/curated/<corpus>/{train,validation,test,documents,dropped}.parquet, card.json
+Writes: data/curated/<corpus>/{train,validation,test,documents,dropped}.parquet, card.json; data/curated/leakage.json
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 
 from pipeline.checkpoint import read_json, sha256, whole_directory, write_json
-from pipeline.corpus.files import Dropped, corpora, read, write
-from pipeline.corpus.row import SPLITS, WEAK, Document, Rejected, Row
-from pipeline.dedup.exact import normalised
+from pipeline.corpus.files import Dropped, corpora, dropped_row, read, write
+from pipeline.corpus.row import SPLITS, WEAK, Document, Rejected, Row, Split
+from pipeline.corpus.verdict import Verdict
 from pipeline.params import build
+from pipeline.split.audit import Audit, Found
 from pipeline.split.contamination import Contamination
 
 RAW = Path("data/raw")
+HELD_OUT: tuple[Split, ...] = ("test", "validation")
+Normal = Callable[[str], str]
 
 
 class CuratedData(pl.LightningDataModule):
-    """Curates in `prepare_data`; afterwards ``rows`` and ``dropped`` hold the result by corpus."""
+    """Curates in `prepare_data`; afterwards ``rows`` and ``dropped`` hold the result by corpus, ``funnel`` how many rows each step
+    left."""
 
     def __init__(
         self,
-        dedup: Callable[..., tuple[list[Row], list[Dropped]]],
+        normal: Normal,
+        filters: Mapping[str, Callable[[Sequence[Row]], list[Verdict]]],
+        dedup: Callable[[str, list[Row], Normal], tuple[list[Row], list[Dropped]]],
         split: Callable[[list[Row]], list[Row]],
-        *,
-        contamination: str,
+        contamination: Contamination,
+        audit: Audit,
     ) -> None:
         super().__init__()
+        self.normal = normal
+        self.filters = filters
         self.dedup = dedup
         self.split = split
         self.contamination = contamination
+        self.audit = audit
         self.rows: dict[str, list[Row]] = {}
         self.dropped: dict[str, list[Dropped]] = {}
+        self.funnel: dict[str, list[tuple[str, int]]] = {}
+        self.dealt: dict[str, Any] = {}
 
     def prepare_data(self) -> None:
         for corpus in corpora(RAW):
             rejected = read(RAW / corpus / "rejected.parquet", Rejected)
-            unread = [Dropped(corpus, "", "not readable", f"{r.file}:{r.line}: {r.reason}", r.text, "") for r in rejected]
-            kept, repeated = self.dedup(corpus, read(RAW / corpus / "rows.parquet", Row))
-            self.dropped[corpus] = unread + repeated
+            self.dropped[corpus] = [
+                Dropped(corpus, "", "not readable", f"{r.file}:{r.line}: {r.reason}", r.text, "") for r in rejected
+            ]
+            rows = read(RAW / corpus / "rows.parquet", Row)
+            self.funnel[corpus] = [("read", len(rows) + len(rejected)), ("readable", len(rows))]
+            rows = self._filtered(corpus, rows)
+            kept, repeated = self.dedup(corpus, rows, self.normal)
+            self.dropped[corpus] += repeated
             self.rows[corpus] = self.split(kept)
-        self._drop(lambda row: (f"weak row of a {row.split} group", "") if row.task == WEAK and row.split != "train" else None)
-        for held_out in ("test", "validation"):
-            evaluation = [row for rows in self.rows.values() for row in rows if row.split == held_out]
-            known = Contamination(evaluation, match=self.contamination, normalise=partial(normalised, lowercase=True))
-            self._drop(partial(_given_away, known=known, held_out=held_out))
-
-    def _drop(self, reason_of: Callable[[Row], tuple[str, str] | None]) -> None:
-        """Move the rows that have a reason, ``(reason, detail)``, from ``rows`` to ``dropped``."""
+            self.dealt[corpus] = getattr(self.split, "dealt", None)
+            self.funnel[corpus] += [("fit", len(rows)), ("different", len(kept))]
+        self._drop(
+            lambda rows: {
+                i: (f"weak row of a {row.split} group", None, 0.0)
+                for i, row in enumerate(rows)
+                if row.task == WEAK and row.split != "train"
+            }
+        )
+        for held_out in HELD_OUT:
+            evaluation = self._of(held_out)
+            self._drop(lambda rows, held_out=held_out, evaluation=evaluation: self._given_away(rows, held_out, evaluation))
         for corpus, rows in self.rows.items():
-            reasons = [reason_of(row) for row in rows]
-            self.rows[corpus] = [row for row, reason in zip(rows, reasons, strict=True) if reason is None]
+            self.funnel[corpus].append(("kept", len(rows)))
+
+    def audited(self) -> dict[str, Found]:
+        """What the audit finds between train and each held-out split; ValueError, with the worst pairs, if that is too near."""
+        train = self._of("train")
+        found = {f"{held_out} in train": self.audit(train, self._of(held_out), self.normal) for held_out in HELD_OUT}
+        for where, one in found.items():
+            if one.num_leaks:
+                worst = "".join(f"\n  {leak.similarity:.2f}  {leak.train!r}\n        {leak.evaluation!r}" for leak in one.worst)
+                raise ValueError(
+                    f"audit: {one.num_leaks} pairs of texts between {where.replace(' in ', ' and ')} have a similarity of "
+                    f"{self.audit.threshold} or more, expected none. curate.contamination is {self.contamination.match!r} and looks for "
+                    f"similarity {getattr(self.contamination.neighbours, 'threshold', 1)}; curate.audit.match is {self.audit.match!r}: "
+                    f"let the first take out what the second looks for, or mend the source. The worst (train, then evaluation):{worst}"
+                )
+        return found
+
+    def _of(self, split: Split) -> list[Row]:
+        return [row for rows in self.rows.values() for row in rows if row.split == split]
+
+    def _filtered(self, corpus: str, rows: list[Row]) -> list[Row]:
+        """The rows that no filter objects to. Evaluation rows whose split the source fixed are not asked about."""
+        for _, judge in sorted(self.filters.items()):
+            asked = [i for i, row in enumerate(rows) if row.split not in HELD_OUT]
+            verdicts = dict(zip(asked, judge([rows[i] for i in asked]), strict=True))
+            faults = {i: fault for i, fault in verdicts.items() if fault is not None}
+            self.dropped[corpus] += [dropped_row(corpus, rows[i], *fault) for i, fault in faults.items()]
+            rows = [row for i, row in enumerate(rows) if i not in faults]
+        return rows
+
+    def _drop(self, reasons_of: Callable[[list[Row]], dict[int, tuple[str, Row | None, float]]]) -> None:
+        """Move the rows that have a reason, ``(reason, twin, similarity)`` by place, from ``rows`` to ``dropped``."""
+        for corpus, rows in self.rows.items():
+            reasons = reasons_of(rows)
+            self.rows[corpus] = [row for i, row in enumerate(rows) if i not in reasons]
             self.dropped[corpus] += [
-                Dropped(corpus, row.task, *reason, row.query, row.document)
-                for row, reason in zip(rows, reasons, strict=True)
-                if reason is not None
+                dropped_row(corpus, rows[i], reason, twin=twin, similarity=similarity)
+                for i, (reason, twin, similarity) in reasons.items()
             ]
 
-
-def _given_away(row: Row, *, known: Contamination, held_out: str) -> tuple[str, str] | None:
-    twin = known.twin(row) if row.split == "train" else None
-    return None if twin is None else (f"text of a {held_out} row", twin)
+    def _given_away(self, rows: list[Row], held_out: str, evaluation: list[Row]) -> dict[int, tuple[str, Row | None, float]]:
+        train = [i for i, row in enumerate(rows) if row.split == "train"]
+        twins = self.contamination([rows[i] for i in train], evaluation, self.normal)
+        return {
+            i: (f"{'text' if twin.similarity == 1 else 'near text'} of a {held_out} row", twin.row, twin.similarity)
+            for i, twin in zip(train, twins, strict=True)
+            if twin is not None
+        }
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
     section = cfg["curate"]
-    data = CuratedData(build(section["dedup"]), build(section["split"]), contamination=section["contamination"])
+    data = CuratedData(
+        build(section["normal"]),
+        {name: build(node) for name, node in section["filters"].items()},
+        build(section["dedup"]),
+        build(section["split"]),
+        Contamination(match=section["contamination"], neighbours=build(section["near"])),
+        build(section["audit"]),
+    )
     data.prepare_data()
     if not any(row.split == "train" for rows in data.rows.values() for row in rows):
         raise ValueError("curation left no train row; see the counts by reason in the cards of data/raw, and conf/curate.yaml")
     if not any(row.split == "validation" for rows in data.rows.values() for row in rows):
         raise ValueError("curation left no validation row, and models are chosen by these; raise curate.split.validation")
+    leakage = {where: found.as_json() for where, found in data.audited().items()}
     metrics: dict[str, float] = {}
     with whole_directory(out / "data/curated") as folder:
-        for corpus, rows in data.rows.items():
-            metrics |= {f"{corpus}/{key}": n for key, n in _write(folder / corpus, corpus, rows, data.dropped[corpus]).items()}
+        for corpus in data.rows:
+            metrics |= {f"{corpus}/{key}": n for key, n in _write(folder / corpus, corpus, data, leakage).items()}
+        write_json(folder / "leakage.json", leakage)
     return metrics
 
 
-def _write(target: Path, corpus: str, rows: list[Row], dropped: list[Dropped]) -> dict[str, int]:
+def _write(target: Path, corpus: str, data: CuratedData, leakage: Mapping[str, Any]) -> dict[str, int]:
+    rows, dropped, dealt = data.rows[corpus], data.dropped[corpus], data.dealt[corpus]
     target.mkdir()
     for split in SPLITS:
         write(target / f"{split}.parquet", Row, [row for row in rows if row.split == split])
@@ -94,12 +162,36 @@ def _write(target: Path, corpus: str, rows: list[Row], dropped: list[Dropped]) -
     reasons = Counter(row.reason for row in dropped)
     card = {
         "raw": read_json(RAW / corpus / "card.json"),
+        "funnel": data.funnel[corpus],
         "kept": dict(sorted(counts.items())),
         "dropped": dict(sorted(reasons.items())),
+        "clusters": _cluster_sizes(dropped),
+        "similarity": _similarities(dropped),
+        "leakage": {where: found["nearest"] for where, found in leakage.items()},
+        "split": None if dealt is None else asdict(dealt),
         "groups": {split: len({row.group for row in rows if row.split == split and row.group}) for split in SPLITS},
         "sha256": {file.name: sha256(file) for file in sorted(target.glob("*.parquet"))},
     }
     write_json(target / "card.json", card)
     kept_text = ", ".join(f"{n} {key}" for key, n in sorted(counts.items()))
     print(f"{corpus}: kept {kept_text}; dropped {', '.join(f'{n} {key}' for key, n in sorted(reasons.items())) or 'nothing'}")
+    if dealt is not None and dealt.oversized:
+        print(
+            f"{corpus}: {len(dealt.oversized)} components have room in no split (rows: {dealt.oversized}) and went to train whole; "
+            f"shares wanted {dealt.wanted}, got {dealt.got}"
+        )
     return dict(counts) | {f"dropped/{reason}": n for reason, n in reasons.items()}
+
+
+def _cluster_sizes(dropped: list[Dropped]) -> dict[str, int]:
+    """How many kept pairs stand for how many pairs: ``{"2": 310, "3-4": ..}``."""
+    stands_for = Counter((row.task, row.detail) for row in dropped if row.twin_query is not None and "row" not in row.reason)
+    bands = Counter(int(np.log2(n)) for n in stands_for.values())  # dropped 1, 2-3, 4-7, ...
+    return {f"{2**k + 1}" if k == 0 else f"{2**k + 1}-{2 ** (k + 1)}": bands[k] for k in sorted(bands)}
+
+
+def _similarities(dropped: list[Dropped]) -> list[int]:
+    """Dropped rows by similarity to their twin: ten bins from 0 to 1, and equal ones last."""
+    values = np.array([row.similarity for row in dropped if row.similarity is not None])
+    counts, _ = np.histogram(values[values < 1], bins=10, range=(0, 1))
+    return [*counts.tolist(), int((values >= 1).sum())]

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline import __version__
 from pipeline.checkpoint import sha256, whole_directory, write_provenance, write_text
 from pipeline.corpus.files import read_rows
+from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
 from pipeline.params import build
@@ -29,9 +30,10 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     rest = {name: settings[name] for name in ("max_length_tokens", "prompts", "adapter")}
     encoder = Encoder(backbone, tokenizer, build(settings["pooling"]), **rest)
     inputs = {"data/curated": CURATED}
-    with whole_directory(out / "checkpoints/backbone") as folder:
-        encoder.save(folder, pooling=settings["pooling"])
-        write_provenance(folder, version=__version__, config={"encoder": settings, "seed": seed}, inputs=inputs)
+    if first_process():
+        with whole_directory(out / "checkpoints/backbone") as folder:
+            encoder.save(folder, pooling=settings["pooling"])
+            write_provenance(folder, version=__version__, config={"encoder": settings, "seed": seed}, inputs=inputs)
     if section["phases"]:
         adapt(encoder)
     curves: list[Point] = []
@@ -41,6 +43,8 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
             encoder, of_task, {}, phase, runtime, seed=seed, name=f"pretrain-{name}", inputs={"curated": sha256(CURATED)}
         )
         curves += [{"phase": name, **point} for point in curve]
+    if not first_process():
+        return {}
     with whole_directory(out / "checkpoints/base") as folder:
         encoder.save(folder, pooling=settings["pooling"])
         config = {"encoder": settings, "pretrain": section, "seed": seed}

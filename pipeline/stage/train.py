@@ -12,6 +12,7 @@ from pipeline import __version__
 from pipeline.checkpoint import sha256, whole_directory, write_provenance, write_text
 from pipeline.corpus.files import Negative, read, read_rows
 from pipeline.corpus.row import Row
+from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder, pooling_node
 from pipeline.encoder.lora import adapt
 from pipeline.training.fit import curve_text, fit
@@ -34,6 +35,8 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     }
     inputs = {str(path): sha256(path) for path in (BASE, CURATED, MINED)}
     curve = fit(encoder, rows, negatives, section, runtime, seed=seed, name=f"train-{item}", inputs=inputs)
+    if not first_process():
+        return {}
     with whole_directory(out / cfg["experts"][item]) as folder:
         encoder.save(folder, pooling=pooling_node(BASE))
         parts = {str(path): path for path in (BASE, CURATED, MINED)}
@@ -59,7 +62,7 @@ def _with_negatives(
             f"task {task}: num_negatives is {num_negatives}, but no query has so many mined negatives; "
             f"raise mine.miner.num_negatives or depth, or lower num_negatives (conf/task/{task}.yaml)"
         )
-    if len(kept) < len(rows):
+    if len(kept) < len(rows) and first_process():
         print(f"{task}: {len(kept)} of {len(rows)} rows have {num_negatives} mined negatives and are trained on")
     return kept
 

@@ -1,57 +1,146 @@
-"""The one module that all trainings share: encode both sides, ask the task's objective, step."""
+"""The one module that all trainings share: encode the global batch, ask the objective of each task in it, step."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
+from pipeline.distributed import agreed, mean_of, num_processes, own_slice
 from pipeline.encoder.encoder import Encoder
+from pipeline.gradcache import cut, embedded
 from pipeline.tensors import EmbeddedPairs
-from pipeline.training.data import TextBatch
+from pipeline.training.data import Part, TextBatch
+from pipeline.training.guards import finite_step, geometry
 from pipeline.training.optimizer import warmed_up
 
 
 class ContrastiveModule(pl.LightningModule):
-    """``objectives`` by task; ``optimizer`` makes one from the parameters.
+    """``objectives`` and ``negatives`` by task; ``optimizer`` makes one from the parameters.
 
-    Dropout is drawn from (seed, step), so that a resumed training draws what an unbroken one would.
+    ``chunk_tokens`` are encoded at once; memory is kept for ``kept_tokens`` of them, and ``similarities_at_once`` numbers of a
+    similarity matrix are held at a time. Dropout is drawn from (seed, batch, chunk): a resumed training draws what an unbroken one
+    would, and two processes draw what one would.
     """
 
     def __init__(
         self, encoder: Encoder, objectives: Mapping[str, nn.Module], optimizer: Callable[..., torch.optim.Optimizer], *,
-        steps: int, warmup_steps: int, seed: int,
+        negatives: Mapping[str, Literal["in_batch", "gathered"]], steps: int, warmup_steps: int, seed: int, chunk_tokens: int,
+        kept_tokens: int, similarities_at_once: int, on_nonfinite: Literal["stop", "skip"],
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoder = encoder.train()  # loaded weights come in evaluation mode, and the trainer would leave them there
         self.objectives = nn.ModuleDict(objectives)
         self.make_optimizer = optimizer
+        self.negatives = dict(negatives)
         self.steps = steps
         self.warmup_steps = warmup_steps
         self.seed = seed
-
-    def on_train_batch_start(self, batch: TextBatch, batch_idx: int) -> None:
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        self.chunk_tokens = chunk_tokens
+        self.kept_tokens = kept_tokens
+        self.similarities_at_once = similarities_at_once
+        self.on_nonfinite: Literal["stop", "skip"] = on_nonfinite
+        self.with_layers = any(getattr(objective, "needs_layers", False) for objective in objectives.values())
 
     def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
-        query = self.encoder(batch.query_ids, batch.query_mask)
-        document = self.encoder(batch.document_ids, batch.document_mask)
-        everyone = slice(0, len(query))
-        pairs = EmbeddedPairs(
-            query, document, batch.positive, batch.negative, batch.query_text, batch.document_text, everyone, batch.score
-        )
-        loss = self.objectives[batch.task](pairs)
-        if not torch.isfinite(loss):
+        if not agreed(batch.number, self.device):
             raise ValueError(
-                f"the loss of task {batch.task} is {loss.item()} at step {self.global_step}; lower optimizer.lr, or use precision 32-true"
+                f"the processes hold different batches at step {self.global_step}; start all with one configuration"
             )
-        losses = {f"loss/{batch.task}": loss, "loss": loss}
-        self.log_dict(losses, logger=False, batch_size=len(batch.positive))
-        for logger in self.loggers:  # by hand: Lightning would repeat a task's last loss at every step of the other tasks
-            logger.log_metrics({name: value.item() for name, value in losses.items()}, step=self.global_step)
-        self.log("step_loss", loss, prog_bar=True, logger=False, batch_size=len(batch.positive))
+        vectors = self.vectors(batch)
+        torch.manual_seed(self.seed * 1_000_003 + batch.number)  # what objectives draw must be the same on every process
+        terms = {part.task: self._loss(batch, part, vectors) for part in batch.parts}
+        loss = torch.stack(list(terms.values())).sum()
+        self._report(batch, terms, vectors)
         return loss
+
+    def vectors(self, batch: TextBatch) -> Float[Tensor, "T C D"]:
+        """The final vectors of all texts, and with C > 1 those after each block behind them."""
+        lengths = [len(ids) for ids in batch.ids]
+        chunks = cut(lengths, self.chunk_tokens)
+        flat = embedded(
+            lambda texts: self._embed([batch.ids[text] for text in texts]), chunks,
+            kept_tokens=self.kept_tokens, seed=f"{self.seed} {batch.number}",
+        )  # fmt: skip
+        return flat.unflatten(1, (-1, self.encoder.width))
+
+    def _embed(self, ids: list[Tensor]) -> Float[Tensor, "n CD"]:
+        padded = pad_sequence([row.long() for row in ids], batch_first=True, padding_value=self.encoder.pad_id)
+        length = torch.tensor([len(row) for row in ids])
+        mask = (torch.arange(padded.shape[1])[None, :] < length[:, None]).long()
+        given = (padded.to(self.device), mask.to(self.device))
+        if not self.with_layers:
+            return self.encoder(*given)
+        last, layers = self.encoder(*given, layers=True)
+        return torch.cat([last, *layers], dim=1)
+
+    def _loss(self, batch: TextBatch, part: Part, vectors: Float[Tensor, "T C D"]) -> Tensor:
+        """This process' share of the batch's loss: the mean over all processes is the loss."""
+        pairs = self.pairs(batch, part, vectors)
+        size = len(part.positive)
+        own = own_slice(size)
+        rows = (own.stop - own.start) * num_processes() / size  # 1 where the processes divide the batch evenly
+        return self.objectives[part.task](pairs) * (rows * size / batch.size)
+
+    def pairs(self, batch: TextBatch, part: Part, vectors: Float[Tensor, "T C D"]) -> EmbeddedPairs:
+        """What the objective of ``part`` sees. In a mixed batch the documents of all tasks are candidates."""
+        size = len(part.positive)
+        query = slice(part.first_query, part.first_query + size)
+        own, anchors = slice(part.first_document, part.first_document + part.num_documents), own_slice(size)
+        documents = torch.arange(own.start, own.stop)
+        positive, negative, score, teacher = part.positive, part.negative, part.score, part.teacher
+        if self.negatives[part.task] == "in_batch" and num_processes() > 1:  # each process' pairs alone
+            query = slice(query.start + anchors.start, query.start + anchors.stop)
+            positive, negative = positive[anchors], negative[anchors]
+            score, teacher = (None if rows is None else rows[anchors] for rows in (score, teacher))
+            both = torch.cat([positive, negative], dim=1)
+            kept, place = torch.unique(both, return_inverse=True)
+            place = place - int((kept == -1).any())  # -1 stays -1
+            documents = documents[kept[kept >= 0].cpu()]
+            positive, negative = place[:, : positive.shape[1]], place[:, positive.shape[1] :]
+            anchors = slice(0, len(positive))
+        elif len(batch.parts) > 1:
+            others = torch.arange(min(p.first_document for p in batch.parts), len(batch.ids))
+            documents = torch.cat([documents, others[(others < own.start) | (others >= own.stop)]])
+        documents = documents.to(vectors.device)
+        found = vectors[query], vectors[documents]
+        return EmbeddedPairs(
+            found[0][:, 0], found[1][:, 0], positive, negative, batch.hashes[query], batch.hashes[documents], anchors, score, teacher,
+            progress=batch.number / self.steps,
+            rows_at_once=max(1, self.similarities_at_once // len(documents)),
+            layers=tuple((found[0][:, c], found[1][:, c]) for c in range(1, vectors.shape[1])),
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def _report(self, batch: TextBatch, terms: Mapping[str, Tensor], vectors: Tensor) -> None:
+        """To the curve and the tracker, by hand: Lightning would repeat a task's last loss at every step of the other tasks."""
+        means = mean_of(torch.stack([term.float() for term in terms.values()])).tolist()
+        share = {part.task: len(part.positive) / batch.size for part in batch.parts}
+        losses = {f"loss/{task}": mean / share[task] for task, mean in zip(terms, means, strict=True)}
+        values = {"loss": sum(means)} | losses
+        for task, value in losses.items():
+            if value - value != 0 and self.on_nonfinite == "stop":
+                raise ValueError(
+                    f"the loss of {task.replace('loss/', 'task ')} is {value} at step {self.global_step}; "
+                    f"lower optimizer.lr, or use precision 32-true"
+                )
+        for part in batch.parts:
+            values |= {f"{name}/{part.task}": value for name, value in geometry(part, vectors[:, 0]).items()}
+            objective = self.objectives[part.task]
+            scale = getattr(objective, "scale", None) or 1 / getattr(objective, "temperature", float("inf"))
+            values |= {f"logit_scale/{part.task}": float(scale)} if scale else {}
+        self.log_dict({name: value for name, value in values.items() if name.startswith("loss")}, logger=False, batch_size=1)
+        for logger in self.loggers:
+            logger.log_metrics(values, step=self.global_step)
+        self.log("step_loss", values["loss"], prog_bar=True, logger=False, batch_size=1)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        norm = finite_step(self, optimizer)
+        for logger in self.loggers if norm is not None else []:
+            logger.log_metrics({"gradient_norm": norm}, step=self.global_step)
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.encoder.parameters())

@@ -4,35 +4,55 @@ import hashlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pipeline.corpus.batches import Batch, plan
+from pipeline.corpus.batches import Batch, Feed, plan
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
 
 
 @dataclass  # not frozen: Lightning moves the tensors to the device in place
-class TextBatch:
-    """One global batch of one task. The last fields are as in `EmbeddedPairs`; masks are 1 on text, 0 on padding."""
+class Part:
+    """The rows of one task in a batch. ``first_query`` and ``first_document`` stand in the texts; the rest is as in `EmbeddedPairs`,
+    documents counted from 0 within the part."""
 
     task: str
-    query_ids: Int[Tensor, "B L"]
-    query_mask: Int[Tensor, "B L"]
-    document_ids: Int[Tensor, "N L"]
-    document_mask: Int[Tensor, "N L"]
+    first_query: int
+    first_document: int
+    num_documents: int
     positive: Int[Tensor, "B P"]
     negative: Int[Tensor, "B H"]
-    query_text: Int[Tensor, " B"]
-    document_text: Int[Tensor, " N"]
     score: Float[Tensor, " B"] | None
+    teacher: Float[Tensor, "B C"] | None = None
+
+
+@dataclass
+class TextBatch:
+    """One global batch: the same on every process. Texts are the queries of each part, then the documents of each part."""
+
+    number: int  # in the plan
+    parts: list[Part]  # one, but for mixed batches
+    ids: list[Tensor]  # of each text, not padded; on the CPU until its chunk is encoded
+    hashes: Int[Tensor, " T"]  # of each text
+
+    @property
+    def size(self) -> int:
+        return sum(len(part.positive) for part in self.parts)
+
+
+Asked: TypeAlias = tuple[str, str, str]  # task, side, text
 
 
 class Batches:
-    """The batches of a plan as tensors. Knows how many it gave, so that a resumed training goes on with the next one."""
+    """The batches of a plan as token ids. Knows how many it gave, so that a resumed training goes on with the next one.
+
+    A text is turned into tokens once in a training, when it is first met.
+    """
 
     def __init__(
         self, batches: Sequence[Batch], rows: Mapping[str, Sequence[Row]], negatives: Mapping[str, Mapping[str, list[str]]],
@@ -46,6 +66,7 @@ class Batches:
         self.num_negatives = num_negatives
         self.given = 0  # of this pass
         self.start = 0  # of the next pass
+        self._known: dict[tuple[str, str], tuple[Tensor, int]] = {}  # ids and hash by prompt and text
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -53,7 +74,7 @@ class Batches:
     def __iter__(self) -> Iterator[TextBatch]:
         start, self.start = self.start, 0
         for number in range(start, len(self.batches)):
-            batch = self._tensors(self.batches[number])
+            batch = self._tensors(number)
             self.given = number + 1
             yield batch
 
@@ -63,27 +84,59 @@ class Batches:
     def load_state_dict(self, state: dict[str, int]) -> None:
         self.start = self.given = state["given"]
 
-    def _tensors(self, batch: Batch) -> TextBatch:
-        rows = [self.rows[batch.task][i] for i in batch.rows]
-        queries, documents = [row.query for row in rows], [row.document for row in rows]
-        known = self.negatives.get(batch.task, {})
+    def _tensors(self, number: int) -> TextBatch:
+        queries: list[Asked] = []
+        documents: list[Asked] = []
+        parts: list[Part] = []
+        for task, groups in self.batches[number].parts:
+            part, own_queries, own_documents = self._part(task, groups)
+            part.first_query, part.first_document = len(queries), len(documents)
+            queries += [(task, "query", text) for text in own_queries]
+            documents += [(task, "document", text) for text in own_documents]
+            parts.append(part)
+        for part in parts:
+            part.first_document += len(queries)
+        ids, hashes = self._tokens([*queries, *documents])
+        return TextBatch(number, parts, ids, hashes)
+
+    def _part(self, task: str, groups: Sequence[Sequence[int]]) -> tuple[Part, list[str], list[str]]:
+        """Each group holds the rows of one query."""
+        rows = self.rows[task]
+        queries = [rows[group[0]].query for group in groups]
+        answers = [[rows[i].document for i in group] for group in groups]
+        documents = [answer[0] for answer in answers]  # the main ones first, in the order of the queries
+        positive = torch.full((len(groups), max(map(len, groups))), -1)
+        positive[:, 0] = torch.arange(len(groups))
+        for i, answer in enumerate(answers):
+            positive[i, 1 : len(answer)] = torch.arange(len(documents), len(documents) + len(answer) - 1)
+            documents += answer[1:]
+        known = self.negatives.get(task, {})
         own = set(documents)
-        negative = torch.full((len(rows), self.num_negatives[batch.task]), -1)
-        for i, row in enumerate(rows):
-            mined = [text for text in known.get(row.query, []) if text not in own][: negative.shape[1]]
+        negative = torch.full((len(groups), self.num_negatives[task]), -1)
+        for i, query in enumerate(queries):
+            mined = [text for text in known.get(query, []) if text not in own][: negative.shape[1]]
             negative[i, : len(mined)] = torch.arange(len(documents), len(documents) + len(mined))
             documents += mined
-        query_ids, query_mask = self._padded(queries)
-        document_ids, document_mask = self._padded(documents)
-        graded = all(row.score is not None for row in rows)
-        score = torch.tensor([row.score for row in rows], dtype=torch.float32) if graded else None
-        return TextBatch(
-            batch.task, query_ids, query_mask, document_ids, document_mask,
-            torch.arange(len(rows))[:, None], negative, text_hash(queries), text_hash(documents), score,
-        )  # fmt: skip
+        scores = [rows[group[0]].score for group in groups]
+        graded = all(score is not None for score in scores)
+        score = torch.tensor(scores, dtype=torch.float32) if graded else None
+        return Part(task, 0, 0, len(documents), positive, negative, score), queries, documents
 
-    def _padded(self, texts: list[str]) -> tuple[Tensor, Tensor]:
-        return self.encoder.padded(self.encoder.token_ids(texts, self.max_length_tokens))
+    def _tokens(self, asked: list[Asked]) -> tuple[list[Tensor], Tensor]:
+        """Ids, with the prompt of task and side, and hashes; every text is tokenised once in a training."""
+        keys = [(self.encoder.prompt(task, side), text) for task, side, text in asked]
+        new: dict[tuple[str, str], dict[str, None]] = {}
+        for (task, side, text), key in zip(asked, keys, strict=True):
+            if key not in self._known:
+                new.setdefault((task, side), {})[text] = None
+        for (task, side), texts in new.items():
+            ids = self.encoder.token_ids(list(texts), self.max_length_tokens, task=task, side=side)
+            prompt, hashes = self.encoder.prompt(task, side), text_hash(list(texts)).tolist()
+            self._known |= {
+                (prompt, text): (torch.tensor(row, dtype=torch.int32), number)
+                for text, row, number in zip(texts, ids, hashes, strict=True)
+            }
+        return [self._known[key][0] for key in keys], torch.tensor([self._known[key][1] for key in keys])
 
 
 def text_hash(texts: Sequence[str]) -> Int[Tensor, " B"]:
@@ -97,10 +150,11 @@ class TrainingData(pl.LightningDataModule):
 
     def __init__(
         self, rows: Mapping[str, Sequence[Row]], negatives: Mapping[str, Mapping[str, list[str]]], encoder: Encoder, *,
-        batch_size: Mapping[str, int], num_negatives: Mapping[str, int], steps: int, max_length_tokens: int, seed: int,
+        feeds: Mapping[str, Feed], num_negatives: Mapping[str, int], steps: int, max_length_tokens: int, seed: int, mixed: bool,
+        by_length: bool,
     ) -> None:  # fmt: skip
         super().__init__()
-        batches = plan(rows, batch_size, steps=steps, seed=seed)
+        batches = plan(rows, feeds, steps=steps, seed=seed, mixed=mixed, by_length=by_length)
         self.batches = Batches(
             batches, rows, negatives, encoder, max_length_tokens=max_length_tokens, num_negatives=num_negatives
         )

@@ -1,5 +1,6 @@
 """One training from a section of the configuration: rows, module, trainer, loss curve."""
 
+import copy
 import csv
 import hashlib
 import io
@@ -11,13 +12,18 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+import torch
+from pytorch_lightning.callbacks import TQDMProgressBar
 
+from pipeline.corpus.batches import Feed, turns
 from pipeline.corpus.row import Row
+from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.params import build
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData, shuffled
+from pipeline.training.resume import Resumable, checkpoints, whole_weights
+from pipeline.training.strategy import strategy_for
 from pipeline.training.tracking import finish, loggers
 
 Point: TypeAlias = dict[str, Any]  # "step", "loss" and "loss/<task>"
@@ -29,7 +35,7 @@ def fit(
     encoder: Encoder, rows: Mapping[str, list[Row]], negatives: Mapping[str, Mapping[str, list[str]]],
     training: Mapping[str, Any], runtime: Mapping[str, Any], *, seed: int, name: str, inputs: Mapping[str, str],
 ) -> list[Point]:  # fmt: skip
-    """Train ``encoder`` in place; the loss curve, one point per step.
+    """Train ``encoder`` in place; the loss curve, one point per step. Of several processes, only the first may write what it gets.
 
     ``name`` is the run's, ``inputs`` the hashes of what it reads: a stopped training is gone on with only if its
     configuration and inputs are still the same. ValueError, before the first step, where rows cannot feed the tasks.
@@ -37,58 +43,132 @@ def fit(
     tasks = training["tasks"]
     steps = training["steps_per_task"] * len(tasks)
     objectives = {task: build(settings["objective"]) for task, settings in tasks.items()}
-    for task, objective in objectives.items():
-        unscored = sum(row.score is None for row in rows[task])
-        if objective.needs_score and unscored:
-            raise ValueError(
-                f"task {task}: {type(objective).__name__} needs a score on every row, {unscored} of {len(rows[task])} have none"
-            )
+    _check(objectives, rows, negatives, training, runtime)
     data = TrainingData(
         {task: shuffled(rows[task], seed) if tasks[task]["shuffle_documents"] else rows[task] for task in tasks},
         negatives,
         encoder,
-        batch_size={task: settings["batch_size"] for task, settings in tasks.items()},
+        feeds=_feeds(objectives, rows, training),
         num_negatives={task: settings["num_negatives"] for task, settings in tasks.items()},
         steps=steps,
         max_length_tokens=training["max_length_tokens"],
         seed=seed,
+        mixed=training["batches"] == "mixed",
+        by_length=training["by_length"],
     )
     optimizer = build(training["optimizer"], later=True)  # made after the model has moved to its device
-    module = ContrastiveModule(encoder, objectives, optimizer, steps=steps, warmup_steps=training["warmup_steps"], seed=seed)
+    strategy = strategy_for(runtime)
+    trained = encoder if isinstance(strategy, str) else copy.deepcopy(encoder)  # which a strategy may take to pieces
+    unused = _without_gradient(trained)
+    module = ContrastiveModule(
+        trained, objectives, optimizer, negatives={task: settings["negatives"] for task, settings in tasks.items()},
+        steps=steps, warmup_steps=training["warmup_steps"], seed=seed, chunk_tokens=training["chunk_tokens"],
+        kept_tokens=runtime["kept_tokens"], similarities_at_once=runtime["similarities_at_once"],
+        on_nonfinite=training["on_nonfinite"],
+    )  # fmt: skip
     mark = hashlib.sha256(json.dumps([dict(training), seed, dict(inputs)], sort_keys=True).encode()).hexdigest()[:12]
     folder = RUNS / f"{name}-{mark}"
-    last = folder / "last.ckpt"
-    trainer = _trainer(training, steps, runtime, folder, name)
+    found = checkpoints(folder)
+    trainer = pl.Trainer(
+        accelerator=runtime["accelerator"],
+        devices=runtime["devices"],
+        num_nodes=runtime["num_nodes"],
+        strategy=strategy,
+        max_steps=steps,
+        max_epochs=1,
+        precision=training["precision"],
+        gradient_clip_val=training["gradient_clip"],
+        logger=loggers(folder, name, runtime) if first_process() else False,
+        callbacks=[
+            TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else max(1, steps // 4)),
+            Resumable(folder, every_steps=runtime["checkpoint_every_steps"]),
+        ],
+        log_every_n_steps=1,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        deterministic="warn",
+    )
     try:
-        trainer.fit(module, data, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
+        trainer.fit(module, data, ckpt_path=str(found[-1]) if found else None, weights_only=True)
+        weights = whole_weights(trainer, folder)
     finally:
         finish()
+    still = {name for name, weight in trained.named_parameters() if not weight.requires_grad}
+    for weight in unused:
+        weight.requires_grad_(True)
+    if trained is not encoder and first_process():
+        absent, _ = encoder.load_state_dict(trained.state_dict() if weights is None else weights, strict=False)
+        assert set(absent) <= still | {name for name, _ in encoder.named_buffers()}, absent  # a sharded file leaves these out
+    if not first_process():
+        return []
     curve = _curve(folder)
     shutil.rmtree(folder)
     return curve
 
 
-def _trainer(training: Mapping[str, Any], steps: int, runtime: Mapping[str, Any], folder: Path, name: str) -> pl.Trainer:
-    callbacks: list[Callback] = [
-        TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else max(1, steps // 4)),
-        ModelCheckpoint(
-            folder, filename="last", every_n_train_steps=runtime["checkpoint_every_steps"], enable_version_counter=False
-        ),
-    ]
-    return pl.Trainer(
-        accelerator=runtime["accelerator"],
-        devices=runtime["devices"],
-        max_steps=steps,
-        max_epochs=1,
-        precision=training["precision"],
-        gradient_clip_val=training["gradient_clip"],
-        logger=loggers(folder, name, runtime),
-        callbacks=callbacks,
-        log_every_n_steps=1,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        deterministic="warn",
-    )
+def _check(
+    objectives: Mapping[str, Any], rows: Mapping[str, list[Row]], negatives: Mapping[str, Mapping[str, list[str]]],
+    training: Mapping[str, Any], runtime: Mapping[str, Any],
+) -> None:  # fmt: skip
+    """ValueError for what a person can mend, before anything is started."""
+    processes = runtime["devices"] * runtime["num_nodes"] if isinstance(runtime["devices"], int) else 1
+    if str(runtime["strategy"]).startswith("deepspeed") and training["on_nonfinite"] == "skip":
+        raise ValueError(
+            "on_nonfinite: skip needs the gradients, which DeepSpeed keeps to itself; take stop, or runtime.strategy: ddp"
+        )
+    if training["chunk_tokens"] < training["max_length_tokens"]:
+        raise ValueError(
+            f"chunk_tokens is {training['chunk_tokens']}, but a single text may have max_length_tokens = "
+            f"{training['max_length_tokens']}; raise chunk_tokens"
+        )
+    for task, settings in training["tasks"].items():
+        objective, size = objectives[task], settings["batch_size"]
+        kind = type(objective).__name__
+        unscored = sum(row.score is None for row in rows[task])
+        if objective.needs_score and unscored:
+            raise ValueError(f"task {task}: {kind} needs a score on every row, {unscored} of {len(rows[task])} have none")
+        if getattr(objective, "needs_teacher", False):
+            raise ValueError(f"task {task}: {kind} needs a teacher's scores, and no row has any")
+        least = 2 * processes if settings["negatives"] == "in_batch" else processes
+        if size < least:
+            raise ValueError(
+                f"task {task}: a batch of {size} is too small for {processes} processes with negatives {settings['negatives']}; "
+                f"raise batch_size to {least} or more, or lower runtime.devices"
+            )
+        mined = max((len(negatives.get(task, {}).get(row.query, ())) for row in rows[task]), default=0)
+        if rows[task] and settings["num_negatives"] > mined:
+            raise ValueError(
+                f"task {task}: num_negatives is {settings['num_negatives']}, but no query has more than {mined} mined; "
+                f"raise mine.miner.num_negatives or depth, or lower num_negatives"
+            )
+
+
+def _feeds(objectives: Mapping[str, Any], rows: Mapping[str, list[Row]], training: Mapping[str, Any]) -> dict[str, Feed]:
+    tasks = training["tasks"]
+    if training["turns"] == "explicit":
+        shares = {task: settings["turns"] for task, settings in tasks.items()}
+    else:
+        sizes = {task: settings["batch_size"] for task, settings in tasks.items()}
+        num_rows = {task: len(rows[task]) for task in tasks}
+        shares = turns(training["turns"], training["turns_temperature"], num_rows, sizes)
+    return {
+        task: Feed(settings["batch_size"], settings["num_positives"], shares[task], apart=not objectives[task].needs_score)
+        for task, settings in tasks.items()
+    }
+
+
+def _without_gradient(encoder: Encoder) -> list[torch.nn.Parameter]:
+    """Weights that no vector depends on, such as a head of the backbone, taken out of the training: DDP would wait for them."""
+    encoder.zero_grad()
+    limit = torch.tensor([encoder.token_ids(["text"], 8)[0]])
+    with torch.enable_grad():
+        encoder(limit, torch.ones_like(limit)).sum().backward()
+    unused = [p for p in encoder.parameters() if p.requires_grad and p.grad is None]
+    encoder.zero_grad(set_to_none=True)
+    for weight in unused:
+        weight.requires_grad_(False)
+    return unused
 
 
 def _curve(folder: Path) -> list[Point]:
@@ -98,10 +178,12 @@ def _curve(folder: Path) -> list[Point]:
     """
     points: dict[int, dict[str, str]] = {}
     for file in sorted(folder.glob("version_*/metrics.csv"), key=lambda file: int(file.parent.name.removeprefix("version_"))):
+        written: dict[int, dict[str, str]] = {}
         with file.open(encoding="utf-8", newline="") as lines:
-            points |= {
-                int(row["step"]): {k: v for k, v in row.items() if k.startswith("loss") and v} for row in csv.DictReader(lines)
-            }
+            for row in csv.DictReader(lines):  # a step has a row for its losses, and one for its gradient
+                losses = {name: value for name, value in row.items() if name.startswith("loss") and value}
+                written.setdefault(int(row["step"]), {}).update(losses)
+        points |= written
     return [{"step": step, **{k: float(v) for k, v in losses.items()}} for step, losses in sorted(points.items()) if losses]
 
 

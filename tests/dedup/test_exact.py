@@ -4,7 +4,16 @@ from dataclasses import replace
 import pytest
 
 from pipeline.corpus.row import Row
-from pipeline.dedup.exact import Exact, normalised
+from pipeline.dedup.exact import Exact
+from pipeline.dedup.normal import Normal
+
+
+def normal(*, lowercase=True, form="NFC", boilerplate=()):
+    return Normal(lowercase=lowercase, form=form, boilerplate=boilerplate)
+
+
+def normalised(text, *, lowercase):
+    return normal(lowercase=lowercase)(text)
 
 
 def pair(query, document, query_id="q", document_id="d", task="retrieval", **values):
@@ -12,11 +21,11 @@ def pair(query, document, query_id="q", document_id="d", task="retrieval", **val
 
 
 def kept(rows, *, lowercase=True):
-    return Exact(lowercase=lowercase)("corpus", rows)[0]
+    return Exact()("corpus", rows, normal(lowercase=lowercase))[0]
 
 
 def dropped(rows, *, lowercase=True):
-    return [(one.reason, one.detail) for one in Exact(lowercase=lowercase)("corpus", rows)[1]]
+    return [(one.reason, one.detail) for one in Exact()("corpus", rows, normal(lowercase=lowercase))[1]]
 
 
 @pytest.mark.parametrize(
@@ -49,12 +58,7 @@ def test_of_a_repeated_pair_the_first_is_kept_as_it_was_written():
     rows = [pair(" Why? ", "Because", "1", "2"), pair("why?", "because", "3", "4"), pair("WHY?", "because ", "5", "6")]
     assert kept(rows) == [rows[0]]
     assert dropped(rows) == [("repeated pair", "1 | 2")] * 2
-    assert [one.query for one in Exact(lowercase=True)("corpus", rows)[1]] == ["why?", "WHY?"]
-
-
-def test_a_query_that_equals_its_document_teaches_nothing_and_goes():
-    assert kept([pair("Same", "same")]) == []
-    assert dropped([pair("Same", "same"), pair("same", "same")]) == [("query equals document", "")] * 2
+    assert [one.query for one in Exact()("corpus", rows, normal())[1]] == ["why?", "WHY?"]
 
 
 def test_a_graded_pair_may_hold_the_same_text_twice():
@@ -93,7 +97,16 @@ def test_evaluation_rows_that_the_source_fixed_stay_as_they_are(split):
 
 def test_every_row_is_either_kept_or_dropped():
     rows = [pair(str(i % 3), str(i % 4), str(i), str(i)) for i in range(30)]
-    keeps, drops = Exact(lowercase=True)("corpus", rows)
+    keeps, drops = Exact()("corpus", rows, normal())
     assert len(keeps) + len(drops) == 30
-    assert len(keeps) == len({(row.query, row.document) for row in rows if row.query != row.document})
+    assert len(keeps) == len({(row.query, row.document) for row in rows})
     assert {one.corpus for one in drops} == {"corpus"}
+
+
+def test_boilerplate_is_passed_over_and_a_text_of_nothing_else_is_compared_as_it_stands():
+    compared = normal(boilerplate=[r"^\s*>>>", r"Read more in .*\."])
+    assert compared(">>> fit(x)\n  >>> y") == compared("fit(x) y")
+    assert compared("Fit.\nRead more in the guide.") == "fit."
+    assert compared("Read more in A.") != compared("Read more in B.")
+    with pytest.raises(ValueError, match="no regular expression"):
+        normal(boilerplate=["("])

@@ -54,6 +54,7 @@ PAGE = {
         "joint": "checkpoints/joint",
     },
     "set": {
+        "near.threshold": 1.0,  # sentences made from a pattern are all near each other
         "encoder": {"backbone": {"vocabulary": 200, "width": 16, "layers": 1, "intermediate": 32}, "max_length_tokens": 32},
         "pretrain.phases.weak": {"steps_per_task": 3, "tasks.weak.batch_size": 8},
         "mine.miner": {"num_negatives": 3, "depth": 30, "max_ratio": 1.0},  # random weights find all texts alike

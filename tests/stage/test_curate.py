@@ -1,3 +1,6 @@
+import json
+import random
+
 import pytest
 
 from pipeline.checkpoint import read_json, sha256
@@ -53,3 +56,89 @@ def test_the_card_counts_and_hashes_what_is_there(curated, rows):
     assert card["kept"] == {f"{split}/retrieval": len(rows["questions", split]) for split in SPLITS}
     assert card["dropped"] == {"not readable": 1, "repeated pair": 1}
     assert card["sha256"] == {file.name: sha256(file) for file in curated.glob("questions/*.parquet")}
+
+
+def test_the_audit_finds_nothing_and_says_how_near_the_splits_come(curated):
+    leakage = read_json(curated / "leakage.json")
+    assert set(leakage) == {"test in train", "validation in train"}
+    assert all(found["num_leaks"] == 0 and sum(found["nearest"]) > 0 and 0 < found["highest"] < 1 for found in leakage.values())
+
+
+def test_the_funnel_leads_from_what_was_read_to_what_is_kept(curated, rows):
+    funnel = read_json(curated / "questions/card.json")["funnel"]
+    assert funnel == [["read", 102], ["readable", 101], ["fit", 101], ["different", 100], ["kept", 100]]
+    assert funnel[-1][1] == sum(len(rows["questions", split]) for split in SPLITS)
+
+
+LEAK = (
+    "We walked along the old river from the mill to the bridge before noon and came back",
+    "Nothing like it stands elsewhere",
+)
+EDITED = LEAK[0].replace("came", "went")  # 15 of 17 words stay in place: 14 of 16 shingles
+
+
+@pytest.fixture
+def leaking(workspace, run):
+    """Makes a workspace, ingested, in which an edited text of a test row stands in train."""
+
+    def make(**values):
+        draw = random.Random(0)
+        words = [f"word{i}" for i in range(500)]
+        pairs = [
+            (" ".join(draw.sample(words, 8)), " ".join(draw.sample(words, 8)), split) for split in SPLITS for _ in range(9)
+        ]
+        pairs += [(*LEAK, "test"), (EDITED, "An answer of quite another kind", "train")]
+        columns = {"query": "question", "document": "answer", "split": "part"}
+        folder = workspace(
+            corpora={"planted": {"source": "table", "path": "data/source/planted.jsonl", "columns": columns}},
+            experts={"retrieval": "checkpoints/experts/retrieval"},
+            models={"retrieval": "checkpoints/experts/retrieval"},
+            methods=[],
+            set=values,
+        )
+        lines = [json.dumps({"question": q, "answer": a, "part": split}) for q, a, split in pairs]
+        (folder / "data/source/planted.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        assert run(folder, "compose") == run(folder, "ingest") == 0
+        return folder
+
+    return make
+
+
+def test_an_edited_test_text_in_train_is_taken_out(leaking, run):
+    folder = leaking()
+    assert run(folder, "curate") == 0
+    (dropped,) = read(folder / "data/curated/planted/dropped.parquet", Dropped)
+    assert (dropped.reason, dropped.query, dropped.twin_query) == ("near text of a test row", EDITED, LEAK[0])
+    assert dropped.similarity == pytest.approx(13 / 17)
+    assert len(read(folder / "data/curated/planted/test.parquet", Row)) == 10
+
+
+@pytest.mark.parametrize(
+    "values", [{"curate.contamination": "off"}, {"curate.near.threshold": 0.9}, {"curate.contamination": "document"}]
+)
+def test_where_contamination_does_not_look_the_audit_stops_the_stage(leaking, run, capsys, values):
+    folder = leaking(**values)
+    assert run(folder, "curate") == 1
+    said = capsys.readouterr().err
+    assert "audit: 1 pairs of texts between test and train" in said
+    assert f"0.76  {EDITED!r}\n        {LEAK[0]!r}" in said
+    assert not (folder / "data/curated").exists()
+
+
+def test_a_second_run_writes_the_same_bytes(leaking, run):
+    folder = leaking()
+    hashes = [sha256(folder / "data/curated") for _ in range(2) if run(folder, "curate") == 0]
+    assert len(hashes) == 2
+    assert hashes[0] == hashes[1]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"near.threshold": 30}, "threshold must be in (0, 1], got 30"),
+        ({"curate.split.test": 10}, "shares with a sum below 1, got 0.06 and 10"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(leaking, run, capsys, values, words):
+    assert run(leaking(**values), "curate") == 1
+    assert words in capsys.readouterr().err

@@ -87,7 +87,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_end(finished, copied, r
         with pytest.raises(RuntimeError, match="stopped"):
             run(folder, "train", "joint")
     assert not (folder / "checkpoints/joint").exists()
-    assert len(list(folder.glob("data/runs/train-joint-*/last.ckpt"))) == 1
+    assert len(list(folder.glob("data/runs/train-joint-*/[0-9]*.ckpt"))) == 1
     steps = []
     with monkeypatch.context() as patch:
         patch.setattr(

@@ -4,11 +4,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from pipeline.corpus.batches import Feed
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
 from pipeline.objective.cosent import CoSENT
 from pipeline.objective.infonce import InfoNCE
-from pipeline.tensors import EmbeddedPairs
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData
 from pipeline.training.optimizer import adamw
@@ -20,10 +20,24 @@ ROWS = {
 }
 
 
-def parts(encoder, tasks, *, steps, seed=0, lr=0.01):
+SETTINGS = {"chunk_tokens": 40, "kept_tokens": 40, "similarities_at_once": 64, "on_nonfinite": "stop"}
+
+
+def parts(encoder, tasks, *, steps, seed=0, lr=0.01, mixed=False, **settings):
     rows = {task: ROWS[task] for task in tasks}
-    sizes, none = dict.fromkeys(tasks, 4), dict.fromkeys(tasks, 0)
-    data = TrainingData(rows, {}, encoder, batch_size=sizes, num_negatives=none, steps=steps, max_length_tokens=12, seed=seed)
+    feeds, none = {task: Feed(4, 1, 1.0, task != "sts") for task in tasks}, dict.fromkeys(tasks, 0)
+    data = TrainingData(
+        rows,
+        {},
+        encoder,
+        feeds=feeds,
+        num_negatives=none,
+        steps=steps,
+        max_length_tokens=12,
+        seed=seed,
+        mixed=mixed,
+        by_length=False,
+    )
     objectives = {
         task: {"retrieval": InfoNCE(temperature=0.1, symmetric=False, same_side=[]), "sts": CoSENT(scale=20.0)}[task]
         for task in tasks
@@ -32,7 +46,11 @@ def parts(encoder, tasks, *, steps, seed=0, lr=0.01):
     def optimizer(weights):
         return adamw(weights, lr=lr, weight_decay=0.01, betas=[0.9, 0.999])
 
-    return ContrastiveModule(encoder, objectives, optimizer, steps=steps, warmup_steps=0, seed=seed), data
+    settings = SETTINGS | settings
+    negatives = dict.fromkeys(tasks, "gathered")
+    return ContrastiveModule(
+        encoder, objectives, optimizer, negatives=negatives, steps=steps, warmup_steps=0, seed=seed, **settings
+    ), data
 
 
 def train(module, data, steps):
@@ -49,12 +67,8 @@ def loss(module, data):
     encoder, total = module.encoder.eval(), 0.0
     with torch.no_grad():
         for batch in data.batches:
-            query, document = encoder(batch.query_ids, batch.query_mask), encoder(batch.document_ids, batch.document_mask)
-            everyone = slice(0, len(query))
-            pairs = EmbeddedPairs(
-                query, document, batch.positive, batch.negative, batch.query_text, batch.document_text, everyone, batch.score
-            )
-            total += float(module.objectives[batch.task](pairs))
+            vectors = module.vectors(batch)
+            total += sum(float(module.objectives[part.task](module.pairs(batch, part, vectors))) for part in batch.parts)
     encoder.train()
     return total
 
@@ -75,7 +89,7 @@ def test_the_rate_falls_from_step_to_step(tiny_encoder):
     rates = []
     module.encoder.pooling.register_forward_hook(lambda *_: rates.append(module.optimizers().param_groups[0]["lr"]))
     train(module, data, 4)
-    assert rates[::2] == pytest.approx([0.01, 0.0075, 0.005, 0.0025])  # two sides a step
+    assert list(dict.fromkeys(rates)) == pytest.approx([0.01, 0.0075, 0.005, 0.0025])  # several chunks a step
 
 
 def test_a_training_without_a_rate_changes_nothing(tiny_encoder):

@@ -1,9 +1,10 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 
-from pipeline.corpus.batches import Batch, plan
+from pipeline.corpus.batches import Batch, Feed, plan
 from pipeline.corpus.row import Row
 from pipeline.training.data import Batches, TrainingData, shuffled
 
@@ -23,71 +24,79 @@ def encoder(tiny_encoder):
     return tiny_encoder()
 
 
-def batches(encoder, planned, *, negatives=NEGATIVES, num_negatives=1, rows=ROWS):
+def batches(encoder, plan_, *, negatives=NEGATIVES, num_negatives=1, rows=ROWS):
     given = {"retrieval": num_negatives, "sts": 0}
-    return Batches(planned, rows, negatives, encoder, max_length_tokens=12, num_negatives=given)
+    return Batches(plan_, rows, negatives, encoder, max_length_tokens=12, num_negatives=given)
 
 
-def decoded(encoder, ids, mask):
-    return [
-        encoder.tokenizer.decode(row[: int(length)].tolist(), skip_special_tokens=True)
-        for row, length in zip(ids, mask.sum(1), strict=True)
-    ]
+def single(task, rows):
+    """A batch of one task, a row a query."""
+    return Batch([(task, [[i] for i in rows])])
 
 
 def texts(encoder, batch):
-    return decoded(encoder, batch.query_ids, batch.query_mask), decoded(encoder, batch.document_ids, batch.document_mask)
+    """Queries and documents of the only part."""
+    (part,) = batch.parts
+    found = [encoder.tokenizer.decode(ids.tolist(), skip_special_tokens=True) for ids in batch.ids]
+    return found[: len(part.positive)], found[part.first_document :]
+
+
+def planned(steps, *, seed=0, sizes=(3, 2), **further):
+    feeds = {task: Feed(size, 1, 1.0, task != "sts") for task, size in zip(("retrieval", "sts"), sizes, strict=True)}
+    return plan(ROWS, feeds, steps=steps, seed=seed, **{"mixed": False, "by_length": False} | further)
 
 
 def test_queries_and_documents_stand_in_the_order_of_the_plan_and_negatives_behind(encoder):
-    (batch,) = batches(encoder, [Batch("retrieval", [0, 4, 2])])
+    (batch,) = batches(encoder, [single("retrieval", [0, 4, 2])])
     queries, documents = texts(encoder, batch)
-    assert batch.task == "retrieval"
+    (part,) = batch.parts
+    assert part.task == "retrieval"
     assert queries == ["cat cat", "sat cat", "mat cat"]
     assert documents == ["cat dog", "sat dog", "mat dog", "dog dog", "sum of all"]
-    assert batch.positive.tolist() == [[0], [1], [2]]
-    assert batch.score is None
+    assert part.positive.tolist() == [[0], [1], [2]]
+    assert part.score is None
 
 
 @pytest.mark.parametrize(("num_negatives", "expected"), [(0, []), (1, ["dog dog"]), (2, ["dog dog", "park ran"]), (9, None)])
 def test_each_query_brings_at_most_so_many_of_its_negatives_hardest_first(encoder, num_negatives, expected):
-    (batch,) = batches(encoder, [Batch("retrieval", [0])], num_negatives=num_negatives)
+    (batch,) = batches(encoder, [single("retrieval", [0])], num_negatives=num_negatives)
     expected = NEGATIVES["retrieval"]["cat cat"] if expected is None else expected
     assert texts(encoder, batch)[1] == ["cat dog", *expected]
 
 
 def test_a_negative_that_is_a_positive_of_the_batch_is_passed_over_for_the_next(encoder):
-    (batch,) = batches(encoder, [Batch("retrieval", [0, 1])])  # row 1 answers with "dog dog"
+    (batch,) = batches(encoder, [single("retrieval", [0, 1])])  # row 1 answers with "dog dog"
     assert texts(encoder, batch)[1] == ["cat dog", "dog dog", "park ran"]
 
 
 def test_a_graded_batch_carries_its_scores_and_no_negatives(encoder):
-    (batch,) = batches(encoder, [Batch("sts", [5, 0, 3])])
-    assert batch.score.tolist() == [5, 0, 3]
-    assert batch.score.dtype == torch.float32
-    assert len(batch.document_ids) == 3
+    (batch,) = batches(encoder, [single("sts", [5, 0, 3])])
+    (part,) = batch.parts
+    assert part.score.tolist() == [5, 0, 3]
+    assert part.score.dtype == torch.float32
+    assert part.num_documents == 3
 
 
 def test_texts_are_cut_at_the_trainings_limit(encoder):
     rows = {"retrieval": [Row("retrieval", "q", "cat " * 50, "d", "dog")]}
-    limited = Batches([Batch("retrieval", [0])], rows, {}, encoder, max_length_tokens=5, num_negatives={"retrieval": 0})
+    limited = Batches([single("retrieval", [0])], rows, {}, encoder, max_length_tokens=5, num_negatives={"retrieval": 0})
     (batch,) = limited
-    assert batch.query_ids.shape == (1, 5)
+    assert len(batch.ids[0]) == 5
 
 
 def same(left, right):
-    return left.task == right.task and torch.equal(left.query_ids, right.query_ids)
+    return left.number == right.number and torch.equal(torch.cat(left.ids), torch.cat(right.ids))
 
 
 def test_a_resumed_training_goes_on_with_the_next_batch(encoder):
-    planned = plan(ROWS, {"retrieval": 3, "sts": 2}, steps=6, seed=0)
-    whole = list(batches(encoder, planned))
-    first = batches(encoder, planned)
+    whole_plan = planned(6)
+    whole = list(batches(encoder, whole_plan))
+    first = batches(encoder, whole_plan)
     iterator = iter(first)
     for _ in range(2):
         next(iterator)
     state = first.state_dict()
-    resumed = batches(encoder, planned)
+    resumed = batches(encoder, whole_plan)
     resumed.load_state_dict(state)
     assert resumed.state_dict() == state
     rest = list(resumed)
@@ -97,29 +106,49 @@ def test_a_resumed_training_goes_on_with_the_next_batch(encoder):
 
 
 def test_a_training_resumed_at_its_end_has_nothing_left(encoder):
-    planned = plan(ROWS, {"retrieval": 3, "sts": 2}, steps=4, seed=0)
-    done = batches(encoder, planned)
+    whole_plan = planned(4)
+    done = batches(encoder, whole_plan)
     assert len(list(done)) == len(done) == 4
-    resumed = batches(encoder, planned)
+    resumed = batches(encoder, whole_plan)
     resumed.load_state_dict(done.state_dict())
     assert list(resumed) == []
 
 
 def test_a_second_pass_gives_the_same_batches_again(encoder):
-    found = batches(encoder, plan(ROWS, {"retrieval": 3, "sts": 2}, steps=4, seed=0))
+    found = batches(encoder, planned(4))
     first, second = list(found), list(found)
     assert len(first) == len(second) == 4
     assert all(same(left, right) for left, right in zip(first, second, strict=True))
 
 
 def test_the_data_of_a_training_is_planned_before_the_first_step(encoder):
-    settings = {"batch_size": {"retrieval": 3, "sts": 2}, "num_negatives": {"retrieval": 0, "sts": 0}}
-    data = TrainingData(ROWS, {}, encoder, **settings, steps=8, max_length_tokens=12, seed=1)
-    assert data.train_dataloader().batches == plan(ROWS, settings["batch_size"], steps=8, seed=1)
+    feeds = {"retrieval": Feed(3, 1, 1.0, True), "sts": Feed(2, 1, 1.0, False)}
+    settings = {"num_negatives": {"retrieval": 0, "sts": 0}, "mixed": False, "by_length": False}
+    data = TrainingData(ROWS, {}, encoder, feeds=feeds, **settings, steps=8, max_length_tokens=12, seed=1)
+    assert data.train_dataloader().batches == planned(8, seed=1)
+    feeds["sts"] = Feed(7, 1, 1.0, False)
     with pytest.raises(ValueError, match="task sts: a batch of 7"):
-        TrainingData(
-            ROWS, {}, encoder, **settings | {"batch_size": {"retrieval": 3, "sts": 7}}, steps=8, max_length_tokens=12, seed=1
-        )
+        TrainingData(ROWS, {}, encoder, feeds=feeds, **settings, steps=8, max_length_tokens=12, seed=1)
+
+
+def test_documents_of_one_query_stand_together_the_main_ones_first(encoder):
+    rows = {"retrieval": [replace(pair(i), query="cat cat", query_id="q0") for i in range(3)] + [pair(5)]}
+    (batch,) = batches(encoder, [Batch([("retrieval", [[1, 0, 2], [3]])])], rows=rows)
+    (part,) = batch.parts
+    queries, documents = texts(encoder, batch)
+    assert queries == ["cat cat", "ran cat"]
+    assert documents == ["dog dog", "ran dog", "cat dog", "mat dog", "park ran"]
+    assert part.positive.tolist() == [[0, 2, 3], [1, -1, -1]]
+    assert part.negative.tolist() == [[4], [-1]]
+
+
+def test_a_mixed_batch_has_a_part_for_each_task_over_one_list_of_texts(encoder):
+    (batch,) = batches(encoder, [Batch([("retrieval", [[0], [1]]), ("sts", [[5], [3], [4]])])], num_negatives=0)
+    decoded = [encoder.tokenizer.decode(ids.tolist(), skip_special_tokens=True) for ids in batch.ids]
+    assert decoded[:5] == ["cat cat", "dog cat", "ran cat", "park cat", "sat cat"]
+    assert [(part.first_query, part.first_document, part.num_documents) for part in batch.parts] == [(0, 5, 2), (2, 7, 3)]
+    assert decoded[7:] == ["ran dog", "park dog", "sat dog"]
+    assert batch.size == 5
 
 
 def test_the_control_deals_documents_anew_and_loses_none():

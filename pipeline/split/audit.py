@@ -1,0 +1,132 @@
+"""Looks for what the split let through, by other means: own tokeniser, shingles as text instead of hashes, sparse matrix products.
+
+Nothing here is shared with the search that made the split (`pipeline.cluster`), so that a mistake there cannot hide itself.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from pipeline.corpus.row import Row
+
+BLOCK_ROWS = 1_000  # of the sparse product at a time
+BINS = 10  # of the histogram, from similarity 0 to 1
+PLAIN = re.compile(r"[a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A train text and an evaluation text (or both sides of two rows), and their similarity."""
+
+    similarity: float
+    train: str
+    evaluation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """``nearest[b]``: evaluation texts whose nearest train text has a similarity in bin ``b`` of ten."""
+
+    num_leaks: int
+    worst: list[Leak]
+    nearest: list[int]
+    highest: float
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Audit:
+    """``match`` as in contamination: which sides must not be near. ``unit``, ``size``, ``threshold``: what near is."""
+
+    def __init__(
+        self,
+        *,
+        match: Literal["text", "query", "document", "pair"],
+        unit: Literal["word", "character"],
+        size: int,
+        threshold: float,
+        max_shown: int,
+    ) -> None:
+        if not 0 < threshold <= 1:
+            raise ValueError(f"threshold must be in (0, 1], got {threshold}; write 0.30 for 30 percent")
+        self.match = match
+        self.unit = unit
+        self.size = size
+        self.threshold = threshold
+        self.max_shown = max_shown
+
+    def __call__(self, train: Sequence[Row], evaluation: Sequence[Row], normal: Callable[[str], str]) -> Found:
+        """What of ``evaluation`` stands, near enough, in ``train``."""
+        sides = [list(zip(*self._sides(rows), strict=True)) or [()] for rows in (train, evaluation)]
+        nearest = np.zeros(len(sides[1][0]))
+        leaks: list[Leak] = []
+        num_leaks = 0
+        if not sides[0][0] or not sides[1][0]:
+            return Found(0, [], np.zeros(BINS, int).tolist(), 0.0)
+        blocks = [
+            self._similarities([normal(t) for t in of_train], [normal(t) for t in of_evaluation])
+            for of_train, of_evaluation in zip(*sides, strict=True)
+        ]
+        for first, *parts in zip(range(0, len(sides[0][0]), BLOCK_ROWS), *blocks, strict=True):
+            both = parts[0] if len(parts) == 1 else parts[0].minimum(parts[1])
+            nearest = np.maximum(nearest, both.max(axis=0).toarray().ravel())
+            both = both.tocoo()
+            above = np.flatnonzero(both.data >= self.threshold)
+            num_leaks += len(above)
+            for k in above[np.argsort(-both.data[above], kind="stable")][: self.max_shown]:
+                i, j = first + int(both.row[k]), int(both.col[k])
+                texts = (" | ".join(side[n] for side in of) for of, n in ((sides[0], i), (sides[1], j)))
+                leaks.append(Leak(round(float(both.data[k]), 4), *texts))
+        counts, _ = np.histogram(nearest, bins=BINS, range=(0, 1))
+        worst = sorted(leaks, key=lambda leak: (-leak.similarity, leak.evaluation, leak.train))[: self.max_shown]
+        return Found(num_leaks, worst, counts.tolist(), round(float(nearest.max()), 4))
+
+    def _sides(self, rows: Sequence[Row]) -> list[tuple[str, ...]]:
+        """What is compared, each once: a text, or the two sides of a row where a pair counts only as a whole."""
+        if self.match == "pair":
+            return list(dict.fromkeys((row.query, row.document) for row in rows))
+        chosen = {"text": ("query", "document"), "query": ("query",), "document": ("document",)}[self.match]
+        return list(dict.fromkeys((getattr(row, side),) for row in rows for side in chosen))
+
+    def _similarities(self, train: list[str], evaluation: list[str]) -> Iterator[csr_array]:
+        """Jaccard similarity of blocks of ``train`` with all of ``evaluation``; zeros are not stored."""
+        columns: dict[str, int] = {}
+        sets = [self._shingles(text) for text in evaluation]
+        for shingles in sets:
+            for shingle in shingles:
+                columns.setdefault(shingle, len(columns))
+        of_evaluation = _matrix(sets, columns).T.tocsc()
+        sizes = np.array([len(shingles) for shingles in sets])
+        for first in range(0, len(train), BLOCK_ROWS):
+            block = [self._shingles(text) for text in train[first : first + BLOCK_ROWS]]
+            shared = (_matrix(block, columns) @ of_evaluation).tocoo()
+            union = np.array([len(s) for s in block])[shared.row] + sizes[shared.col] - shared.data
+            yield csr_array((shared.data / union, (shared.row, shared.col)), shape=shared.shape)
+
+    def _shingles(self, text: str) -> set[str]:
+        units: Sequence[str] = _words(text)
+        units = units if self.unit == "word" else " ".join(units)
+        run = min(self.size, len(units))
+        return {"\x1f".join(units[i : i + run]) for i in range(len(units) - run + 1)} if units else set()
+
+
+def _matrix(sets: Sequence[set[str]], columns: dict[str, int]) -> csr_array:
+    """A row a set, 1 for each of its shingles; shingles without a column are left out."""
+    at = [(i, columns[shingle]) for i, shingles in enumerate(sets) for shingle in sorted(shingles) if shingle in columns]
+    rows, places = (np.array([one[k] for one in at], dtype=np.int64) for k in (0, 1))
+    return csr_array((np.ones(len(at)), (rows, places)), shape=(len(sets), max(1, len(columns))))
+
+
+def _words(text: str) -> list[str]:
+    """Runs of letters, digits and marks, in lower case."""
+    text = unicodedata.normalize("NFC", text)
+    if text.isascii():
+        return PLAIN.findall(text.lower())
+    lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    return "".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in lower).split()

@@ -1,0 +1,155 @@
+"""Whole components to splits: rows tied by a group, an id, or an equal or near text never straddle two splits.
+
+Stratified: each split shall have its share of every task and, among graded pairs, of every grade.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+from jaxtyping import Int
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from pipeline.corpus.near import Near
+from pipeline.corpus.row import SPLITS, WEAK, Row, Split
+
+TOLERANCE = 0.02  # of all rows: how far a split may go over its share before a component counts as one without room
+Stratum: TypeAlias = tuple[str, float | None]  # task, grade rounded to a whole number
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """How a deal came out. ``oversized``: rows of each component that had room nowhere, all put into train."""
+
+    wanted: dict[str, float]
+    got: dict[str, float]
+    components: int
+    largest: int
+    oversized: list[int]
+
+
+class Component:
+    """``tie`` says which texts tie rows together when ``neighbours`` calls them near: text, query, document, or none.
+
+    ``validation`` and ``test`` are shares of rows of evaluated tasks. Components are dealt from the largest down, each to the split
+    that is furthest below its share of what the component holds, among those with room for it whole. One with room nowhere goes to
+    train, is never cut, and is reported. Rows whose split the source fixed keep it; open rows tied to them follow (into train where
+    the source itself straddles: contamination then takes them out). Where such a source has train but no validation rows,
+    validation is taken from its train rows.
+    """
+
+    def __init__(
+        self,
+        *,
+        validation: float,
+        test: float,
+        seed: int,
+        tie: Literal["text", "query", "document", "none"],
+        neighbours: Callable[[Sequence[str]], Near],
+    ) -> None:
+        if min(validation, test) < 0 or validation + test >= 1:
+            raise ValueError(
+                f"validation and test are shares with a sum below 1, got {validation} and {test}; write 0.10 for 10 percent"
+            )
+        self.shares: dict[Split, float] = {"train": 1 - validation - test, "validation": validation, "test": test}
+        self.seed = seed
+        self.tie = tie
+        self.neighbours = neighbours
+        self.dealt: Dealt | None = None
+
+    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows, each with a split; ``dealt`` then says how it came out."""
+        component = self._components(rows)
+        fixed = Counter(row.split for row in rows if row.split)
+        open_splits = (None,) if fixed["validation"] or not fixed else (None, "train")
+        validation = self.shares["validation"]
+        two: dict[Split, float] = {"train": 1 - validation, "validation": validation}
+        shares = two if fixed else self.shares
+        held: dict[int, set[Split]] = {}
+        for row, one in zip(rows, component.tolist(), strict=True):
+            if row.split is not None and row.split not in open_splits:
+                held.setdefault(one, set()).add(row.split)
+        members: dict[int, list[Row]] = {}
+        found: list[Row] = []
+        for row, one in zip(rows, component.tolist(), strict=True):
+            if row.split in open_splits and one not in held:
+                members.setdefault(one, []).append(row)
+        split_of = self._deal(members, shares)
+        for row, one in zip(rows, component.tolist(), strict=True):
+            if row.split not in open_splits:
+                found.append(row)
+            elif one in held:  # a train row of a source with a test split stays train, whatever it is tied to
+                follow: Split = min(held[one]) if len(held[one]) == 1 else "train"
+                found.append(replace(row, split=row.split or follow))
+            else:
+                found.append(replace(row, split=split_of[one]))
+        return found
+
+    def _components(self, rows: Sequence[Row]) -> Int[np.ndarray, " R"]:
+        texts = {"text": ("query", "document"), "query": ("query",), "document": ("document",), "none": ()}[self.tie]
+        number = {text: i for i, text in enumerate(dict.fromkeys(getattr(row, side) for row in rows for side in texts))}
+        cluster = self.neighbours(list(number)).components().tolist() if number else []
+        names: dict[tuple[str, object], int] = {}
+        left: list[int] = []
+        right: list[int] = []
+        for i, row in enumerate(rows):
+            ends: list[tuple[str, object]] = [("query", row.query_id), ("document", row.document_id)]
+            ends += [("group", row.group)] if row.group is not None else []
+            ends += [("near", cluster[number[getattr(row, side)]]) for side in texts]
+            for end in ends:
+                left.append(i)
+                right.append(len(rows) + names.setdefault(end, len(names)))
+        size = len(rows) + len(names)
+        edges = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(size, size))
+        return connected_components(edges, directed=False)[1][: len(rows)]
+
+    def _deal(self, members: dict[int, list[Row]], shares: dict[Split, float]) -> dict[int, Split]:
+        needs = {one: Counter(_stratum(row) for row in rows if row.task != WEAK) for one, rows in members.items()}
+        total = sum(needs.values(), Counter())
+        num_rows = total.total()
+        room: dict[Split, float] = {split: share * num_rows for split, share in shares.items()}
+        open_: dict[Split, dict[Stratum, float]] = {
+            split: {s: share * n for s, n in total.items()} for split, share in shares.items()
+        }
+        known: list[Split] = [split for split in SPLITS if split in shares]
+        given: Counter[Split] = Counter()
+        oversized: list[int] = []
+        split_of: dict[int, Split] = {}
+
+        def order(one: int) -> tuple[int, bytes]:
+            first = members[one][0]
+            return -needs[one].total(), hashlib.sha256(f"{self.seed} {first.query_id} {first.document_id}".encode()).digest()
+
+        for one in sorted(members, key=order):
+            need, size = needs[one], needs[one].total()
+            fits: list[Split] = [split for split in known if size <= room[split] + 0.5] if size else []
+            if size and not fits:
+                roomiest = max(known, key=lambda split: room[split])
+                if size - room[roomiest] > TOLERANCE * num_rows:
+                    oversized.append(size)
+                else:
+                    fits = [roomiest]
+            # How far each split is below its share of what this component holds; an empty share (0) wants nothing.
+            wants: dict[Split, float] = {
+                fit: sum(n * open_[fit][k] / (shares[fit] * total[k]) for k, n in need.items())
+                for fit in fits
+                if shares[fit] > 0
+            }
+            split: Split = max(wants, key=lambda fit: (wants[fit], shares[fit])) if wants else "train"
+            split_of[one] = split
+            given[split] += size
+            room[split] -= size
+            for stratum, n in need.items():
+                open_[split][stratum] -= n
+        got: dict[str, float] = {split: given[split] / num_rows if num_rows else 0.0 for split in shares}
+        largest = max((need.total() for need in needs.values()), default=0)
+        self.dealt = Dealt({**shares}, got, len(members), largest, oversized)
+        return split_of
+
+
+def _stratum(row: Row) -> Stratum:
+    return row.task, None if row.score is None else float(round(row.score))

@@ -1,0 +1,49 @@
+"""What watches a training: numbers that are none, the norm of the gradient, the shape of the space."""
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pipeline.distributed import mean_of
+from pipeline.training.data import Part
+
+if TYPE_CHECKING:
+    from pipeline.training.contrastive import ContrastiveModule
+
+_SAMPLE = 256  # rows of a batch whose geometry is looked at
+
+
+def geometry(part: Part, vectors: Float[Tensor, "T D"]) -> dict[str, float]:
+    """``alignment``: mean squared distance of a query and its document. ``uniformity``: log of the mean of exp(-2 d^2) over pairs of
+    queries, lower is more even. Of the first rows of a batch.
+
+    Source: Wang and Isola 2020, arXiv:2005.10242, eqs. 1 and 2.
+    """
+    size = min(len(part.positive), _SAMPLE)
+    query = vectors[part.first_query : part.first_query + size].float()
+    document = vectors[part.first_document + part.positive[:size, 0]].float()
+    alignment = (query - document).square().sum(-1).mean()
+    uniformity = torch.pdist(query).square().mul(-2).exp().mean().log() if size > 1 else torch.tensor(0.0)
+    return {"alignment": alignment.item(), "uniformity": uniformity.item()}
+
+
+def finite_step(module: "ContrastiveModule", optimizer: torch.optim.Optimizer) -> float | None:
+    """The norm of the gradient before clipping; None where a sharding strategy holds it, which then checks it itself.
+
+    Where it is no number, the training stops, or, by policy ``skip``, this step changes nothing.
+    """
+    grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    if not grads:
+        return None
+    norm = mean_of(torch.nn.utils.get_total_norm(grads).float()[None]).item()  # all processes must come to one decision
+    if math.isfinite(norm):
+        return norm
+    if module.on_nonfinite == "stop":
+        raise ValueError(
+            f"the gradient is not finite at step {module.global_step}; lower optimizer.lr, use precision 32-true, or set on_nonfinite: skip"
+        )
+    optimizer.zero_grad(set_to_none=True)  # parameters without a gradient are left alone, momentum and decay too
+    return norm

@@ -1,0 +1,55 @@
+import random
+
+import pytest
+
+from pipeline.cluster.join import Join
+from pipeline.corpus.row import Row
+from pipeline.split.audit import Audit
+
+WORDS = [f"{a}{b}" for a in ("fit", "Ünit", "数", "c") for b in range(8)]
+
+
+def made(seed, count=150):
+    draw = random.Random(seed)
+    texts = [
+        " ".join(draw.choice(WORDS) for _ in range(draw.choice([0, 1, 2, 5, 9]))) + draw.choice(["", "!"])
+        for _ in range(2 * count)
+    ]
+    return [Row("retrieval", f"q{i}", texts[2 * i], f"d{i}", texts[2 * i + 1]) for i in range(count)]
+
+
+def audit(match, threshold=0.5, unit="word", size=2, shown=5):
+    return Audit(match=match, unit=unit, size=size, threshold=threshold, max_shown=shown)
+
+
+@pytest.mark.parametrize(("unit", "size"), [("word", 2), ("character", 3)])
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 1.0])
+def test_the_audit_and_the_join_count_the_same_pairs(unit, size, threshold):
+    train, evaluation = made(0), made(1)
+    for match, sides in (("query", ("query",)), ("document", ("document",)), ("text", ("query", "document"))):
+        left, right = (list(dict.fromkeys(getattr(r, s) for r in rows for s in sides)) for rows in (train, evaluation))
+        near = Join(unit=unit, size=size, threshold=threshold, workers=1)([*left, *right])
+        pairs = [pair for pair in near.text_pairs() if pair[0] < len(left) <= pair[1]]
+        found = audit(match, threshold, unit, size)(train, evaluation, str)
+        assert found.num_leaks == len(pairs)
+        assert sum(found.nearest) == len(right)
+        assert [leak.similarity for leak in found.worst] == sorted((round(p[2], 4) for p in pairs), reverse=True)[:5]
+
+
+def test_a_pair_counts_only_if_both_sides_of_one_row_are_near():
+    evaluation = [Row("retrieval", "q", "a b c", "d", "e f g"), Row("retrieval", "q2", "k", "d2", "l")]
+    crossed = Row("retrieval", "x", "a b c", "y", "l")
+    both = Row("retrieval", "x", "a b c d", "y", "e f g")
+    assert audit("pair")([crossed], evaluation, str).num_leaks == 0
+    found = audit("pair")([crossed, both], evaluation, str)
+    assert (found.num_leaks, found.highest) == (1, 0.6667)
+    assert (found.worst[0].train, found.worst[0].evaluation) == ("a b c d | e f g", "a b c | e f g")
+
+
+def test_nothing_against_nothing_is_no_leak():
+    assert audit("text")([], made(0), str).num_leaks == audit("pair")(made(0), [], str).num_leaks == 0
+
+
+def test_a_threshold_that_is_no_share_is_refused():
+    with pytest.raises(ValueError, match=r"threshold must be in \(0, 1\], got 30; write 0.30"):
+        audit("text", threshold=30)

@@ -1,0 +1,187 @@
+"""python gradient_matrix.py <folder> <devices> <strategies> [fault]: the update of one SGD step of every objective, to files.
+
+A program, because Lightning starts further processes by running the command again. Imported, it holds the reference too.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+from safetensors.torch import save_file
+
+import pipeline.distributed
+import pipeline.gradcache
+from pipeline.distributed import first_process
+from pipeline.encoder.encoder import Encoder
+from pipeline.encoder.scratch import ScratchBackbone
+from pipeline.gradcache import _seed, cut
+from pipeline.params import build
+from pipeline.pooling.mean import Mean
+from pipeline.training.contrastive import ContrastiveModule
+from pipeline.training.data import Part, TextBatch
+from pipeline.training.fit import _without_gradient
+from pipeline.training.resume import whole_weights
+from pipeline.training.strategy import strategy_for
+
+CONF = Path(__file__).parents[2] / "conf"
+RATE = 1000.0  # so large that the update is not lost in the rounding of the weights
+CHUNK, MODES = 40, {"plain": 10**9, "cached": 0}
+WORDS = [
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    "a",
+    "dog",
+    "ran",
+    "in",
+    "the",
+    "park",
+    "rolling",
+    "window",
+    "over",
+    "rows",
+    "sum",
+    "of",
+    "all",
+    "numbers",
+]
+
+
+def objectives() -> dict[str, Any]:
+    """Every YAML of conf/objective."""
+    GlobalHydra.instance().clear()
+    found = {}
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for file in sorted((CONF / "objective").glob("*.yaml")):
+            composed = compose("config", overrides=[f"+objective={file.stem}"])["objective"]
+            found[file.stem] = build(OmegaConf.to_container(composed, resolve=True))
+    return found
+
+
+def encoder(dropout: float) -> Encoder:
+    torch.manual_seed(0)
+    scratch = ScratchBackbone(vocabulary=80, width=16, layers=3, heads=2, intermediate=32, dropout=dropout)
+    backbone, tokenizer = scratch([" ".join(WORDS)] * 2)
+    made = Encoder(backbone, tokenizer, Mean(), max_length_tokens=24)
+    with torch.no_grad():  # spread out, so that no gradient is too small to be compared
+        for weight in made.parameters():
+            weight.mul_(3.0) if weight.ndim > 1 else None
+    return made
+
+
+def batch(made: Encoder) -> TextBatch:
+    """Eleven queries, which two processes cannot share evenly; two positives for some, two mined documents for each."""
+    draw = torch.Generator().manual_seed(1)
+
+    def text() -> str:
+        length = int(torch.randint(1, 12, (1,), generator=draw)) ** 2 // 8 + 2
+        return " ".join(WORDS[i] for i in torch.randint(len(WORDS), (length,), generator=draw).tolist())
+
+    size, second = 11, [0, 3, 4]
+    positive = torch.full((size, 2), -1)
+    positive[:, 0] = torch.arange(size)
+    positive[second, 1] = torch.arange(size, size + len(second))
+    mined = size + len(second)
+    negative = torch.arange(mined, mined + 2 * size).reshape(size, 2)
+    total = mined + 2 * size
+    texts = [text() for _ in range(size + total)]
+    ids = [torch.tensor(row, dtype=torch.int32) for row in made.token_ids(texts, 24)]
+    score = torch.rand(size, generator=draw).mul(6).floor() / 5
+    teacher = torch.rand(size, 3, generator=draw)
+    part = Part("task", 0, size, total, positive, negative, score, teacher)
+    return TextBatch(3, [part], ids, torch.arange(size + total))
+
+
+def module(made: Encoder, objective: Any, kept: int) -> ContrastiveModule:
+    return ContrastiveModule(
+        made, {"task": objective}, lambda weights: torch.optim.SGD([w for w in weights if w.requires_grad], lr=RATE),
+        negatives={"task": "gathered"}, steps=10, warmup_steps=0, seed=7, chunk_tokens=CHUNK, kept_tokens=kept,
+        similarities_at_once=200, on_nonfinite="stop",
+    )  # fmt: skip
+
+
+def reference(objective: Any, dropout: float, *, singly: bool = False) -> dict[str, torch.Tensor]:
+    """Gradients of the plain loss: every text encoded (without dropout all at once, or one by one), the objective, backward."""
+    made = encoder(dropout)
+    given = batch(made)
+    ask = module(made, objective, 0)
+    lengths = [len(row) for row in given.ids]
+    groups = cut(lengths, CHUNK).texts if dropout else [list(range(len(lengths)))]
+    groups = [[i] for i in range(len(lengths))] if singly else groups
+    vectors = torch.empty(0)
+    for c, group in enumerate(groups):
+        torch.manual_seed(_seed(f"7 3 {c}"))
+        found = ask._embed([given.ids[i] for i in group])
+        vectors = found.new_zeros(len(lengths), found.shape[1]) if not len(vectors) else vectors
+        vectors = vectors.index_put((torch.tensor(group),), found)
+    torch.manual_seed(7 * 1_000_003 + 3)
+    objective(ask.pairs(given, given.parts[0], vectors.unflatten(1, (-1, 16)))).backward()
+    return {name: p.grad for name, p in made.named_parameters() if p.grad is not None}
+
+
+def difference(gradients: dict[str, torch.Tensor], updates: dict[str, torch.Tensor]) -> float:
+    """The worst of all parameters, relative to its norm; one below a thousandth of the whole gradient is relative to that."""
+    floor = 1e-3 * torch.stack([g.norm() for g in gradients.values()]).norm().item()
+    return max(float((updates[name] - g).norm() / max(g.norm().item(), floor)) for name, g in gradients.items())
+
+
+def step(objective: Any, kept: int, dropout: float, strategy: str, devices: int, folder: Path) -> dict[str, torch.Tensor]:
+    """The gradients that one step took, by parameter; {} on other processes than the first."""
+    made = encoder(dropout)
+    before = {name: p.detach().clone() for name, p in made.named_parameters()}
+    _without_gradient(made)
+    runtime = {"strategy": strategy, "accelerator": "cpu", "devices": devices, "num_nodes": 1}
+    trainer = pl.Trainer(
+        accelerator="cpu", devices=devices, strategy=strategy_for(runtime), max_steps=1, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+    )  # fmt: skip
+    given = module(made, objective, kept)
+    trainer.fit(given, torch.utils.data.DataLoader([batch(made)], batch_size=None))
+    after = whole_weights(trainer, folder) if strategy.startswith("deepspeed") else dict(made.named_parameters())
+    return {} if after is None else {name: (p - after.get(name, p).detach()) / RATE for name, p in before.items()}
+
+
+def plant(fault: str) -> None:
+    if fault == "scale":  # gathered gradients that are not summed
+        pipeline.distributed._Gather.backward = staticmethod(  # pyright: ignore
+            lambda ctx, grad: grad.chunk(pipeline.distributed.num_processes())[pipeline.distributed.process()].contiguous()
+        )
+    if fault == "chunk":  # the first chunk's gradient is lost
+        whole = pipeline.gradcache._seeded
+        lost = _seed("7 3 0")
+        pipeline.gradcache._seeded = lambda embed, texts, number: (
+            whole(embed, texts, number) * 0 + whole(embed, texts, number).detach()
+            if number == lost
+            else whole(embed, texts, number)
+        )
+    if fault == "dropout":  # masks drawn anew when a chunk is computed again
+        pipeline.gradcache._seeded = lambda embed, texts, number: embed(texts)
+
+
+def main() -> None:
+    folder, devices, strategies = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3].split(",")
+    fault = sys.argv[4] if len(sys.argv) > 4 else ""
+    torch.set_num_threads(1)
+    plant(fault)
+    asked = objectives()
+    asked = {"infonce": asked["infonce"]} if fault else asked
+    for strategy in strategies:
+        found = {}
+        for name, objective in asked.items():
+            for mode, kept in MODES.items():
+                updates = step(objective, kept, 0.1, strategy, devices, folder / strategy)
+                found |= {f"{name}|{mode}|{weight}": value.contiguous() for weight, value in updates.items()}
+        if first_process():
+            save_file(found, folder / f"{strategy}.safetensors")
+
+
+if __name__ == "__main__":
+    main()

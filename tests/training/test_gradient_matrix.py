@@ -1,0 +1,87 @@
+"""Gradients of every objective, by every way of training, against the plain loss of one process. `-s` prints the table."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+PROGRAM = Path(__file__).with_name("gradient_matrix.py")
+TOLERANCE = 1e-5  # relative, in fp32
+ZERO = "deepspeed_stage_1,deepspeed_stage_2,deepspeed_stage_3"
+LAUNCHES = [(2, "ddp"), *(pytest.param(devices, ZERO, marks=pytest.mark.slow) for devices in (1, 2))]
+
+
+@pytest.fixture(scope="module")
+def matrix():
+    torch.set_num_threads(1)
+    return SimpleNamespace(**runpy.run_path(str(PROGRAM)))
+
+
+@pytest.fixture(scope="module")
+def plain(matrix):
+    return {name: matrix.reference(objective, 0.1) for name, objective in matrix.objectives().items()}
+
+
+def launched(folder: Path, root: Path, *words: object) -> dict[tuple[str, str, str], dict[str, torch.Tensor]]:
+    """The updates by (strategy, objective, mode), from the program."""
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    for name in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE"):
+        env.pop(name, None)
+    command = [sys.executable, "-W", "ignore", str(PROGRAM), str(folder), *map(str, words)]
+    done = subprocess.run(command, env=env, cwd=root, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        for key, value in load_file(file).items():
+            name, mode, weight = key.split("|")
+            found.setdefault((file.stem, name, mode), {})[weight] = value
+    return found
+
+
+def compared(matrix, plain, found, devices: int) -> None:
+    table = {key: matrix.difference(plain[key[1]], updates) for key, updates in found.items()}
+    for (strategy, name, mode), value in sorted(table.items()):
+        print(f"{strategy:18} {devices} {mode:7} {name:24} {value:.1e}")
+    assert len(table) == len(plain) * 2 * len({strategy for strategy, _, _ in table})
+    assert max(table.values()) <= TOLERANCE, table
+
+
+def test_one_process_has_the_gradients_of_the_plain_loss_of_every_objective(matrix, plain, tmp_path):
+    found = {
+        ("auto", name, mode): matrix.step(objective, kept, 0.1, "auto", 1, tmp_path)
+        for name, objective in matrix.objectives().items()
+        for mode, kept in matrix.MODES.items()
+    }
+    compared(matrix, plain, found, 1)
+
+
+@pytest.mark.parametrize(("devices", "strategies"), LAUNCHES)
+def test_every_strategy_has_the_gradients_of_the_plain_loss_of_every_objective(
+    matrix, plain, root, tmp_path, devices, strategies
+):
+    compared(matrix, plain, launched(tmp_path, root, devices, strategies), devices)
+
+
+@pytest.mark.parametrize(
+    "fault", ["scale", pytest.param("chunk", marks=pytest.mark.slow), pytest.param("dropout", marks=pytest.mark.slow)]
+)
+def test_a_planted_fault_is_seen(matrix, plain, root, tmp_path, fault):
+    found = launched(tmp_path, root, 2, "ddp", fault)
+    assert matrix.difference(plain["infonce"], found["ddp", "infonce", "cached"]) > 100 * TOLERANCE
+
+
+def test_chunks_change_nothing_where_nothing_is_drawn(matrix, tmp_path):
+    """Without dropout the reference encodes the whole batch at once, short texts padded to the longest. How much rounding that costs
+    in itself, a second reference tells, which encodes one text after the other."""
+    for name, objective in matrix.objectives().items():
+        whole = matrix.reference(objective, 0.0)
+        rounding = matrix.difference(whole, matrix.reference(objective, 0.0, singly=True))
+        assert rounding < 1e-4, name
+        updates = matrix.step(objective, 0, 0.0, "auto", 1, tmp_path)
+        assert matrix.difference(whole, updates) <= max(TOLERANCE, 2 * rounding), name
