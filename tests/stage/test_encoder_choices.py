@@ -1,0 +1,36 @@
+import shutil
+
+import yaml
+from safetensors.torch import load_file
+
+from pipeline.encoder.encoder import Encoder
+
+
+def test_prompts_an_adapter_and_a_pooling_with_weights_go_through_every_training(finished, workspace, run):
+    choices = {"experiment": "tiny", "encoder": "scratch", "pooling": "latent_attention", "prompt": "e5", "adapter": "lora"}
+    folder = workspace(choose=choices)
+    page = yaml.safe_load((folder / "params.yaml").read_text())
+    page["set"] |= {"encoder.prompts.pooled": False, "encoder.pooling.heads": 2, "mine.miner.max_ratio": None}
+    (folder / "params.yaml").write_text(yaml.safe_dump(page))
+    shutil.copytree(finished / "data/curated", folder / "data/curated")
+    for words in (("compose",), ("pretrain",), ("mine",), ("train", "retrieval"), ("evaluate", "retrieval")):
+        assert run(folder, *words) == 0, words
+    backbone, base, expert = (
+        load_file(folder / f"checkpoints/{name}/model.safetensors") for name in ("backbone", "base", "experts/retrieval")
+    )
+    assert not [name for name in expert if "lora" in name]
+    for before, after in ((backbone, base), (base, expert)):
+        assert {name: value.shape for name, value in before.items()} == {name: value.shape for name, value in after.items()}
+        moved = {name for name in before if not before[name].equal(after[name])}
+        assert "pooling.to_out.weight" in moved
+        assert "encoder.layer.0.attention.self.query.weight" in moved
+        assert "embeddings.word_embeddings.weight" not in moved  # the adapter is on linear layers alone
+    loaded = Encoder.load(folder / "checkpoints/experts/retrieval")
+    assert loaded.prompt("retrieval", "query") == "query: "
+    assert loaded.adapter is not None
+
+
+def test_an_adapter_that_nobody_knows_is_refused_when_composing(workspace, run, capsys):
+    folder = workspace(choose={"experiment": "tiny", "encoder": "scratch", "adapter": "lorra"})
+    assert run(folder, "compose") == 1
+    assert "no conf/adapter/lorra.yaml (did you mean 'lora'?)" in capsys.readouterr().err
