@@ -134,13 +134,13 @@ class ContrastiveModule(pl.LightningModule):
             values |= {f"logit_scale/{part.task}": float(scale)} if scale else {}
         self.log_dict({name: value for name, value in values.items() if name.startswith("loss")}, logger=False, batch_size=1)
         for logger in self.loggers:
-            logger.log_metrics(values, step=self.global_step)
+            logger.log_metrics(values, step=self.global_step)  # pyright: ignore[reportArgumentType]
         self.log("step_loss", values["loss"], prog_bar=True, logger=False, batch_size=1)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         norm = finite_step(self, optimizer)
         for logger in self.loggers if norm is not None else []:
-            logger.log_metrics({"gradient_norm": norm}, step=self.global_step)
+            logger.log_metrics({"gradient_norm": norm}, step=self.global_step)  # pyright: ignore[reportArgumentType]
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.encoder.parameters())

@@ -26,7 +26,7 @@ class Resumable(Callback):
         self.folder = folder
         self.every_steps = every_steps
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *rest: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *rest: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         check_sharded_gradient(trainer)
         step = trainer.global_step
         if step % self.every_steps == 0 and step < trainer.max_steps:
@@ -46,7 +46,7 @@ def check_sharded_gradient(trainer: pl.Trainer) -> None:
                 f"the gradient is not finite at step {trainer.global_step - 1}; lower optimizer.lr, or use precision 32-true"
             )
         for logger in trainer.loggers if norm is not None else []:
-            logger.log_metrics({"gradient_norm": float(norm)}, step=trainer.global_step - 1)
+            logger.log_metrics({"gradient_norm": float(norm)}, step=trainer.global_step - 1)  # pyright: ignore[reportArgumentType]
 
 
 def save(trainer: pl.Trainer, target: Path) -> None:
@@ -85,6 +85,6 @@ def whole_weights(trainer: pl.Trainer, folder: Path) -> dict[str, Tensor] | None
         return None
     from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 
-    state: dict[str, Tensor] = get_fp32_state_dict_from_zero_checkpoint(str(shards), "checkpoint")
+    state: dict[str, Tensor] = get_fp32_state_dict_from_zero_checkpoint(str(shards), "checkpoint")  # pyright: ignore[reportAssignmentType]
     weights = {name.removeprefix("_forward_module.").removeprefix(_PREFIX): value for name, value in state.items()}
     return {name: torch.as_tensor(value).detach().clone() for name, value in weights.items()}

@@ -65,7 +65,7 @@ class AnyDeepSpeedStrategy(DeepSpeedStrategy):
         import deepspeed.ops
         from deepspeed.accelerator import get_accelerator
 
-        if get_accelerator()._name != "cpu":
+        if get_accelerator()._name != "cpu":  # pyright: ignore[reportOptionalMemberAccess]
             raise ValueError("DeepSpeed was first used for another device; set DS_ACCELERATOR=cpu")
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # for inference; else a C++ build at the first use
         return super(DeepSpeedStrategy, self).setup_environment()  # all but the check for CUDA
