@@ -1,0 +1,108 @@
+"""Trainings that are killed, and trainings by several processes, as programs: `python -m pipeline train joint`."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+INPUTS = ("checkpoints/base", "data/curated", "data/mined", "data/config.yaml")
+KILLS = int(os.environ.get("TRIBUTARY_KILLS", "2"))  # python -m pytest -m slow tests/stage/test_killed.py, with 20 as a benchmark
+STEPS = 40  # of each of the two tasks
+
+pytestmark = pytest.mark.slow
+
+
+def start(folder: Path, root: Path, *words: str) -> subprocess.Popen:
+    env = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "RANK")}
+    env |= {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "TRIBUTARY_TRACEBACK": "1"}
+    command = [sys.executable, "-W", "ignore", "-m", "pipeline", *words]
+    with (folder / "log").open("w") as log:
+        return subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
+
+
+def finish(folder: Path, root: Path, *words: str) -> None:
+    process = start(folder, root, *words)
+    assert process.wait(300) == 0, (folder / "log").read_text()[-3000:]
+
+
+def last_step(folder: Path) -> int:
+    """Of the training that goes on; -1 before its first."""
+    files = list(folder.glob("data/runs/*/version_*/metrics.csv"))
+    newest = max(files, key=lambda file: int(file.parent.name.removeprefix("version_")), default=None)
+    lines = newest.read_text().splitlines() if newest else []
+    if len(lines) < 3:
+        return -1
+    at = lines[0].split(",").index("step")
+    found = [line.split(",")[at] for line in lines[1:-1] if len(line.split(",")) > at]
+    return max((int(step) for step in found if step.isdigit()), default=-1)
+
+
+def kill_at(folder: Path, root: Path, step: int) -> None:
+    """With SIGKILL, the training and all it started, as soon as it has told of ``step``."""
+    process = start(folder, root, "train", "joint")
+    while process.poll() is None and last_step(folder) < step:
+        time.sleep(0.01)
+    assert process.poll() is None, "it had ended before"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def differing(left: Path, right: Path) -> float:
+    a, b = (load_file(folder / "checkpoints/joint/model.safetensors") for folder in (left, right))
+    assert a.keys() == b.keys()
+    return max(float((a[key] - b[key]).abs().max()) for key in a)
+
+
+@pytest.fixture
+def training(copied):
+    """A workspace before the training of `joint`, with a checkpoint at every third of its steps."""
+    return lambda **runtime: copied(*INPUTS, train={"joint": {"steps_per_task": STEPS}}, runtime={"checkpoint_every_steps": 3, **runtime})
+
+
+def moved(folder: Path, name: str) -> Path:
+    return folder.rename(folder.with_name(name))
+
+
+def test_a_training_killed_at_random_steps_ends_with_the_same_bytes(training, root):
+    whole = moved(training(), "whole")
+    finish(whole, root, "train", "joint")
+    folder = training()
+    draw = random.Random(KILLS)
+    for step in sorted(draw.sample(range(2, 2 * STEPS - 12), KILLS)):
+        kill_at(folder, root, step)
+        assert not (folder / "checkpoints/joint").exists()
+    finish(folder, root, "train", "joint")
+    for file in ("checkpoints/joint/model.safetensors", "data/metrics/train/joint.csv"):
+        assert (folder / file).read_bytes() == (whole / file).read_bytes(), file
+    assert list((folder / "data/runs").iterdir()) == []
+
+
+def test_a_training_goes_on_with_two_processes_then_one_then_two(training, root):
+    whole = moved(training(), "whole")
+    finish(whole, root, "train", "joint")
+    folder = training(devices=2)
+    config = folder / "data/config.yaml"
+    two = config.read_text(encoding="utf-8")
+    kill_at(folder, root, 20)
+    config.write_text(two.replace("devices: 2", "devices: 1"), encoding="utf-8")
+    kill_at(folder, root, 45)
+    config.write_text(two, encoding="utf-8")
+    finish(folder, root, "train", "joint")
+    assert differing(whole, folder) < 1e-5
+
+
+@pytest.mark.parametrize("strategy", ["deepspeed_stage_2", "deepspeed_stage_3"])
+def test_two_sharded_processes_end_where_one_does_and_only_the_first_writes(training, root, strategy):
+    whole = moved(training(), "whole")
+    finish(whole, root, "train", "joint")
+    folder = training(devices=2, strategy=strategy)
+    kill_at(folder, root, 20)
+    finish(folder, root, "train", "joint")
+    assert differing(whole, folder) < 1e-5
+    assert sorted(path.name for path in (folder / "data/metrics/train").iterdir()) == ["joint.csv"]
