@@ -32,11 +32,14 @@ def strategy_for(runtime: Mapping[str, Any]) -> Strategy | str:
     if on_cpu:
         os.environ["DS_ACCELERATOR"] = "cpu"
     stage, _, offload = name.removeprefix("deepspeed_stage_").partition("_")
+    bucket = 2_000_000 if on_cpu else 200_000_000  # numbers sent at a time, and held as often; Lightning's own is for GPUs
     return AnyDeepSpeedStrategy(
         stage=int(stage),
         offload_optimizer=offload == "offload",
         offload_parameters=offload == "offload" and stage == "3",
         logging_batch_size_per_gpu=1,  # a number for its log, which it would ask of the batch sampler
+        allgather_bucket_size=bucket,
+        reduce_bucket_size=bucket,
         config=None,
     )
 

@@ -97,11 +97,11 @@ def test_a_training_goes_on_with_two_processes_then_one_then_two(training, root)
     assert differing(whole, folder) < 1e-5
 
 
-@pytest.mark.parametrize("strategy", ["deepspeed_stage_2", "deepspeed_stage_3"])
+@pytest.mark.parametrize("strategy", ["deepspeed_stage_3"])
 def test_two_sharded_processes_end_where_one_does_and_only_the_first_writes(training, root, strategy):
     whole = moved(training(), "whole")
     finish(whole, root, "train", "joint")
-    folder = training(devices=2, strategy=strategy)
+    folder = training(devices=2, strategy=strategy, checkpoint_every_steps=15)
     kill_at(folder, root, 20)
     finish(folder, root, "train", "joint")
     assert differing(whole, folder) < 1e-5
