@@ -63,7 +63,8 @@ def memory() -> None:
 
 def negatives() -> None:
     run = _child("memory", "13334", "5")
-    print(f"13334 queries, 80004 documents: {run['seconds']:.0f} s, {run['cpu_s']:.0f} CPU-s, peak {run['peak_mb']:.0f} MB, loss {run['loss']:.3f}")
+    cost = f"{run['seconds']:.0f} s, {run['cpu_s']:.0f} CPU-s, peak {run['peak_mb']:.0f} MB"
+    print(f"13334 queries, 80004 documents: {cost}, loss {run['loss']:.3f}")
 
 
 def _child(*words: str) -> dict[str, float]:
@@ -104,8 +105,11 @@ def _pairs(count: int) -> list[tuple[str, str]]:
     return distinct[:: max(1, len(distinct) // count)][:count]
 
 
-def _ours(encoder: Any, rows: list[Any], negatives: dict[str, list[str]], *, size: int, mined: int, steps: int, limit: int) -> Any:
+def _ours(
+    encoder: Any, rows: list[Any], negatives: dict[str, list[str]], *, size: int, mined: int, steps: int, limit: int
+) -> Any:
     import pytorch_lightning as pl
+    import yaml
 
     from pipeline.corpus.batches import Feed
     from pipeline.params import build
@@ -113,8 +117,6 @@ def _ours(encoder: Any, rows: list[Any], negatives: dict[str, list[str]], *, siz
     from pipeline.training.data import TrainingData
     from pipeline.training.fit import _without_gradient
     from pipeline.training.optimizer import adamw
-
-    import yaml
 
     objective = build(yaml.safe_load(Path("conf/objective/infonce.yaml").read_text(encoding="utf-8")))
     data = TrainingData(
@@ -149,7 +151,6 @@ def _speed(name: str) -> dict[str, float]:
     backbone, tokenizer = build(settings["backbone"])([])
     encoder = Encoder(backbone, tokenizer, Mean(), max_length_tokens=256)
     pairs = _pairs(PAIRS * STEPS)
-    assert len(pairs) == PAIRS * STEPS, len(pairs)
     tokens = sum(len(ids) for side in zip(*pairs, strict=True) for ids in encoder.token_ids(side, 256))
     if name == "tributary":
         rows = [Row("t", f"q{i}", q, f"d{i}", d) for i, (q, d) in enumerate(pairs)]
@@ -158,7 +159,12 @@ def _speed(name: str) -> dict[str, float]:
         with tempfile.TemporaryDirectory() as folder:
             encoder.save(Path(folder) / "model", pooling={"_target_": "pipeline.pooling.mean.Mean"})
             clock = _theirs(folder, pairs, by_tokens=name.endswith("tokens"))
-    return {"tokens_per_s": tokens / clock.wall, "tokens_per_cpu_s": tokens / clock.cpu, "peak_mb": _peak_mb(), "tokens": tokens}
+    return {
+        "tokens_per_s": tokens / clock.wall,
+        "tokens_per_cpu_s": tokens / clock.cpu,
+        "peak_mb": _peak_mb(),
+        "tokens": tokens,
+    }
 
 
 def _theirs(folder: str, pairs: list[tuple[str, str]], *, by_tokens: bool) -> Clock:

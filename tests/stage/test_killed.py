@@ -12,7 +12,9 @@ import pytest
 from safetensors.torch import load_file
 
 INPUTS = ("checkpoints/base", "data/curated", "data/mined", "data/config.yaml")
-KILLS = int(os.environ.get("TRIBUTARY_KILLS", "2"))  # python -m pytest -m slow tests/stage/test_killed.py, with 20 as a benchmark
+KILLS = int(
+    os.environ.get("TRIBUTARY_KILLS", "2")
+)  # python -m pytest -m slow tests/stage/test_killed.py, with 20 as a benchmark
 STEPS = 40  # of each of the two tasks
 
 pytestmark = pytest.mark.slow
@@ -62,7 +64,9 @@ def differing(left: Path, right: Path) -> float:
 @pytest.fixture
 def training(copied):
     """A workspace before the training of `joint`, with a checkpoint at every third of its steps."""
-    return lambda **runtime: copied(*INPUTS, train={"joint": {"steps_per_task": STEPS}}, runtime={"checkpoint_every_steps": 3, **runtime})
+    return lambda **runtime: copied(
+        *INPUTS, train={"joint": {"steps_per_task": STEPS}}, runtime={"checkpoint_every_steps": 3, **runtime}
+    )
 
 
 def moved(folder: Path, name: str) -> Path:
