@@ -32,6 +32,12 @@ def disband() -> None:
         os.environ.pop(name, None)
 
 
+def together() -> None:
+    """Wait for all processes."""
+    if _together():
+        dist.barrier()
+
+
 def num_processes() -> int:
     return dist.get_world_size() if _together() else 1
 

@@ -113,14 +113,22 @@ class Training(Shape):
     on_nonfinite: Literal["stop", "skip"]
 
 
-class Pretrain(Shape):
-    phases: dict[str, Training]
-
-
 class Mine(Shape):
     miner: Node
     max_queries: int = Field(gt=0)
     max_length_tokens: int = Field(gt=2)
+
+
+class Phase(Training):
+    """A phase of pretraining: on the rows of ``corpora`` (null: of all), with hard negatives that the model so far finds (null: none)."""
+
+    order: int
+    corpora: list[str] | None
+    mine: Mine | None
+
+
+class Pretrain(Shape):
+    phases: dict[str, Phase]
 
 
 class Merge(Shape):

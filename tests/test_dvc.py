@@ -38,7 +38,7 @@ def choices(root):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         page = read_page()
-        with_phases = page.model_copy(update={"choose": page.choose | {"experiment": "apidocs"}})
+        with_phases = page.model_copy(update={"choose": page.choose | {"experiment": "peg"}})
         return {path: node["_target_"].rsplit(".", 2)[0] for path, node in targets_in(compose_config(with_phases))}
 
 

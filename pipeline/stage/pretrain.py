@@ -4,18 +4,25 @@ Reads:  data/curated/
 Writes: checkpoints/backbone/, checkpoints/base/, data/metrics/pretrain.csv
 """
 
+import hashlib
+import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_model, save_model
+
 from pipeline import __version__
-from pipeline.checkpoint import sha256, whole_directory, write_provenance, write_text
-from pipeline.corpus.files import read_rows
-from pipeline.distributed import first_process
+from pipeline.checkpoint import read_json, sha256, whole_directory, write_json, write_provenance, write_text
+from pipeline.corpus.files import Negative, read, read_rows, write
+from pipeline.corpus.row import Row
+from pipeline.distributed import first_process, together
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
 from pipeline.params import build
-from pipeline.training.fit import Point, curve_text, fit
+from pipeline.training.fit import RUNS, Point, curve_text, fit
+from pipeline.training.mined import by_query, mined, teaching, with_negatives
 from pipeline.training.prepare import prepare
 
 CURATED = Path("data/curated")
@@ -37,12 +44,10 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     if section["phases"]:
         adapt(encoder)
     curves: list[Point] = []
-    for name, phase in section["phases"].items():
-        of_task = {task: [row for row in rows if row.task == task] for task in phase["tasks"]}
-        curve = fit(
-            encoder, of_task, {}, phase, runtime, seed=seed, name=f"pretrain-{name}", inputs={"curated": sha256(CURATED)}
-        )
-        curves += [{"phase": name, **point} for point in curve]
+    before = [settings, seed, sha256(CURATED)]
+    for name, phase in sorted(section["phases"].items(), key=lambda item: (item[1]["order"], item[0])):
+        before = [*before, name, phase]  # what the end of this phase depends on
+        curves += _phase(encoder, name, phase, before, runtime, seed)
     if not first_process():
         return {}
     with whole_directory(out / "checkpoints/base") as folder:
@@ -50,4 +55,45 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         config = {"encoder": settings, "pretrain": section, "seed": seed}
         write_provenance(folder, version=__version__, config=config, inputs=inputs)
     write_text(out / "data/metrics/pretrain.csv", curve_text(curves))
+    for folder in RUNS.glob("phase-*"):
+        shutil.rmtree(folder)
     return {"loss": curves[-1]["loss"]} if curves else {}
+
+
+def _phase(
+    encoder: Encoder, name: str, phase: Mapping[str, Any], before: list[Any], runtime: Mapping[str, Any], seed: int
+) -> list[Point]:
+    """Train ``encoder`` in place, on all processes; its end is kept until the stage's, so that a stopped one begins with the next phase."""
+    mark = hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()[:12]
+    end = RUNS / f"phase-{name}-{mark}"
+    if not end.is_dir():
+        rows: dict[str, list[Row]] = {task: [] for task in phase["tasks"]}
+        for corpus, row in read_rows(CURATED, "train", list(rows)):
+            if teaching(row) and (phase["corpora"] is None or corpus in phase["corpora"]):
+                rows[row.task].append(row)
+        negatives = _negatives(encoder, rows, phase, runtime, end.with_name(f"{end.name}-mined"))
+        for task, settings in phase["tasks"].items():
+            rows[task] = with_negatives(task, rows[task], negatives.get(task, {}), settings["num_negatives"])
+        training = {key: value for key, value in phase.items() if key not in ("order", "mine", "corpora")}
+        curve = fit(encoder, rows, negatives, training, runtime, seed=seed, name=f"pretrain-{name}", inputs={"before": mark})
+        if first_process():
+            with whole_directory(end) as folder:
+                save_model(encoder, str(folder / "weights.safetensors"))
+                write_json(folder / "curve.json", curve)
+        together()
+    load_model(encoder, end / "weights.safetensors")
+    return [{"phase": name, **point} for point in read_json(end / "curve.json")]
+
+
+def _negatives(
+    encoder: Encoder, rows: Mapping[str, list[Row]], phase: Mapping[str, Any], runtime: Mapping[str, Any], folder: Path
+) -> dict[str, dict[str, list[str]]]:
+    """By task and query, mined by the encoder as the phase finds it: by the first process, for all."""
+    if phase["mine"] is None:
+        return {}
+    if first_process() and not folder.is_dir():
+        with whole_directory(folder) as partial:
+            for task, of_task in rows.items():
+                write(partial / f"{task}.parquet", Negative, mined(encoder, of_task, phase["mine"], runtime, title=task))
+    together()
+    return {task: by_query(read(folder / f"{task}.parquet", Negative)) for task in rows}

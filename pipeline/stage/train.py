@@ -16,6 +16,7 @@ from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder, pooling_node
 from pipeline.encoder.lora import adapt
 from pipeline.training.fit import curve_text, fit
+from pipeline.training.mined import by_query, teaching, with_negatives
 from pipeline.training.prepare import prepare
 
 BASE, CURATED, MINED = Path("checkpoints/base"), Path("data/curated"), Path("data/mined")
@@ -26,13 +27,11 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     prepare(runtime, seed)
     encoder = Encoder.load(BASE)
     adapt(encoder)
-    negatives = {"retrieval": _negatives()}
-    rows = {
-        task: _with_negatives(
-            task, [row for _, row in read_rows(CURATED, "train", [task]) if _positive(row)], negatives, settings
-        )
-        for task, settings in section["tasks"].items()
-    }
+    negatives = {"retrieval": by_query([n for file in sorted(MINED.glob("*.parquet")) for n in read(file, Negative)])}
+    rows: dict[str, list[Row]] = {}
+    for task, settings in section["tasks"].items():
+        of_task = [row for _, row in read_rows(CURATED, "train", [task]) if teaching(row)]
+        rows[task] = with_negatives(task, of_task, negatives.get(task, {}), settings["num_negatives"])
     inputs = {str(path): sha256(path) for path in (BASE, CURATED, MINED)}
     curve = fit(encoder, rows, negatives, section, runtime, seed=seed, name=f"train-{item}", inputs=inputs)
     if not first_process():
@@ -44,33 +43,3 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     write_text(out / f"data/metrics/train/{item}.csv", curve_text(curve))
     last = [point["loss"] for point in curve[-5:]]
     return {"loss": sum(last) / len(last)}
-
-
-def _positive(row: Row) -> bool:
-    """Graded pairs all teach; of judged ones only those that are relevant."""
-    return row.task == "sts" or row.score is None or row.score > 0
-
-
-def _with_negatives(
-    task: str, rows: list[Row], negatives: Mapping[str, Mapping[str, list[str]]], settings: Mapping[str, Any]
-) -> list[Row]:
-    """The rows that have the hard negatives asked for; ValueError where there is none."""
-    num_negatives, known = settings["num_negatives"], negatives.get(task, {})
-    kept = [row for row in rows if len(known.get(row.query, ())) >= num_negatives]
-    if rows and not kept:
-        raise ValueError(
-            f"task {task}: num_negatives is {num_negatives}, but no query has so many mined negatives; "
-            f"raise mine.miner.num_negatives or depth, or lower num_negatives (conf/task/{task}.yaml)"
-        )
-    if len(kept) < len(rows) and first_process():
-        print(f"{task}: {len(kept)} of {len(rows)} rows have {num_negatives} mined negatives and are trained on")
-    return kept
-
-
-def _negatives() -> dict[str, list[str]]:
-    """By query, hardest first."""
-    found: dict[str, list[str]] = {}
-    for file in sorted(MINED.glob("*.parquet")):
-        for negative in sorted(read(file, Negative), key=lambda n: (n.query, n.rank)):
-            found.setdefault(negative.query, []).append(negative.document)
-    return found

@@ -1,6 +1,6 @@
 from pipeline.corpus.files import Negative, read
 from pipeline.corpus.row import Row
-from pipeline.stage.mine import _copies
+from pipeline.training.mined import _copies
 
 
 def test_negatives_are_train_documents_of_the_corpus_and_never_an_answer(finished):

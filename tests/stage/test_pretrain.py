@@ -1,5 +1,6 @@
 import csv
 
+import pytest
 from safetensors.torch import load_file
 
 
@@ -37,3 +38,57 @@ def test_a_task_without_rows_is_told_and_leaves_no_base(copied, run, capsys, fin
     assert "task weak: a batch of 8 needs" in capsys.readouterr().err
     assert not (folder / "checkpoints/base").exists()
     assert list(folder.rglob("*.partial")) == []
+
+
+PHASES = """# @package _global_
+defaults:
+  - /phase@pretrain.phases.pairs: peg_pairs
+  - /phase@pretrain.phases.hard: peg_hard
+  - _self_
+corpora: []
+"""
+SMALL = {
+    "pairs": {"steps_per_task": 3, "tasks.weak.batch_size": 16},
+    "hard": {"steps_per_task": 4, "tasks.retrieval.batch_size": 8, "mine.miner.max_ratio": 1.0},
+}
+
+
+@pytest.fixture
+def peg(workspace, run):
+    """A workspace of two phases, curated: pairs first, then hard negatives that the first phase's model finds."""
+    import yaml
+
+    folder = workspace()
+    (folder / "conf/experiment/tiny.yaml").write_text(PHASES, encoding="utf-8")
+    page = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    del page["set"]["pretrain.phases.weak"]
+    page["set"]["pretrain"] = {"phases": SMALL}
+    (folder / "params.yaml").write_text(yaml.safe_dump(page), encoding="utf-8")
+    for stage in ("compose", "ingest", "curate"):
+        assert run(folder, stage) == 0
+    return folder
+
+
+def test_phases_run_in_their_order_and_a_stopped_one_begins_at_the_last_boundary(peg, run, monkeypatch):
+    import pipeline.stage.pretrain as stage
+
+    fit, begun = stage.fit, []
+
+    def stopping(*arguments, name, **named):
+        begun.append(name)
+        if name == "pretrain-hard" and len(begun) == 2:
+            raise ValueError("stopped")
+        return fit(*arguments, name=name, **named)
+
+    monkeypatch.setattr(stage, "fit", stopping)
+    assert run(peg, "pretrain") == 1
+    assert not (peg / "checkpoints/base").exists()
+    assert run(peg, "pretrain") == 0
+    assert begun == ["pretrain-pairs", "pretrain-hard", "pretrain-hard"]
+    stopped = [(peg / file).read_bytes() for file in ("checkpoints/base/model.safetensors", "data/metrics/pretrain.csv")]
+    assert list((peg / "data/runs").iterdir()) == []
+    assert run(peg, "pretrain") == 0
+    assert begun[3:] == ["pretrain-pairs", "pretrain-hard"]
+    assert stopped == [
+        (peg / file).read_bytes() for file in ("checkpoints/base/model.safetensors", "data/metrics/pretrain.csv")
+    ]
