@@ -12,7 +12,9 @@ Source: Gao et al. 2021 (GradCache), arXiv:2101.06983; here as activation checkp
 every sharding strategy takes for an ordinary forward and backward pass. Price: about one more forward pass for what is not kept.
 """
 
+import ctypes
 import hashlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -71,10 +73,11 @@ def cut(lengths: Sequence[int], chunk_tokens: int) -> Chunks:
     return Chunks(texts, [len(chunk) * lengths[chunk[0]] for chunk in texts])
 
 
-def embedded(embed: Embed, chunks: Chunks, *, kept_tokens: int, seed: str) -> Float[Tensor, "T D"]:
+def embedded(embed: Embed, chunks: Chunks, *, kept_tokens: int, seed: str, return_memory: bool) -> Float[Tensor, "T D"]:
     """The vectors of all texts in their order, on every process, each encoded once, by one of them.
 
     ``kept_tokens``: of this process, for which memory is kept instead of computing again. ``seed`` names the batch.
+    ``return_memory``: what a chunk left goes back to the system before the next, whose tensors would not fit into the holes.
     """
     size, rank = num_processes(), process()
     first_kept = chunks.first_kept(size, kept_tokens)
@@ -84,9 +87,9 @@ def embedded(embed: Embed, chunks: Chunks, *, kept_tokens: int, seed: str) -> Fl
         idle = c >= len(chunks.texts)
         texts, number = chunks.texts[-1][-1:] if idle else chunks.texts[c], _seed(f"{seed} {c}")
         if place >= first_kept:
-            found = _seeded(embed, texts, number)
+            found = _seeded(embed, texts, number, return_memory)
         else:  # seeded inside, so that there is no state to keep
-            found: Any = checkpoint(_seeded, embed, texts, number, use_reentrant=False, preserve_rng_state=False)
+            found: Any = checkpoint(_seeded, embed, texts, number, return_memory, use_reentrant=False, preserve_rng_state=False)
         vectors.append(found[:0] + 0.0 * found.sum() if idle else found)  # no row, but gradients (of 0) for each weight
     counts = [len(chunks.texts_of(r, size)) for r in range(size)]
     every = gathered(torch.cat(vectors), counts)
@@ -94,10 +97,19 @@ def embedded(embed: Embed, chunks: Chunks, *, kept_tokens: int, seed: str) -> Fl
     return every[torch.argsort(order).to(every.device)]
 
 
-def _seeded(embed: Embed, texts: list[int], number: int) -> Tensor:
+def _seeded(embed: Embed, texts: list[int], number: int, return_memory: bool) -> Tensor:
+    if return_memory:
+        _return_memory()
     torch.manual_seed(number)
     return embed(texts)
 
 
 def _seed(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest(), "big")
+
+
+def _return_memory() -> None:
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc alone
+        if trim is not None:
+            trim(0)

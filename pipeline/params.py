@@ -85,6 +85,11 @@ class Encoder(Shape):
     max_length_tokens: int = Field(gt=2)
 
 
+class Teacher(Shape):
+    directory: str
+    sha256: str | None
+
+
 class Task(Shape):
     objective: Node
     batch_size: int = Field(gt=1)
@@ -92,6 +97,7 @@ class Task(Shape):
     num_positives: int = Field(gt=0)
     num_negatives: int = Field(ge=0)
     turns: float = Field(gt=0)
+    teacher: Teacher | None
     shuffle_documents: bool
 
 
@@ -162,6 +168,7 @@ class Runtime(Shape):
     batch_tokens: int = Field(gt=0)
     kept_tokens: int = Field(ge=0)
     similarities_at_once: int = Field(gt=0)
+    return_memory: bool
     checkpoint_every_steps: int = Field(gt=0)
     tracker: Literal["auto", "online", "offline", "disabled"]
     project: str

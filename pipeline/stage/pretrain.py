@@ -64,6 +64,11 @@ def _phase(
     encoder: Encoder, name: str, phase: Mapping[str, Any], before: list[Any], runtime: Mapping[str, Any], seed: int
 ) -> list[Point]:
     """Train ``encoder`` in place, on all processes; its end is kept until the stage's, so that a stopped one begins with the next phase."""
+    for task, settings in phase["tasks"].items():
+        if settings["teacher"] is not None and settings["teacher"]["sha256"] is None:
+            raise ValueError(
+                f"phase {name}, task {task}: the teacher needs its `sha256`; checkpoints/base is what this stage makes"
+            )
     mark = hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()[:12]
     end = RUNS / f"phase-{name}-{mark}"
     if not end.is_dir():

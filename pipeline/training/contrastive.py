@@ -29,7 +29,7 @@ class ContrastiveModule(pl.LightningModule):
     def __init__(
         self, encoder: Encoder, objectives: Mapping[str, nn.Module], optimizer: Callable[..., torch.optim.Optimizer], *,
         negatives: Mapping[str, Literal["in_batch", "gathered"]], steps: int, warmup_steps: int, seed: int, chunk_tokens: int,
-        kept_tokens: int, similarities_at_once: int, on_nonfinite: Literal["stop", "skip"],
+        kept_tokens: int, similarities_at_once: int, return_memory: bool, on_nonfinite: Literal["stop", "skip"],
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoder = encoder.train()  # loaded weights come in evaluation mode, and the trainer would leave them there
@@ -42,6 +42,7 @@ class ContrastiveModule(pl.LightningModule):
         self.chunk_tokens = chunk_tokens
         self.kept_tokens = kept_tokens
         self.similarities_at_once = similarities_at_once
+        self.return_memory = return_memory
         self.on_nonfinite: Literal["stop", "skip"] = on_nonfinite
         self.with_layers = any(getattr(objective, "needs_layers", False) for objective in objectives.values())
 
@@ -63,7 +64,7 @@ class ContrastiveModule(pl.LightningModule):
         chunks = cut(lengths, self.chunk_tokens)
         flat = embedded(
             lambda texts: self._embed([batch.ids[text] for text in texts]), chunks,
-            kept_tokens=self.kept_tokens, seed=f"{self.seed} {batch.number}",
+            kept_tokens=self.kept_tokens, seed=f"{self.seed} {batch.number}", return_memory=self.return_memory,
         )  # fmt: skip
         return flat.unflatten(1, (-1, self.encoder.width))
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from pipeline.corpus.batches import Batch, Feed, plan
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
+from pipeline.training.teacher import Teacher
 
 
 @dataclass  # not frozen: Lightning moves the tensors to the device in place
@@ -56,7 +57,7 @@ class Batches:
 
     def __init__(
         self, batches: Sequence[Batch], rows: Mapping[str, Sequence[Row]], negatives: Mapping[str, Mapping[str, list[str]]],
-        encoder: Encoder, *, max_length_tokens: int, num_negatives: Mapping[str, int],
+        encoder: Encoder, *, max_length_tokens: int, num_negatives: Mapping[str, int], teachers: Mapping[str, Teacher],
     ) -> None:  # fmt: skip
         self.batches = batches
         self.rows = rows
@@ -64,6 +65,7 @@ class Batches:
         self.encoder = encoder
         self.max_length_tokens = max_length_tokens
         self.num_negatives = num_negatives
+        self.teachers = teachers
         self.given = 0  # of this pass
         self.start = 0  # of the next pass
         self._known: dict[tuple[str, str], tuple[Tensor, int]] = {}  # ids and hash by prompt and text
@@ -120,7 +122,8 @@ class Batches:
         scores = [rows[group[0]].score for group in groups]
         graded = all(score is not None for score in scores)
         score = torch.tensor(scores, dtype=torch.float32) if graded else None
-        return Part(task, 0, 0, len(documents), positive, negative, score), queries, documents
+        teacher = self.teachers[task](task, queries, documents, positive, negative) if task in self.teachers else None
+        return Part(task, 0, 0, len(documents), positive, negative, score, teacher), queries, documents
 
     def _tokens(self, asked: list[Asked]) -> tuple[list[Tensor], Tensor]:
         """Ids, with the prompt of task and side, and hashes; every text is tokenised once in a training."""
@@ -151,12 +154,18 @@ class TrainingData(pl.LightningDataModule):
     def __init__(
         self, rows: Mapping[str, Sequence[Row]], negatives: Mapping[str, Mapping[str, list[str]]], encoder: Encoder, *,
         feeds: Mapping[str, Feed], num_negatives: Mapping[str, int], steps: int, max_length_tokens: int, seed: int, mixed: bool,
-        by_length: bool,
+        by_length: bool, teachers: Mapping[str, Teacher],
     ) -> None:  # fmt: skip
         super().__init__()
         batches = plan(rows, feeds, steps=steps, seed=seed, mixed=mixed, by_length=by_length)
         self.batches = Batches(
-            batches, rows, negatives, encoder, max_length_tokens=max_length_tokens, num_negatives=num_negatives
+            batches,
+            rows,
+            negatives,
+            encoder,
+            max_length_tokens=max_length_tokens,
+            num_negatives=num_negatives,
+            teachers=teachers,
         )
 
     def train_dataloader(self) -> Batches:

@@ -24,6 +24,7 @@ from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData, shuffled
 from pipeline.training.resume import Resumable, checkpoints, whole_weights
 from pipeline.training.strategy import strategy_for
+from pipeline.training.teacher import Teacher
 from pipeline.training.tracking import finish, loggers
 
 Point: TypeAlias = dict[str, Any]  # "step", "loss" and "loss/<task>"
@@ -55,6 +56,13 @@ def fit(
         seed=seed,
         mixed=training["batches"] == "mixed",
         by_length=training["by_length"],
+        teachers={
+            task: Teacher.load(
+                settings["teacher"], max_length_tokens=training["max_length_tokens"], batch_tokens=runtime["batch_tokens"]
+            )
+            for task, settings in tasks.items()
+            if settings["teacher"] is not None
+        },
     )
     optimizer = build(training["optimizer"], later=True)  # made after the model has moved to its device
     strategy = strategy_for(runtime)
@@ -63,7 +71,7 @@ def fit(
     module = ContrastiveModule(
         trained, objectives, optimizer, negatives={task: settings["negatives"] for task, settings in tasks.items()},
         steps=steps, warmup_steps=training["warmup_steps"], seed=seed, chunk_tokens=training["chunk_tokens"],
-        kept_tokens=runtime["kept_tokens"], similarities_at_once=runtime["similarities_at_once"],
+        kept_tokens=runtime["kept_tokens"], similarities_at_once=runtime["similarities_at_once"], return_memory=runtime["return_memory"],
         on_nonfinite=training["on_nonfinite"],
     )  # fmt: skip
     mark = hashlib.sha256(json.dumps([dict(training), seed, dict(inputs)], sort_keys=True).encode()).hexdigest()[:12]
@@ -128,8 +136,8 @@ def _check(
         unscored = sum(row.score is None for row in rows[task])
         if objective.needs_score and unscored:
             raise ValueError(f"task {task}: {kind} needs a score on every row, {unscored} of {len(rows[task])} have none")
-        if getattr(objective, "needs_teacher", False):
-            raise ValueError(f"task {task}: {kind} needs a teacher's scores, and no row has any")
+        if getattr(objective, "needs_teacher", False) and settings["teacher"] is None:
+            raise ValueError(f"task {task}: {kind} learns from a teacher; name one under `teacher` (conf/task/{task}.yaml)")
         least = 2 * processes if settings["negatives"] == "in_batch" else processes
         if size < least:
             raise ValueError(

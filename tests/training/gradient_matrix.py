@@ -104,7 +104,7 @@ def module(made: Encoder, objective: Any, kept: int) -> ContrastiveModule:
     return ContrastiveModule(
         made, {"task": objective}, lambda weights: torch.optim.SGD([w for w in weights if w.requires_grad], lr=RATE),
         negatives={"task": "gathered"}, steps=10, warmup_steps=0, seed=7, chunk_tokens=CHUNK, kept_tokens=kept,
-        similarities_at_once=200, on_nonfinite="stop",
+        similarities_at_once=200, return_memory=False, on_nonfinite="stop",
     )  # fmt: skip
 
 
@@ -157,13 +157,13 @@ def plant(fault: str) -> None:
     if fault == "chunk":  # the first chunk's gradient is lost
         whole = pipeline.gradcache._seeded
         lost = _seed("7 3 0")
-        pipeline.gradcache._seeded = lambda embed, texts, number: (
-            whole(embed, texts, number) * 0 + whole(embed, texts, number).detach()
+        pipeline.gradcache._seeded = lambda embed, texts, number, trim: (
+            whole(embed, texts, number, trim) * 0 + whole(embed, texts, number, trim).detach()
             if number == lost
-            else whole(embed, texts, number)
+            else whole(embed, texts, number, trim)
         )
     if fault == "dropout":  # masks drawn anew when a chunk is computed again
-        pipeline.gradcache._seeded = lambda embed, texts, number: embed(texts)
+        pipeline.gradcache._seeded = lambda embed, texts, number, trim: embed(texts)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ ROWS = {
 }
 
 
-SETTINGS = {"chunk_tokens": 40, "kept_tokens": 40, "similarities_at_once": 64, "on_nonfinite": "stop"}
+SETTINGS = {"chunk_tokens": 40, "kept_tokens": 40, "similarities_at_once": 64, "return_memory": False, "on_nonfinite": "stop"}
 
 
 def parts(encoder, tasks, *, steps, seed=0, lr=0.01, mixed=False, **settings):
@@ -37,6 +37,7 @@ def parts(encoder, tasks, *, steps, seed=0, lr=0.01, mixed=False, **settings):
         seed=seed,
         mixed=mixed,
         by_length=False,
+        teachers={},
     )
     objectives = {
         task: {"retrieval": InfoNCE(temperature=0.1, symmetric=False, same_side=[]), "sts": CoSENT(scale=20.0)}[task]
@@ -126,3 +127,84 @@ def test_a_loss_that_is_no_number_stops_the_training_by_task_and_step(tiny_encod
         next(module.encoder.parameters()).fill_(math.nan)
     with pytest.raises(ValueError, match="the loss of task retrieval is nan at step 0"):
         train(module, data, 3)
+
+
+def weights(module):
+    return torch.cat([weight.detach().flatten() for weight in module.parameters()])
+
+
+def poisoned(module, step):
+    """No number stands in the gradient of one step."""
+    first = next(module.encoder.parameters())
+    first.register_hook(lambda grad: grad * math.nan if module.global_step == step else grad)
+
+
+def test_a_gradient_that_is_no_number_stops_the_training(tiny_encoder):
+    module, data = parts(tiny_encoder(), ["retrieval"], steps=3)
+    poisoned(module, 1)
+    with pytest.raises(ValueError, match="the gradient is not finite at step 1"):
+        train(module, data, 3)
+    assert torch.isfinite(weights(module)).all()
+
+
+def test_a_skipped_step_changes_nothing_and_the_next_goes_on(tiny_encoder):
+    module, data = parts(tiny_encoder(), ["retrieval"], steps=3, on_nonfinite="skip")
+    poisoned(module, 1)
+    seen = []
+    module.on_train_batch_start = lambda batch, batch_idx: seen.append(weights(module))
+    train(module, data, 3)
+    seen.append(weights(module))
+    assert torch.equal(seen[1], seen[2])
+    assert not torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[2], seen[3])
+    assert torch.isfinite(seen[3]).all()
+
+
+def test_a_mixed_batch_teaches_each_task_by_its_share_of_the_rows(tiny_encoder):
+    module, data = parts(tiny_encoder(dropout=0.0), ["retrieval", "sts"], steps=2, mixed=True)
+    batch = next(iter(data.batches))
+    vectors = module.vectors(batch)
+    alone = {part.task: module.objectives[part.task](module.pairs(batch, part, vectors)) for part in batch.parts}
+    module.log_dict = module.log = lambda *_, **__: None
+    module._report = lambda *_: None
+    found = module.training_step(batch, 0)
+    torch.testing.assert_close(found, sum(alone[part.task] * len(part.positive) / batch.size for part in batch.parts))
+    retrieval, sts = (module.pairs(batch, part, vectors) for part in batch.parts)
+    assert len(retrieval.document) == len(sts.document) == sum(part.num_documents for part in batch.parts)
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_negatives_in_batch_leave_each_process_its_own_pairs(tiny_encoder, monkeypatch, process):
+    import pipeline.training.contrastive as contrastive
+
+    module, data = parts(tiny_encoder(dropout=0.0), ["retrieval"], steps=1)
+    batch = next(iter(data.batches))
+    (part,) = batch.parts
+    part.negative = torch.tensor([[-1], [0], [3], [1]])  # documents that stand there already
+    vectors = module.vectors(batch)
+    whole = module.pairs(batch, part, vectors)
+    own = slice(2 * process, 2 * process + 2)
+    monkeypatch.setattr(contrastive, "num_processes", lambda: 2)
+    monkeypatch.setattr(contrastive, "own_slice", lambda total: own)
+    module.negatives["retrieval"] = "in_batch"
+    found = module.pairs(batch, part, vectors)
+    assert found.anchors == slice(0, 2)
+    torch.testing.assert_close(found.query, whole.query[own])
+    for rows, of_whole in ((found.positive, whole.positive[own]), (found.negative, whole.negative[own])):
+        assert (rows == -1).equal(of_whole == -1)
+        torch.testing.assert_close(found.document[rows[rows >= 0]], whole.document[of_whole[of_whole >= 0]])
+    assert len(found.document) == len({int(i) for i in torch.cat([part.positive[own], part.negative[own]]).flatten()} - {-1})
+
+
+def test_all_chunks_are_the_same_whatever_is_kept_and_cover_each_text_once():
+    from pipeline.gradcache import cut
+
+    lengths = [5, 3, 9, 9, 2, 7, 1, 4]
+    chunks = cut(lengths, 18)
+    assert sorted(text for chunk in chunks.texts for text in chunk) == list(range(8))
+    assert [len(chunk) * max(lengths[i] for i in chunk) for chunk in chunks.texts] == chunks.tokens
+    assert max(chunks.tokens) <= 18
+    assert chunks.first_kept(1, 0) == len(chunks.texts)
+    assert chunks.first_kept(1, 10**9) == chunks.first_kept(2, 10**9) == 0
+    with pytest.raises(ValueError, match="a text has 9 tokens, a chunk 8; raise chunk_tokens"):
+        cut(lengths, 8)

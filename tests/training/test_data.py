@@ -7,6 +7,7 @@ import torch
 from pipeline.corpus.batches import Batch, Feed, plan
 from pipeline.corpus.row import Row
 from pipeline.training.data import Batches, TrainingData, shuffled
+from pipeline.training.teacher import Teacher
 
 WORDS = ["cat", "dog", "mat", "park", "sat", "ran", "rolling", "window", "over", "rows", "sum", "of", "all", "numbers", "the"]
 
@@ -24,9 +25,9 @@ def encoder(tiny_encoder):
     return tiny_encoder()
 
 
-def batches(encoder, plan_, *, negatives=NEGATIVES, num_negatives=1, rows=ROWS):
+def batches(encoder, plan_, *, negatives=NEGATIVES, num_negatives=1, rows=ROWS, teachers=None):
     given = {"retrieval": num_negatives, "sts": 0}
-    return Batches(plan_, rows, negatives, encoder, max_length_tokens=12, num_negatives=given)
+    return Batches(plan_, rows, negatives, encoder, max_length_tokens=12, num_negatives=given, teachers=teachers or {})
 
 
 def single(task, rows):
@@ -79,7 +80,9 @@ def test_a_graded_batch_carries_its_scores_and_no_negatives(encoder):
 
 def test_texts_are_cut_at_the_trainings_limit(encoder):
     rows = {"retrieval": [Row("retrieval", "q", "cat " * 50, "d", "dog")]}
-    limited = Batches([single("retrieval", [0])], rows, {}, encoder, max_length_tokens=5, num_negatives={"retrieval": 0})
+    limited = Batches(
+        [single("retrieval", [0])], rows, {}, encoder, max_length_tokens=5, num_negatives={"retrieval": 0}, teachers={}
+    )
     (batch,) = limited
     assert len(batch.ids[0]) == 5
 
@@ -123,7 +126,7 @@ def test_a_second_pass_gives_the_same_batches_again(encoder):
 
 def test_the_data_of_a_training_is_planned_before_the_first_step(encoder):
     feeds = {"retrieval": Feed(3, 1, 1.0, True), "sts": Feed(2, 1, 1.0, False)}
-    settings = {"num_negatives": {"retrieval": 0, "sts": 0}, "mixed": False, "by_length": False}
+    settings = {"num_negatives": {"retrieval": 0, "sts": 0}, "mixed": False, "by_length": False, "teachers": {}}
     data = TrainingData(ROWS, {}, encoder, feeds=feeds, **settings, steps=8, max_length_tokens=12, seed=1)
     assert data.train_dataloader().batches == planned(8, seed=1)
     feeds["sts"] = Feed(7, 1, 1.0, False)
@@ -167,3 +170,25 @@ def test_the_control_deals_scores_apart_from_documents():
     assert sorted(row.score for row in found) == sorted(row.score for row in rows)
     score_of = {row.document: row.score for row in rows}
     assert sum(row.score == score_of[row.document] for row in found) <= 3
+
+
+def test_a_teacher_scores_each_query_with_its_main_document_and_its_mined_ones(encoder, tiny_encoder):
+    other = tiny_encoder(seed=5)
+    teacher = Teacher(other, max_length_tokens=12, batch_tokens=64)
+    (batch,) = batches(encoder, [single("retrieval", [0, 4, 2])], num_negatives=2, teachers={"retrieval": teacher})
+    (part,) = batch.parts
+    queries, documents = texts(encoder, batch)
+    q, d = (torch.from_numpy(other.encode(t, max_length_tokens=12, batch_tokens=64, title="")) for t in (queries, documents))
+    assert part.teacher.shape == (3, 3)
+    for i in range(3):
+        for c, j in enumerate([int(part.positive[i, 0]), *part.negative[i].tolist()]):
+            assert part.teacher[i, c].item() == pytest.approx(float(q[i] @ d[j]) if j >= 0 else 0.0, abs=1e-6)
+
+
+def test_a_teacher_that_could_change_unseen_is_refused(tiny_encoder, tmp_path):
+    tiny_encoder().save(tmp_path / "teacher", pooling={"_target_": "pipeline.pooling.mean.Mean"})
+    settings = {"directory": str(tmp_path / "teacher"), "sha256": None}
+    with pytest.raises(ValueError, match="needs its `sha256`"):
+        Teacher.load(settings, max_length_tokens=12, batch_tokens=64)
+    with pytest.raises(ValueError, match="expected 00"):
+        Teacher.load(settings | {"sha256": "00"}, max_length_tokens=12, batch_tokens=64)
