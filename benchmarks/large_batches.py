@@ -23,7 +23,7 @@ from typing import Any
 
 PAIRS, STEPS, MINI = 256, 1, 32
 TOKENS = 4096  # of a chunk of ours, with padding
-THEIR_TOKENS = (1024, 4096)  # of theirs, without
+THEIR_TOKENS = (512, 1024)  # of theirs, without
 KEPT = 4096
 CONTESTANTS = ("tributary", "theirs", *(f"theirs, {tokens} tokens" for tokens in THEIR_TOKENS))
 
