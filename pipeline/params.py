@@ -101,6 +101,12 @@ class Task(Shape):
     shuffle_documents: bool
 
 
+class EarlyStop(Shape):
+    every_steps: int = Field(gt=0)
+    patience: int = Field(gt=0)
+    batches_per_task: int = Field(gt=0)
+
+
 class Training(Shape):
     """One run of the trainer: an expert, or a phase of pretraining."""
 
@@ -117,6 +123,7 @@ class Training(Shape):
     chunk_tokens: int = Field(gt=2)
     gradient_clip: float = Field(gt=0)
     on_nonfinite: Literal["stop", "skip"]
+    early_stop: EarlyStop | None
 
 
 class Mine(Shape):

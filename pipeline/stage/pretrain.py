@@ -80,7 +80,11 @@ def _phase(
         for task, settings in phase["tasks"].items():
             rows[task] = with_negatives(task, rows[task], negatives.get(task, {}), settings["num_negatives"])
         training = {key: value for key, value in phase.items() if key not in ("order", "mine", "corpora")}
-        curve = fit(encoder, rows, negatives, training, runtime, seed=seed, name=f"pretrain-{name}", inputs={"before": mark})
+        held_out = {task: [r for _, r in read_rows(CURATED, "validation", [task]) if teaching(r)] for task in rows}
+        curve = fit(
+            encoder, rows, negatives, training, runtime, seed=seed, name=f"pretrain-{name}", inputs={"before": mark},
+            held_out=held_out,
+        )  # fmt: skip
         if first_process():
             with whole_directory(end) as folder:
                 save_model(encoder, str(folder / "weights.safetensors"))

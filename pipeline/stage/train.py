@@ -33,7 +33,8 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         of_task = [row for _, row in read_rows(CURATED, "train", [task]) if teaching(row)]
         rows[task] = with_negatives(task, of_task, negatives.get(task, {}), settings["num_negatives"])
     inputs = {str(path): sha256(path) for path in (BASE, CURATED, MINED)}
-    curve = fit(encoder, rows, negatives, section, runtime, seed=seed, name=f"train-{item}", inputs=inputs)
+    held_out = {task: [r for _, r in read_rows(CURATED, "validation", [task]) if teaching(r)] for task in rows}
+    curve = fit(encoder, rows, negatives, section, runtime, seed=seed, name=f"train-{item}", inputs=inputs, held_out=held_out)
     if not first_process():
         return {}
     with whole_directory(out / cfg["experts"][item]) as folder:

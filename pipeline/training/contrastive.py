@@ -52,11 +52,18 @@ class ContrastiveModule(pl.LightningModule):
                 f"the processes hold different batches at step {self.global_step}; start all with one configuration"
             )
         vectors = self.vectors(batch)
-        torch.manual_seed(self.seed * 1_000_003 + batch.number)  # what objectives draw must be the same on every process
-        terms = {part.task: self._loss(batch, part, vectors) for part in batch.parts}
+        terms = self._terms(batch, vectors)
         loss = torch.stack(list(terms.values())).sum()
         self._report(batch, terms, vectors)
         return loss
+
+    def loss(self, batch: TextBatch) -> Tensor:
+        """This process' share, nothing told."""
+        return torch.stack(list(self._terms(batch, self.vectors(batch)).values())).sum()
+
+    def _terms(self, batch: TextBatch, vectors: Float[Tensor, "T C D"]) -> dict[str, Tensor]:
+        torch.manual_seed(self.seed * 1_000_003 + batch.number)  # what objectives draw must be the same on every process
+        return {part.task: self._loss(batch, part, vectors) for part in batch.parts}
 
     def vectors(self, batch: TextBatch) -> Float[Tensor, "T C D"]:
         """The final vectors of all texts, and with C > 1 those after each block behind them."""

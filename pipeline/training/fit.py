@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 
 from pipeline.corpus.batches import Feed, turns
 from pipeline.corpus.row import Row
@@ -23,6 +23,7 @@ from pipeline.params import build
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData, shuffled
 from pipeline.training.resume import Resumable, checkpoints, whole_weights
+from pipeline.training.stopping import EarlyStop
 from pipeline.training.strategy import strategy_for
 from pipeline.training.teacher import Teacher
 from pipeline.training.tracking import finish, loggers
@@ -35,16 +36,20 @@ RUNS = Path("data/runs")  # what a stopped training needs to go on; emptied when
 def fit(
     encoder: Encoder, rows: Mapping[str, list[Row]], negatives: Mapping[str, Mapping[str, list[str]]],
     training: Mapping[str, Any], runtime: Mapping[str, Any], *, seed: int, name: str, inputs: Mapping[str, str],
+    held_out: Mapping[str, list[Row]],
 ) -> list[Point]:  # fmt: skip
     """Train ``encoder`` in place; the loss curve, one point per step. Of several processes, only the first may write what it gets.
 
     ``name`` is the run's, ``inputs`` the hashes of what it reads: a stopped training is gone on with only if its
-    configuration and inputs are still the same. ValueError, before the first step, where rows cannot feed the tasks.
+    configuration and inputs are still the same. ``held_out`` are the validation rows that `early_stop` looks at. ValueError,
+    before the first step, where rows cannot feed the tasks.
     """
     tasks = training["tasks"]
     steps = training["steps_per_task"] * len(tasks)
     objectives = {task: build(settings["objective"]) for task, settings in tasks.items()}
     _check(objectives, rows, negatives, training, runtime)
+    limits = {"max_length_tokens": training["max_length_tokens"], "batch_tokens": runtime["batch_tokens"]}
+    teachers = {task: Teacher.load(s["teacher"], **limits) for task, s in tasks.items() if s["teacher"] is not None}
     data = TrainingData(
         {task: shuffled(rows[task], seed) if tasks[task]["shuffle_documents"] else rows[task] for task in tasks},
         negatives,
@@ -56,13 +61,7 @@ def fit(
         seed=seed,
         mixed=training["batches"] == "mixed",
         by_length=training["by_length"],
-        teachers={
-            task: Teacher.load(
-                settings["teacher"], max_length_tokens=training["max_length_tokens"], batch_tokens=runtime["batch_tokens"]
-            )
-            for task, settings in tasks.items()
-            if settings["teacher"] is not None
-        },
+        teachers=teachers,
     )
     optimizer = build(training["optimizer"], later=True)  # made after the model has moved to its device
     strategy = strategy_for(runtime)
@@ -89,6 +88,7 @@ def fit(
         logger=loggers(folder, name, runtime) if first_process() else False,
         callbacks=[
             TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else max(1, steps // 4)),
+            *_stopping(encoder, held_out, objectives, training, teachers, seed),
             Resumable(folder, every_steps=runtime["checkpoint_every_steps"]),
         ],
         log_every_n_steps=1,
@@ -164,6 +164,26 @@ def _feeds(objectives: Mapping[str, Any], rows: Mapping[str, list[Row]], trainin
         task: Feed(settings["batch_size"], settings["num_positives"], shares[task], apart=not objectives[task].needs_score)
         for task, settings in tasks.items()
     }
+
+
+def _stopping(
+    encoder: Encoder, held_out: Mapping[str, list[Row]], objectives: Mapping[str, Any], training: Mapping[str, Any],
+    teachers: Mapping[str, Teacher], seed: int,
+) -> list[Callback]:  # fmt: skip
+    """The early stop that was asked for. In-batch negatives only: no others are mined for validation rows."""
+    settings, tasks = training["early_stop"], training["tasks"]
+    if settings is None:
+        return []
+    feeds = {task: Feed(s["batch_size"], 1, 1.0, apart=not objectives[task].needs_score) for task, s in tasks.items()}
+    steps = settings["batches_per_task"] * len(tasks)
+    try:
+        data = TrainingData(
+            {task: held_out[task] for task in tasks}, {}, encoder, feeds=feeds, num_negatives=dict.fromkeys(tasks, 0), steps=steps,
+            max_length_tokens=training["max_length_tokens"], seed=seed, mixed=False, by_length=False, teachers=teachers,
+        )  # fmt: skip
+    except ValueError as error:
+        raise ValueError(f"early_stop, on validation rows: {error}") from error
+    return [EarlyStop(data.batches, every_steps=settings["every_steps"], patience=settings["patience"])]
 
 
 def _without_gradient(encoder: Encoder) -> list[torch.nn.Parameter]:

@@ -193,8 +193,10 @@ def copied(finished, tmp_path):
     return made
 
 
-def merged(tree: dict, changes: dict) -> dict:
+def merged(tree: dict | None, changes: dict) -> dict:
     """``changes`` put into ``tree``, level by level; an empty one replaces what was there."""
+    if tree is None:
+        return changes
     return tree | {
         key: merged(tree[key], value) if isinstance(value, dict) and value else value for key, value in changes.items()
     }

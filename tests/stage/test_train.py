@@ -98,3 +98,18 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_end(finished, copied, r
     for file in ("checkpoints/joint/model.safetensors", "data/metrics/train/joint.csv"):
         assert (folder / file).read_bytes() == (finished / file).read_bytes(), file
     assert list((folder / "data/runs").iterdir()) == []
+
+
+def test_a_training_ends_early_where_validation_rows_gain_nothing(copied, run, finished):
+    stop = {"every_steps": 1, "patience": 2, "batches_per_task": 2}
+    tasks = {"sts": {"batch_size": 8}}
+    folder = copied(*INPUTS, train={"sts": {"early_stop": stop, "steps_per_task": 9, "optimizer": {"lr": 0.0}, "tasks": tasks}})
+    assert run(folder, "train", "sts") == 0
+    assert len(points(folder / "data/metrics/train/sts.csv")) == 3  # the first look is the best there is
+
+
+def test_an_early_stop_without_enough_validation_rows_is_refused_before_the_first_step(copied, run, capsys):
+    stop = {"every_steps": 1, "patience": 2, "batches_per_task": 2}
+    folder = copied(*INPUTS, train={"sts": {"early_stop": stop, "tasks": {"sts": {"batch_size": 40}}}})
+    assert run(folder, "train", "sts") == 1
+    assert "early_stop, on validation rows: task sts: a batch of 40 needs" in capsys.readouterr().err

@@ -1,0 +1,37 @@
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.training.stopping import EarlyStop
+
+
+@pytest.fixture
+def ended(monkeypatch):
+    """The step at which a training ends whose validation losses are given; ``start`` and ``state``: of one that is gone on with."""
+    import pipeline.training.stopping as stopping
+
+    monkeypatch.setattr(stopping, "ContrastiveModule", SimpleNamespace)
+
+    def run(losses, *, patience, start=0, state=None):
+        stop = EarlyStop([], every_steps=2, patience=patience)
+        if state:
+            stop.load_state_dict(state)
+        monkeypatch.setattr(stop, "loss", lambda _: losses[trainer.global_step // 2 - 1])
+        trainer = SimpleNamespace(global_step=start, loggers=[], should_stop=False)
+        while not trainer.should_stop and trainer.global_step < 2 * len(losses):
+            trainer.global_step += 1
+            stop.on_train_batch_end(trainer, SimpleNamespace(), None, None, 0)
+        return trainer.global_step, stop.state_dict()
+
+    return run
+
+
+def test_a_training_ends_when_the_loss_was_no_better_for_so_many_looks(ended):
+    assert ended([3.0, 2.0, 2.0, 2.5, 1.0], patience=2)[0] == 8
+    assert ended([3.0, 2.0, 2.0, 1.5, 1.6], patience=2)[0] == 10
+
+
+def test_one_that_is_gone_on_with_remembers_the_best(ended):
+    losses = [2.0, 2.5, 2.2, 2.1]
+    _, state = ended(losses[:2], patience=3)
+    assert ended(losses, patience=3, start=4, state=state)[0] == ended(losses, patience=3)[0] == 8
