@@ -72,7 +72,7 @@ def judge(
     """Decided on validation alone; test scores are only shown."""
     section = cfg["report"]
     singles = [name for name in section["candidates"] if name in cfg["models"] and name not in cfg["merge"]]
-    candidates = [*singles, *(name for name in cfg["models"] if name in cfg["merge"])]
+    candidates = [*singles, *sorted(name for name in cfg["models"] if name in cfg["merge"])]
     if not singles:
         raise ValueError(
             f"report.candidates names no single model that is evaluated: {section['candidates']}; add one to `models` in params.yaml"
