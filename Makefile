@@ -14,7 +14,7 @@ repro: $(VENV)/.ready
 	dvc repro
 
 test: $(VENV)/.ready
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile  # files stay whole: what a file's tests share is made once
 
 check: $(VENV)/.ready
 	ruff format --check . && ruff check . && lint-imports && pyright

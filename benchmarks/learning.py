@@ -5,7 +5,7 @@
 Runs the DAG of the default corpus in a throw-away clone for each encoder and three seeds (of weights and batches; the split stays). Prints
 the difference in main test score on held-out modules to the base (before the expert's training) and to the backbone (before
 any), its mean over the seeds and the 95 % interval of that mean (Student's t). Exit status 1 where an expert does not beat both
-on its own task, or a control beats the base.
+on its own task with every seed, or a control beats the base on the mean.
 """
 
 import os
@@ -36,7 +36,7 @@ def main(encoders: list[str]) -> int:
             for start in STARTS[:1] if control else STARTS:
                 found = np.array([score[name][task] - score[start][task] for score in scores])
                 half = stats.t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / len(found) ** 0.5
-                better = bool(found.mean() - half > 0)
+                better = bool(found.mean() > 0 if control else found.min() > 0)
                 failed += better == control
                 each = " ".join(f"{value:+.4f}" for value in found)
                 print(
