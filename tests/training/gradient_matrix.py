@@ -29,12 +29,11 @@ from pipeline.pooling.mean import Mean
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import Part, TextBatch
 from pipeline.training.fit import _without_gradient
-from pipeline.training.resume import whole_weights
 from pipeline.training.strategy import strategy_for
 
 CONF = Path(__file__).parents[2] / "conf"
 RATE = 1000.0  # so large that the update is not lost in the rounding of the weights
-CHUNK, MODES = 40, {"plain": 10**9, "cached": 0}
+CHUNK, MODES = 90, {"plain": 10**9, "cached": 0}
 WORDS = ["the cat sat on a mat", "a dog ran in the park", "rolling window over rows", "sum of all numbers"]
 
 
@@ -57,7 +56,7 @@ def encoder(dropout: float) -> Encoder:
 def _encoder(dropout: float) -> Encoder:
     torch.manual_seed(0)
     scratch = ScratchBackbone(vocabulary=80, width=16, layers=3, heads=2, intermediate=32, dropout=dropout)
-    backbone, tokenizer = scratch(WORDS * 2)
+    backbone, tokenizer = scratch([" ".join(WORDS)] * 2)
     made = Encoder(backbone, tokenizer, Mean(), max_length_tokens=24)
     with torch.no_grad():  # spread out, so that no gradient is too small to be compared
         for weight in made.parameters():
@@ -129,7 +128,7 @@ def alone(objective: Any, kept: int, dropout: float) -> dict[str, torch.Tensor]:
     return {name: p.grad for name, p in made.named_parameters() if p.grad is not None}
 
 
-def step(objective: Any, kept: int, dropout: float, strategy: str, devices: int, folder: Path) -> dict[str, torch.Tensor]:
+def step(objective: Any, kept: int, dropout: float, strategy: str, devices: int) -> dict[str, torch.Tensor]:
     """The gradients that one step took, by parameter; {} on other processes than the first."""
     made = encoder(dropout)
     before = {name: p.detach().clone() for name, p in made.named_parameters()}
@@ -141,8 +140,17 @@ def step(objective: Any, kept: int, dropout: float, strategy: str, devices: int,
     )  # fmt: skip
     given = module(made, copy.deepcopy(objective), kept)  # some have a state, which a step moves
     trainer.fit(given, torch.utils.data.DataLoader([batch(made)], batch_size=None))
-    after = whole_weights(trainer, folder) if strategy.startswith("deepspeed") else dict(made.named_parameters())
-    return {} if after is None else {name: (p - after.get(name, p).detach()) / RATE for name, p in before.items()}
+    with whole(made, strategy):
+        return {name: (before[name] - p.detach()) / RATE for name, p in made.named_parameters()}
+
+
+def whole(made: Encoder, strategy: str) -> contextlib.AbstractContextManager[Any]:
+    """While ZeRO-3's parts of the weights are put together."""
+    if strategy != "deepspeed_stage_3":
+        return contextlib.nullcontext()
+    import deepspeed
+
+    return deepspeed.zero.GatheredParameters(list(made.parameters()))
 
 
 @contextlib.contextmanager
@@ -174,16 +182,14 @@ def main() -> None:
     asked = objectives()
     for fault in faults:
         with planted(fault):
-            found = {
-                f"infonce|cached|{name}": v for name, v in step(asked["infonce"], 0, 0.1, *strategies, devices, folder).items()
-            }
+            found = {f"infonce|cached|{name}": v for name, v in step(asked["infonce"], 0, 0.1, *strategies, devices).items()}
         if first_process():
             save_file(found, folder / f"{fault}.safetensors")
     for strategy in [] if faults else strategies:
         found = {}
         for name, objective in asked.items():
             for mode, kept in MODES.items():
-                updates = step(objective, kept, 0.1, strategy, devices, folder / strategy)
+                updates = step(objective, kept, 0.1, strategy, devices)
                 found |= {f"{name}|{mode}|{weight}": value.contiguous() for weight, value in updates.items()}
         if first_process():
             save_file(found, folder / f"{strategy}.safetensors")
