@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 PAIRS, STEPS, MINI = 256, 1, 32
-TOKENS = 4096  # of a chunk of ours, with padding
-THEIR_TOKENS = (512, 1024)  # of theirs, without
-KEPT = 4096
+TOKENS = 1024  # of a chunk of ours, with padding
+THEIR_TOKENS = (256, 512)  # of theirs, without
+KEPT = 2048
 CONTESTANTS = ("tributary", "theirs", *(f"theirs, {tokens} tokens" for tokens in THEIR_TOKENS))
 
 

@@ -48,12 +48,13 @@ class AnglE(Objective):
         self.temperature = temperature
         self.best_from = best_from
 
+    def check_encoder(self, *, width: int, blocks: int) -> None:
+        if width % 2:
+            raise ValueError(f"AnglE reads half of a vector as imaginary, but its width is {width}; it must be even")
+
     def forward(self, pairs: EmbeddedPairs) -> Float[Tensor, ""]:
         assert pairs.score is not None, "rows without a score are refused before training"
-        if pairs.query.shape[1] % 2:
-            raise ValueError(
-                f"AnglE reads half of a vector as imaginary, but its width is {pairs.query.shape[1]}; it must be even"
-            )
+        self.check_encoder(width=pairs.query.shape[1], blocks=len(pairs.layers))
         document = pairs.document.index_select(0, pairs.positive[:, 0])
         loss = self.cosine * cosent((pairs.query * document).sum(-1), pairs.score, scale=self.cosine_scale)
         loss = loss + self.angle * cosent(angle_similarity(pairs.query, document), pairs.score, scale=self.angle_scale)

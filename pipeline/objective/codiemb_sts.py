@@ -8,6 +8,8 @@ Source: Zhang et al. 2025 (CoDiEmb), arXiv:2508.11442, in the form of its traini
 epsilon in the correlation, and equal texts are no negatives.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -60,13 +62,16 @@ def pro_loss(
 
 def unit_scores(score: Float[Tensor, " B"], *, lowest: float, highest: float) -> Float[Tensor, " B"]:
     """Scores mapped from [lowest, highest] to [0, 1]; ValueError where one lies outside."""
-    low, high = float(score.min()), float(score.max())
+    check_range(float(score.min()), float(score.max()), lowest=lowest, highest=highest)
+    return (score - lowest) / (highest - lowest)
+
+
+def check_range(low: float, high: float, *, lowest: float, highest: float) -> None:
     if low < lowest or high > highest:
         raise ValueError(
             f"scores run from {low} to {high}, but the objective was told {lowest} to {highest}; "
             f"set lowest_score and highest_score of the objective to the range of your data"
         )
-    return (score - lowest) / (highest - lowest)
 
 
 class CoDiEmbSTS(Objective):
@@ -99,6 +104,10 @@ class CoDiEmbSTS(Objective):
         self.middle_temperature = middle_temperature
         self.best_from = best_from
         self.needs_layers = middle > 0
+
+    def check_scores(self, scores: Sequence[float]) -> None:
+        if scores:
+            check_range(min(scores), max(scores), lowest=self.lowest_score, highest=self.highest_score)
 
     def forward(self, pairs: EmbeddedPairs) -> Float[Tensor, ""]:
         assert pairs.score is not None, "rows without a score are refused before training"

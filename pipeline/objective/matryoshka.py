@@ -42,7 +42,7 @@ class Matryoshka(Objective):
     """
 
     def __init__(
-        self, *, objective: nn.Module, dims: Sequence[float], coefficients: Sequence[float] | None, dims_at_once: int | None
+        self, *, objective: Objective, dims: Sequence[float], coefficients: Sequence[float] | None, dims_at_once: int | None
     ) -> None:
         super().__init__()
         where = "see conf/objective/matryoshka.yaml"
@@ -62,6 +62,13 @@ class Matryoshka(Objective):
         self.objectives = nn.ModuleList(copy.deepcopy(objective) for _ in dims)
         for need in ("needs_score", "needs_negatives", "needs_teacher", "needs_layers"):
             setattr(self, need, getattr(objective, need))
+
+    def check_scores(self, scores: Sequence[float]) -> None:
+        self.objectives[0].check_scores(scores)  # pyright: ignore[reportCallIssue]
+
+    def check_encoder(self, *, width: int, blocks: int) -> None:
+        for objective, own in zip(self.objectives, self.widths(width), strict=True):
+            objective.check_encoder(width=own, blocks=blocks)  # pyright: ignore[reportCallIssue]
 
     def forward(self, pairs: EmbeddedPairs) -> Float[Tensor, ""]:
         widths = self.widths(pairs.query.shape[1])

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.objective.matryoshka import Matryoshka, drawn
 from pipeline.objective.objective import Objective
@@ -35,7 +35,7 @@ class Matryoshka2D(Objective):
     needs_layers = True
 
     def __init__(
-        self, *, objective: nn.Module, dims: Sequence[float], coefficients: Sequence[float] | None, dims_at_once: int | None,
+        self, *, objective: Objective, dims: Sequence[float], coefficients: Sequence[float] | None, dims_at_once: int | None,
         layers_at_once: int | None, kl_temperature: float, move_last: bool,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -52,13 +52,20 @@ class Matryoshka2D(Objective):
         for need in ("needs_score", "needs_negatives", "needs_teacher"):
             setattr(self, need, getattr(objective, need))
 
-    def forward(self, pairs: EmbeddedPairs) -> Float[Tensor, ""]:
-        num_early = len(pairs.layers) - 1
-        if num_early < 1 or (self.layers_at_once or 0) > num_early:
+    def check_scores(self, scores: Sequence[float]) -> None:
+        self.last.check_scores(scores)
+
+    def check_encoder(self, *, width: int, blocks: int) -> None:
+        self.last.check_encoder(width=width, blocks=blocks)
+        if blocks < 2 or (self.layers_at_once or 0) > blocks - 1:
             raise ValueError(
-                f"2D Matryoshka draws {self.layers_at_once or 'all'} of the blocks before the last, the encoder has {num_early}; "
+                f"2D Matryoshka draws {self.layers_at_once or 'all'} of the blocks before the last, the encoder has {blocks - 1}; "
                 f"lower layers_at_once or take a deeper encoder"
             )
+
+    def forward(self, pairs: EmbeddedPairs) -> Float[Tensor, ""]:
+        self.check_encoder(width=pairs.query.shape[1], blocks=len(pairs.layers))
+        num_early = len(pairs.layers) - 1
         last = torch.cat([pairs.query, pairs.document])
         target = last if self.move_last else last.detach()
         loss = self.last(pairs)

@@ -4,6 +4,8 @@ A mean over queries is taken over ``pairs.anchors``; a loss of the whole batch (
 Either way the mean of what the processes return is the loss of the global batch.
 """
 
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -17,6 +19,12 @@ class Objective(nn.Module):
     needs_negatives: bool = False
     needs_teacher: bool = False
     needs_layers: bool = False
+
+    def check_scores(self, scores: Sequence[float]) -> None:
+        """ValueError where the objective cannot read them: before training, of all rows that have one."""
+
+    def check_encoder(self, *, width: int, blocks: int) -> None:
+        """ValueError where the encoder's vectors or its number of blocks do not fit: before training."""
 
     def forward(self, pairs: EmbeddedPairs) -> Float[Tensor, ""]:
         raise NotImplementedError

@@ -15,6 +15,7 @@ from pipeline.corpus.row import Row
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder, pooling_node
 from pipeline.encoder.lora import adapt
+from pipeline.training.checks import check_rows
 from pipeline.training.fit import curve_text, fit
 from pipeline.training.mined import by_query, teaching, with_negatives
 from pipeline.training.prepare import prepare
@@ -25,13 +26,14 @@ BASE, CURATED, MINED = Path("checkpoints/base"), Path("data/curated"), Path("dat
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
     seed, section = cfg["seed"], cfg["train"][item]
     prepare(runtime, seed)
-    encoder = Encoder.load(BASE)
-    adapt(encoder)
     negatives = {"retrieval": by_query([n for file in sorted(MINED.glob("*.parquet")) for n in read(file, Negative)])}
     rows: dict[str, list[Row]] = {}
     for task, settings in section["tasks"].items():
         of_task = [row for _, row in read_rows(CURATED, "train", [task]) if teaching(row)]
         rows[task] = with_negatives(task, of_task, negatives.get(task, {}), settings["num_negatives"])
+    check_rows(f"train-{item}", section, runtime, rows, negatives)
+    encoder = Encoder.load(BASE)
+    adapt(encoder)
     inputs = {str(path): sha256(path) for path in (BASE, CURATED, MINED)}
     held_out = {task: [r for _, r in read_rows(CURATED, "validation", [task]) if teaching(r)] for task in rows}
     curve = fit(encoder, rows, negatives, section, runtime, seed=seed, name=f"train-{item}", inputs=inputs, held_out=held_out)

@@ -47,9 +47,10 @@ class ContrastiveModule(pl.LightningModule):
         self.with_layers = any(getattr(objective, "needs_layers", False) for objective in objectives.values())
 
     def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
-        if not agreed(batch.number, self.device):
+        if not agreed(batch.mark, self.device):
             raise ValueError(
-                f"the processes hold different batches at step {self.global_step}; start all with one configuration"
+                f"the processes hold different batches at step {self.global_step} (this one: {batch.told}), expected the same "
+                f"texts of the same task on all; start all with one configuration and the same files"
             )
         vectors = self.vectors(batch)
         terms = self._terms(batch, vectors)

@@ -45,6 +45,17 @@ class TextBatch:
     def size(self) -> int:
         return sum(len(part.positive) for part in self.parts)
 
+    @property
+    def mark(self) -> int:
+        """Below 2 ** 62; the same for the same texts, in the same parts."""
+        tasks = text_hash([f"{part.task} {part.first_query} {part.first_document}" for part in self.parts])
+        places = torch.arange(1, len(self.hashes) + 1, device=self.hashes.device)
+        return (self.number + int(tasks.sum()) + int((self.hashes * places).sum())) % 2**62  # products wrap around
+
+    @property
+    def told(self) -> str:
+        return f"batch {self.number}, " + ", ".join(f"{len(part.positive)} queries of task {part.task}" for part in self.parts)
+
 
 Asked: TypeAlias = tuple[str, str, str]  # task, side, text
 

@@ -20,6 +20,8 @@ from pipeline.corpus.row import Row
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.params import build
+from pipeline.trainable import num_processes
+from pipeline.training.checks import built_objectives, check_batches, check_encoder, check_rows
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData, shuffled
 from pipeline.training.resume import Resumable, checkpoints, whole_weights
@@ -46,8 +48,9 @@ def fit(
     """
     tasks = training["tasks"]
     steps = training["steps_per_task"] * len(tasks)
-    objectives = {task: build(settings["objective"]) for task, settings in tasks.items()}
-    _check(objectives, rows, negatives, training, runtime)
+    objectives = built_objectives(training)
+    check_rows(name, training, runtime, rows, negatives)
+    check_encoder(name, training, objectives, encoder)
     limits = {"max_length_tokens": training["max_length_tokens"], "batch_tokens": runtime["batch_tokens"]}
     teachers = {task: Teacher.load(s["teacher"], **limits) for task, s in tasks.items() if s["teacher"] is not None}
     data = TrainingData(
@@ -63,6 +66,7 @@ def fit(
         by_length=training["by_length"],
         teachers=teachers,
     )
+    check_batches(name, data.batches.batches, num_processes(runtime), mixed=training["batches"] == "mixed")
     optimizer = build(training["optimizer"], later=True)  # made after the model has moved to its device
     strategy = strategy_for(runtime)
     trained = encoder if isinstance(strategy, str) else copy.deepcopy(encoder)  # which a strategy may take to pieces
@@ -113,43 +117,6 @@ def fit(
     curve = _curve(folder)
     shutil.rmtree(folder)
     return curve
-
-
-def _check(
-    objectives: Mapping[str, Any], rows: Mapping[str, list[Row]], negatives: Mapping[str, Mapping[str, list[str]]],
-    training: Mapping[str, Any], runtime: Mapping[str, Any],
-) -> None:  # fmt: skip
-    """ValueError for what a person can mend, before anything is started."""
-    processes = runtime["devices"] * runtime["num_nodes"] if isinstance(runtime["devices"], int) else 1
-    if str(runtime["strategy"]).startswith("deepspeed") and training["on_nonfinite"] == "skip":
-        raise ValueError(
-            "on_nonfinite: skip needs the gradients, which DeepSpeed keeps to itself; take stop, or runtime.strategy: ddp"
-        )
-    if training["chunk_tokens"] < training["max_length_tokens"]:
-        raise ValueError(
-            f"chunk_tokens is {training['chunk_tokens']}, but a single text may have max_length_tokens = "
-            f"{training['max_length_tokens']}; raise chunk_tokens"
-        )
-    for task, settings in training["tasks"].items():
-        objective, size = objectives[task], settings["batch_size"]
-        kind = type(objective).__name__
-        unscored = sum(row.score is None for row in rows[task])
-        if objective.needs_score and unscored:
-            raise ValueError(f"task {task}: {kind} needs a score on every row, {unscored} of {len(rows[task])} have none")
-        if getattr(objective, "needs_teacher", False) and settings["teacher"] is None:
-            raise ValueError(f"task {task}: {kind} learns from a teacher; name one under `teacher` (conf/task/{task}.yaml)")
-        least = 2 * processes if settings["negatives"] == "in_batch" else processes
-        if size < least:
-            raise ValueError(
-                f"task {task}: a batch of {size} is too small for {processes} processes with negatives {settings['negatives']}; "
-                f"raise batch_size to {least} or more, or lower runtime.devices"
-            )
-        mined = max((len(negatives.get(task, {}).get(row.query, ())) for row in rows[task]), default=0)
-        if rows[task] and settings["num_negatives"] > mined:
-            raise ValueError(
-                f"task {task}: num_negatives is {settings['num_negatives']}, but no query has more than {mined} mined; "
-                f"raise mine.miner.num_negatives or depth, or lower num_negatives"
-            )
 
 
 def _feeds(objectives: Mapping[str, Any], rows: Mapping[str, list[Row]], training: Mapping[str, Any]) -> dict[str, Feed]:

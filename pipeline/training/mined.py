@@ -50,8 +50,9 @@ def with_negatives(task: str, rows: list[Row], known: Mapping[str, Sequence[str]
     """The rows that have the hard negatives asked for; ValueError where there is none."""
     kept = [row for row in rows if len(known.get(row.query, ())) >= num_negatives]
     if rows and not kept:
+        most = max((len(known.get(row.query, ())) for row in rows), default=0)
         raise ValueError(
-            f"task {task}: num_negatives is {num_negatives}, but no query has so many mined negatives; "
+            f"task {task}: num_negatives is {num_negatives}, but no query has more than {most} mined negatives; "
             f"raise mine.miner.num_negatives or depth, or lower num_negatives (conf/task/{task}.yaml)"
         )
     if len(kept) < len(rows) and first_process():

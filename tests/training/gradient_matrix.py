@@ -1,9 +1,13 @@
-"""python gradient_matrix.py <folder> <devices> <strategies> [fault]: the update of one SGD step of every objective, to files.
+"""python gradient_matrix.py <folder> <devices> <strategies> [faults]: the update of one SGD step of every objective, to files.
 
 A program, because Lightning starts further processes by running the command again. Imported, it holds the reference too.
 """
 
+import contextlib
+import copy
+import functools
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,34 +29,12 @@ from pipeline.pooling.mean import Mean
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import Part, TextBatch
 from pipeline.training.fit import _without_gradient
-from pipeline.training.resume import whole_weights
 from pipeline.training.strategy import strategy_for
 
 CONF = Path(__file__).parents[2] / "conf"
 RATE = 1000.0  # so large that the update is not lost in the rounding of the weights
-CHUNK, MODES = 40, {"plain": 10**9, "cached": 0}
-WORDS = [
-    "the",
-    "cat",
-    "sat",
-    "on",
-    "a",
-    "mat",
-    "a",
-    "dog",
-    "ran",
-    "in",
-    "the",
-    "park",
-    "rolling",
-    "window",
-    "over",
-    "rows",
-    "sum",
-    "of",
-    "all",
-    "numbers",
-]
+CHUNK, MODES = 90, {"plain": 10**9, "cached": 0}
+WORDS = ["the cat sat on a mat", "a dog ran in the park", "rolling window over rows", "sum of all numbers"]
 
 
 def objectives() -> dict[str, Any]:
@@ -61,12 +43,17 @@ def objectives() -> dict[str, Any]:
     found = {}
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for file in sorted((CONF / "objective").glob("*.yaml")):
-            composed = compose("config", overrides=[f"+objective={file.stem}"])["objective"]
+            composed = compose(overrides=[f"+objective={file.stem}"])["objective"]
             found[file.stem] = build(OmegaConf.to_container(composed, resolve=True))
     return found
 
 
 def encoder(dropout: float) -> Encoder:
+    return copy.deepcopy(_encoder(dropout))
+
+
+@functools.cache
+def _encoder(dropout: float) -> Encoder:
     torch.manual_seed(0)
     scratch = ScratchBackbone(vocabulary=80, width=16, layers=3, heads=2, intermediate=32, dropout=dropout)
     backbone, tokenizer = scratch([" ".join(WORDS)] * 2)
@@ -80,10 +67,11 @@ def encoder(dropout: float) -> Encoder:
 def batch(made: Encoder) -> TextBatch:
     """Eleven queries, which two processes cannot share evenly; two positives for some, two mined documents for each."""
     draw = torch.Generator().manual_seed(1)
+    words = " ".join(WORDS).split()
 
     def text() -> str:
         length = int(torch.randint(1, 12, (1,), generator=draw)) ** 2 // 8 + 2
-        return " ".join(WORDS[i] for i in torch.randint(len(WORDS), (length,), generator=draw).tolist())
+        return " ".join(words[i] for i in torch.randint(len(words), (length,), generator=draw).tolist())
 
     size, second = 11, [0, 3, 4]
     positive = torch.full((size, 2), -1)
@@ -133,7 +121,14 @@ def difference(gradients: dict[str, torch.Tensor], updates: dict[str, torch.Tens
     return max(float((updates[name] - g).norm() / max(g.norm().item(), floor)) for name, g in gradients.items())
 
 
-def step(objective: Any, kept: int, dropout: float, strategy: str, devices: int, folder: Path) -> dict[str, torch.Tensor]:
+def alone(objective: Any, kept: int, dropout: float) -> dict[str, torch.Tensor]:
+    """The gradients of the module in one process, without a trainer."""
+    made = encoder(dropout)
+    module(made, copy.deepcopy(objective), kept).loss(batch(made)).backward()
+    return {name: p.grad for name, p in made.named_parameters() if p.grad is not None}
+
+
+def step(objective: Any, kept: int, dropout: float, strategy: str, devices: int) -> dict[str, torch.Tensor]:
     """The gradients that one step took, by parameter; {} on other processes than the first."""
     made = encoder(dropout)
     before = {name: p.detach().clone() for name, p in made.named_parameters()}
@@ -143,41 +138,58 @@ def step(objective: Any, kept: int, dropout: float, strategy: str, devices: int,
         accelerator="cpu", devices=devices, strategy=strategy_for(runtime), max_steps=1, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
     )  # fmt: skip
-    given = module(made, objective, kept)
+    given = module(made, copy.deepcopy(objective), kept)  # some have a state, which a step moves
     trainer.fit(given, torch.utils.data.DataLoader([batch(made)], batch_size=None))
-    after = whole_weights(trainer, folder) if strategy.startswith("deepspeed") else dict(made.named_parameters())
-    return {} if after is None else {name: (p - after.get(name, p).detach()) / RATE for name, p in before.items()}
+    with whole(made, strategy):
+        return {name: (before[name] - p.detach()) / RATE for name, p in made.named_parameters()}
 
 
-def plant(fault: str) -> None:
+def whole(made: Encoder, strategy: str) -> contextlib.AbstractContextManager[Any]:
+    """While ZeRO-3's parts of the weights are put together."""
+    if strategy != "deepspeed_stage_3":
+        return contextlib.nullcontext()
+    import deepspeed
+
+    return deepspeed.zero.GatheredParameters(list(made.parameters()))
+
+
+@contextlib.contextmanager
+def planted(fault: str) -> Iterator[None]:
+    gather, whole = pipeline.distributed._Gather.backward, pipeline.gradcache._seeded
+    lost = _seed("7 3 0")
+
+    def unsummed(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+        return grad.chunk(pipeline.distributed.num_processes())[pipeline.distributed.process()].contiguous()
+
+    def losing(embed: Any, texts: list[int], number: int, trim: bool) -> torch.Tensor:
+        found = whole(embed, texts, number, trim)
+        return found * 0 + found.detach() if number == lost else found
+
     if fault == "scale":  # gathered gradients that are not summed
-        pipeline.distributed._Gather.backward = staticmethod(  # pyright: ignore
-            lambda ctx, grad: grad.chunk(pipeline.distributed.num_processes())[pipeline.distributed.process()].contiguous()
-        )
+        pipeline.distributed._Gather.backward = staticmethod(unsummed)  # pyright: ignore
     if fault == "chunk":  # the first chunk's gradient is lost
-        whole = pipeline.gradcache._seeded
-        lost = _seed("7 3 0")
-        pipeline.gradcache._seeded = lambda embed, texts, number, trim: (
-            whole(embed, texts, number, trim) * 0 + whole(embed, texts, number, trim).detach()
-            if number == lost
-            else whole(embed, texts, number, trim)
-        )
+        pipeline.gradcache._seeded = losing
     if fault == "dropout":  # masks drawn anew when a chunk is computed again
         pipeline.gradcache._seeded = lambda embed, texts, number, trim: embed(texts)
+    yield
+    pipeline.distributed._Gather.backward, pipeline.gradcache._seeded = staticmethod(gather), whole
 
 
 def main() -> None:
     folder, devices, strategies = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3].split(",")
-    fault = sys.argv[4] if len(sys.argv) > 4 else ""
+    faults = sys.argv[4].split(",") if len(sys.argv) > 4 else []
     torch.set_num_threads(1)
-    plant(fault)
     asked = objectives()
-    asked = {"infonce": asked["infonce"]} if fault else asked
-    for strategy in strategies:
+    for fault in faults:
+        with planted(fault):
+            found = {f"infonce|cached|{name}": v for name, v in step(asked["infonce"], 0, 0.1, *strategies, devices).items()}
+        if first_process():
+            save_file(found, folder / f"{fault}.safetensors")
+    for strategy in [] if faults else strategies:
         found = {}
         for name, objective in asked.items():
             for mode, kept in MODES.items():
-                updates = step(objective, kept, 0.1, strategy, devices, folder / strategy)
+                updates = step(objective, kept, 0.1, strategy, devices)
                 found |= {f"{name}|{mode}|{weight}": value.contiguous() for weight, value in updates.items()}
         if first_process():
             save_file(found, folder / f"{strategy}.safetensors")

@@ -173,6 +173,24 @@ def test_a_mixed_batch_teaches_each_task_by_its_share_of_the_rows(tiny_encoder):
     assert len(retrieval.document) == len(sts.document) == sum(part.num_documents for part in batch.parts)
 
 
+def test_processes_with_different_batches_are_told_before_the_first_backward(tiny_encoder, monkeypatch):
+    import pipeline.training.contrastive as contrastive
+
+    module, data = parts(tiny_encoder(), ["retrieval", "sts"], steps=4)
+    seen = []
+    monkeypatch.setattr(contrastive, "agreed", lambda mark, device: seen.append(mark))
+    for batch in [*data.batches, *data.batches]:
+        with pytest.raises(
+            ValueError, match=r"different batches at step 0 \(this one: batch \d, 4 queries of task .*start all with one"
+        ):
+            module.training_step(batch, 0)
+    assert seen[:4] == seen[4:]
+    assert len(set(seen)) == 4
+    batch.parts[0].task += "s"
+    assert batch.mark != seen[-1]
+    assert all(0 <= mark < 2**62 for mark in seen)
+
+
 @pytest.mark.parametrize("process", [0, 1])
 def test_negatives_in_batch_leave_each_process_its_own_pairs(tiny_encoder, monkeypatch, process):
     import pipeline.training.contrastive as contrastive

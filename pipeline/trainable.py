@@ -1,0 +1,43 @@
+"""What a training's section cannot ask for, whatever the rows are: told by `compose`, and again before the first step."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def check_trainings(config: Mapping[str, Any]) -> None:
+    """Every expert and phase of a composed configuration. ValueError says where, what was expected, what was found, what to do."""
+    limits = {"longest": config["encoder"]["max_length_tokens"], "processes": num_processes(config["runtime"])}
+    mined = {"retrieval": config["mine"]["miner"].get("num_negatives", 0)}  # the one task that stage mine looks at
+    for name, training in config["train"].items():
+        check_training(f"train.{name}", training, mined=mined, **limits)
+    for name, phase in config["pretrain"]["phases"].items():
+        most = phase["mine"]["miner"].get("num_negatives", 0) if phase["mine"] else 0
+        check_training(f"pretrain.phases.{name}", phase, mined=dict.fromkeys(phase["tasks"], most), **limits)
+
+
+def num_processes(runtime: Mapping[str, Any]) -> int:
+    return int(runtime["devices"]) * int(runtime["num_nodes"])
+
+
+def check_training(where: str, training: Mapping[str, Any], *, longest: int, processes: int, mined: Mapping[str, int]) -> None:
+    """``longest``: the encoder's own limit of a text, in tokens. ``mined``: by task, the most hard negatives a query can have."""
+    tokens = min(training["max_length_tokens"], longest)
+    if training["chunk_tokens"] < tokens:
+        raise ValueError(
+            f"{where}.chunk_tokens: expected at least {tokens}, which a single text may have (max_length_tokens), "
+            f"got {training['chunk_tokens']}; raise chunk_tokens or lower max_length_tokens"
+        )
+    for task, settings in training["tasks"].items():
+        path, size = f"{where}.tasks.{task}", settings["batch_size"]
+        least = 2 * processes if settings["negatives"] == "in_batch" else processes
+        if size < least:
+            raise ValueError(
+                f"{path}.batch_size: expected at least {least} for {processes} processes with negatives {settings['negatives']}, "
+                f"got {size}; raise batch_size, or lower runtime.devices"
+            )
+        most = mined.get(task, 0)
+        if settings["num_negatives"] > most:
+            raise ValueError(
+                f"{path}.num_negatives: expected at most {most}, the hard negatives that a query has, got {settings['num_negatives']}; "
+                f"raise num_negatives or depth of the miner (mine.miner, or the phase's own `mine`), or lower num_negatives"
+            )

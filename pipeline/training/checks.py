@@ -1,0 +1,96 @@
+"""Whether rows, objectives and encoder fit each other: asked before a model is loaded where that is possible, before the first step
+otherwise. Every ValueError says where, what was expected, what was found, and what to do."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.corpus.batches import Batch
+from pipeline.corpus.row import Row
+from pipeline.encoder.encoder import Encoder
+from pipeline.objective.objective import Objective
+from pipeline.params import build
+from pipeline.trainable import check_training, num_processes
+
+
+def built_objectives(training: Mapping[str, Any]) -> dict[str, Objective]:
+    return {task: build(settings["objective"]) for task, settings in training["tasks"].items()}
+
+
+def check_rows(
+    where: str, training: Mapping[str, Any], runtime: Mapping[str, Any], rows: Mapping[str, Sequence[Row]],
+    negatives: Mapping[str, Mapping[str, Sequence[str]]],
+) -> None:  # fmt: skip
+    """All that can be seen without the encoder. ``negatives``: by task and query."""
+    if str(runtime["strategy"]).startswith("deepspeed") and training["on_nonfinite"] == "skip":
+        raise ValueError(
+            f"{where}.on_nonfinite: skip needs the gradients, which DeepSpeed keeps to itself; take stop, or runtime.strategy: ddp"
+        )
+    mined = {task: max((len(known) for known in negatives.get(task, {}).values()), default=0) for task in rows}
+    limits = {"longest": training["max_length_tokens"], "processes": num_processes(runtime)}
+    given = {
+        task: settings for task, settings in training["tasks"].items() if rows[task]
+    }  # no rows: told when batches are planned
+    check_training(where, {**training, "tasks": given}, mined=mined, **limits)
+    objectives = built_objectives(training)
+    for task, settings in training["tasks"].items():
+        _check_task(f"{where}, task {task}", objectives[task], settings, rows[task], task)
+
+
+def _check_task(where: str, objective: Objective, settings: Mapping[str, Any], rows: Sequence[Row], task: str) -> None:
+    kind = type(objective).__name__
+    others = sorted({row.task for row in rows} - {task})
+    if others:
+        raise ValueError(
+            f"{where}: expected rows of this task alone, since a batch is one step of one objective, got {_count(rows, task)} of "
+            f"{len(rows)} rows of task {', '.join(others)}; give each task its rows, and take `batches: mixed` to have both in a step"
+        )
+    unscored = sum(row.score is None for row in rows)
+    if objective.needs_score and unscored:
+        raise ValueError(
+            f"{where}: {kind} needs a score on every row, {unscored} of {len(rows)} have none; "
+            f"take an objective for plain pairs (infonce), or a corpus with scores"
+        )
+    if objective.needs_negatives and not settings["num_negatives"]:
+        raise ValueError(
+            f"{where}: {kind} learns from mined hard negatives, but num_negatives is 0; set it to 1 or more (conf/task/{task}.yaml), "
+            f"or take an objective that needs none"
+        )
+    if objective.needs_teacher and settings["teacher"] is None:
+        raise ValueError(
+            f"{where}: {kind} learns from a teacher, but there is none; name one under `teacher` (conf/task/{task}.yaml)"
+        )
+    try:
+        objective.check_scores([row.score for row in rows if row.score is not None])
+    except ValueError as error:
+        raise ValueError(f"{where}: {kind}: {error}") from None
+
+
+def check_encoder(where: str, training: Mapping[str, Any], objectives: Mapping[str, Objective], encoder: Encoder) -> None:
+    """Whether its vectors have the width and the blocks that the objectives look at, and its prompts leave room for a text."""
+    for task, objective in objectives.items():
+        try:
+            objective.check_encoder(width=encoder.width, blocks=int(encoder.backbone.config.num_hidden_layers))
+            for side in ("query", "document"):
+                encoder.token_ids(["text"], training["max_length_tokens"], task=task, side=side)
+        except ValueError as error:
+            raise ValueError(f"{where}, task {task}: {error}") from None
+
+
+def check_batches(where: str, batches: Sequence[Batch], processes: int, *, mixed: bool) -> None:
+    """A step holds one task unless batches are mixed, and something of each of its tasks for every process."""
+    for number, batch in enumerate(batches):
+        tasks = [task for task, _ in batch.parts]
+        if len(tasks) > 1 and not mixed:
+            raise ValueError(
+                f"{where}, step {number}: expected one task, got {' and '.join(tasks)} in one step; take `batches: mixed` if that is meant"
+            )
+        for task, groups in batch.parts:
+            if len(groups) < processes:
+                raise ValueError(
+                    f"{where}, step {number}: expected at least one query of task {task} for each of {processes} processes, "
+                    f"got {len(groups)}; raise batch_size, or lower runtime.devices"
+                )
+
+
+def _count(rows: Sequence[Row], task: str) -> int:
+    return sum(row.task != task for row in rows)

@@ -1,0 +1,64 @@
+import json
+
+import pytest
+
+from pipeline.trainable import check_trainings
+
+TASK = {"batch_size": 8, "negatives": "gathered", "num_negatives": 0}
+TRAINING = {"chunk_tokens": 64, "max_length_tokens": 32, "tasks": {"retrieval": TASK}}
+CONFIG = {
+    "encoder": {"max_length_tokens": 48},
+    "runtime": {"devices": 2, "num_nodes": 1},
+    "mine": {"miner": {"num_negatives": 3}},
+    "train": {"expert": TRAINING, "sts": TRAINING | {"tasks": {"sts": TASK}}},
+    "pretrain": {
+        "phases": {"first": TRAINING | {"mine": None}, "second": TRAINING | {"mine": {"miner": {"num_negatives": 5}}}}
+    },
+}
+
+
+@pytest.fixture
+def changed():
+    """The configuration with one value changed, by its dotted path."""
+
+    def made(path, value):
+        config = json.loads(json.dumps(CONFIG))  # tasks are no longer shared
+        *parents, last = path.split(".")
+        at = config
+        for key in parents:
+            at = at[key]
+        at[last] = value
+        return config
+
+    return made
+
+
+def test_what_can_be_trained_passes(changed):
+    check_trainings(CONFIG)
+    check_trainings(changed("train.expert.tasks.retrieval.num_negatives", 3))
+    check_trainings(changed("pretrain.phases.second.tasks.retrieval.num_negatives", 5))
+    check_trainings(changed("train.expert.tasks.retrieval.batch_size", 2))
+    check_trainings(changed("train.expert.max_length_tokens", 65))  # the encoder cuts at 48, a chunk holds 64
+
+
+BAD = [
+    ("train.expert.chunk_tokens", 31, r"train.expert.chunk_tokens: expected at least 32, .* got 31; raise chunk_tokens or lower"),
+    ("train.expert.tasks.retrieval.batch_size", 1, r"train.expert.tasks.retrieval.batch_size: expected at least 2 for 2 processes"),
+    ("train.sts.tasks.sts.num_negatives", 1, r"train.sts.tasks.sts.num_negatives: expected at most 0, .* got 1; raise num_negatives"),
+    ("train.expert.tasks.retrieval.num_negatives", 4, r"expected at most 3, .* got 4"),
+    ("pretrain.phases.first.tasks.retrieval.num_negatives", 1, r"pretrain.phases.first.tasks.retrieval.num_negatives: expected at most 0"),
+    ("pretrain.phases.second.tasks.retrieval.num_negatives", 6, r"expected at most 5, .* got 6"),
+    ("runtime.num_nodes", 5, r"expected at least 10 for 10 processes with negatives gathered, got 8; raise batch_size, or lower"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "value", "message"), BAD)
+def test_what_no_training_can_do_is_told_by_its_place_and_what_to_do(changed, path, value, message):
+    with pytest.raises(ValueError, match=message):
+        check_trainings(changed(path, value))
+
+
+def test_negatives_in_batch_need_two_pairs_on_each_process(changed):
+    config = changed("train.expert.tasks.retrieval", TASK | {"batch_size": 3, "negatives": "in_batch"})
+    with pytest.raises(ValueError, match="expected at least 4 for 2 processes with negatives in_batch, got 3"):
+        check_trainings(config)
