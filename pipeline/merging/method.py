@@ -13,6 +13,7 @@ class Method(nn.Module):
     """``merge`` sees parts of a flattened tensor, or whole tensors where ``whole`` is set."""
 
     whole = False
+    needs_probe = False  # its coefficients are searched on training pairs before `prepare`
     symmetric = True  # the order of the experts changes nothing
 
     def prepare(self, models: Models) -> None:
