@@ -69,9 +69,7 @@ def merge_directories(
             if module.method.needs_probe:
                 from pipeline.stage.positioning import search
 
-                searched = search(
-                    module.method, base, models, section["probe"], runtime, folder, seed=seed, name=target.name
-                )
+                searched = search(module.method, base, models, section["probe"], runtime, folder, seed=seed, name=target.name)
             gram = total(module(models, folder))
         finally:
             models.close()

@@ -100,9 +100,7 @@ def test_the_gradient_is_that_of_a_graph_over_all_weights(num):
     pieces = (flat[0] + norm * merged).split([rows[name].shape[1] for name in names])
     shapes = dict(encoder.backbone.named_parameters())
     state = {f"backbone.{name}": piece.view_as(shapes[name]) for name, piece in zip(names, pieces, strict=True)}
-    query, document = (
-        torch.func.functional_call(encoder, state, (ids, None)) for ids in (batch.query_ids, batch.document_ids)
-    )
+    query, document = (torch.func.functional_call(encoder, state, (ids, None)) for ids in (batch.query_ids, batch.document_ids))
     expected = cost(SimpleNamespace(query=query, document=document)) + method.penalty * norm
     used = [p for p in method.parameters() if num > 1 or p is method.raw_norm]
     grads = torch.autograd.grad(expected, used)
@@ -118,7 +116,15 @@ def test_only_the_coefficients_are_parameters_and_the_encoder_holds_the_merge():
         torch.testing.assert_close(value.data.flatten(), rows[name][0] + 0.5 * rows[name][1] - 2 * rows[name][2])
 
 
-WORDS_OF = ("merge", "--base", "checkpoints/base", "--expert", "checkpoints/experts/retrieval", "--expert", "checkpoints/experts/sts")
+WORDS_OF = (
+    "merge",
+    "--base",
+    "checkpoints/base",
+    "--expert",
+    "checkpoints/experts/retrieval",
+    "--expert",
+    "checkpoints/experts/sts",
+)
 SMALL = (
     "method=self_positioning", "merge.probe.pairs_per_task=10", "merge.probe.batch_size=5", "merge.probe.steps=6",
     "runtime.accelerator=cpu", "runtime.threads=1", "runtime.tracker=disabled",
