@@ -75,7 +75,7 @@ def merge_directories(
             models.close()
         check_distance(gram, experts, max_distance=section["max_distance"])
         inputs = dict(zip(names, (base, *experts), strict=True))
-        config = {"merge": dict(section)}
+        config: dict[str, Any] = {"merge": dict(section)}
         if searched:
             inputs[str(CURATED)], config["seed"] = CURATED, seed
         write_provenance(folder, version=__version__, config=config, inputs=inputs)

@@ -24,6 +24,7 @@ from pipeline.corpus.files import read_rows
 from pipeline.corpus.row import Row
 from pipeline.delta import Models, Rows, total
 from pipeline.encoder.encoder import Encoder
+from pipeline.merging.method import Method
 from pipeline.merging.self_positioning import SelfPositioning
 from pipeline.params import build
 from pipeline.tensors import EmbeddedPairs
@@ -126,13 +127,15 @@ class Positioning(pl.LightningModule):
 
 
 def search(
-    method: SelfPositioning, base: Path, models: Models, probe: Mapping[str, Any], runtime: Mapping[str, Any],
+    method: Method, base: Path, models: Models, probe: Mapping[str, Any], runtime: Mapping[str, Any],
     folder: Path, *, seed: int, name: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Trains the coefficients of ``method``; what was found, and on what. `trajectory.csv` into ``folder``."""
+    assert isinstance(method, SelfPositioning), f"{type(method).__name__} has a search of its own"
     prepare(runtime, seed)
     encoder = Encoder.load(base)
-    tasks, size = sorted(probe["objectives"]), probe["batch_size"]
+    tasks = sorted(probe["objectives"])
+    size: int = probe["batch_size"]
     halves = {task: drawn(task, probe["pairs_per_task"], size, seed) for task in tasks}
     searched, held_out = ({task: [row for _, row in halves[task][half]] for task in tasks} for half in (0, 1))
 
