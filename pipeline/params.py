@@ -150,8 +150,10 @@ class Probe(Shape):
     batch_size: int = Field(gt=1)
     steps: int = Field(gt=0)
     max_length_tokens: int = Field(gt=2)
+    chunk_tokens: int = Field(gt=2)
     optimizer: Literal["adam", "sgd"]
     lr: float = Field(gt=0)
+    landscape: int = Field(ge=0)
 
 
 class Merge(Shape):

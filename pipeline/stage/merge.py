@@ -17,8 +17,9 @@ import pytorch_lightning as pl
 import torch
 
 from pipeline import __version__
-from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory, write_json, write_provenance
+from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory, write_json, write_provenance, write_text
 from pipeline.delta import Models, check_distance, total
+from pipeline.distributed import first_process
 from pipeline.merging.method import Method
 from pipeline.params import build
 from pipeline.weights import INDEX
@@ -62,21 +63,20 @@ def merge_directories(
         _check_tokenizer(expert, base)
     models = Models(base, experts)
     module = MergeModule(build(section["method"]))
+    found, tables, picture = {}, {}, None
+    if module.method.needs_probe and section["probe"] is not None:
+        from pipeline.probing.search import search
+
+        found, tables, picture = search(module.method, base, models, section["probe"], runtime, seed=seed, name=target.name)
+    if not first_process():
+        return {}
     with whole_directory(target) as folder:
         shutil.copytree(base, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
-        searched = {}
-        try:
-            if module.method.needs_probe:
-                from pipeline.stage.positioning import search
-
-                searched = search(module.method, base, models, section["probe"], runtime, folder, seed=seed, name=target.name)
-            gram = total(module(models, folder))
-        finally:
-            models.close()
+        gram = total(module(models, folder))
         check_distance(gram, experts, max_distance=section["max_distance"])
         inputs = dict(zip(names, (base, *experts), strict=True))
         config: dict[str, Any] = {"merge": dict(section)}
-        if searched:
+        if found:
             inputs[str(CURATED)], config["seed"] = CURATED, seed
         write_provenance(folder, version=__version__, config=config, inputs=inputs)
         inner = gram[1:, 1:]
@@ -90,9 +90,13 @@ def merge_directories(
             "task_vector_norms": norms.tolist(),
             "task_vector_cosines": (inner / (norms[:, None] * norms[None, :]).clamp(min=1e-30)).tolist(),
         }
-        if searched:
-            record["search"] = searched
+        if found:
+            record["search"] = found
         write_json(folder / "merge.json", record)
+        for name, text in tables.items():
+            write_text(folder / name, text)
+        if picture is not None:
+            picture.draw(folder / "landscape.png")
     shown = coefficients.get("all", [])
     print(
         f"{target.name}: "

@@ -18,7 +18,7 @@ def test_one_expert_is_scaled_by_the_norm_alone_and_norm_zero_is_the_base(state,
     base, one = state(0), state(1)
     for raw, norm in ((2.0, 2.126928), (-800.0, 0.0)):
         method = SelfPositioning(**SETTINGS)
-        method.start(1)
+        method.start(1, [])
         torch.nn.init.constant_(method.raw_norm, raw)
         for name, value in merged(method, base, [one]).items():
             torch.testing.assert_close(value, base[name] + norm * (one[name] - base[name]), atol=1e-5, rtol=0)
@@ -26,9 +26,11 @@ def test_one_expert_is_scaled_by_the_norm_alone_and_norm_zero_is_the_base(state,
 
 def test_the_linear_path_is_the_sequence_of_plain_means():
     method = SelfPositioning(**SETTINGS | {"path": "linear"})
-    method.start(3)
-    gram = torch.tensor([[1.0, -0.3, 0.1], [-0.3, 2.0, 0.0], [0.1, 0.0, 1.0]], dtype=torch.float64)
-    torch.testing.assert_close(method.effective(gram), torch.tensor([0.25, 0.25, 0.5], dtype=torch.float64))
+    method.start(3, [])
+    gram = torch.eye(4, dtype=torch.float64)
+    gram[1:, 1:] = torch.tensor([[1.0, -0.3, 0.1], [-0.3, 2.0, 0.0], [0.1, 0.0, 1.0]])
+    expected = torch.tensor([0.25, 0.25, 0.5], dtype=torch.float64)
+    torch.testing.assert_close(method.effective({"w": gram})["all"], expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("change", [{"penalty": -1.0}, {"linear_above": 1.0}])
