@@ -4,6 +4,7 @@
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -90,9 +91,15 @@ class Models:
             model.close()
 
 
+def layer_of(name: str) -> str:
+    """``encoder.layer.3`` of ``encoder.layer.3.output.dense.weight``; what has no number is its first word."""
+    found = re.match(r"(.*?\.\d+)\.", name)
+    return found.group(1) if found else name.split(".")[0]
+
+
 def total(grams: Grams) -> Float[Tensor, "K+1 K+1"]:
     """Inner products over all tensors together."""
-    return sum((grams[name] for name in sorted(grams)), torch.zeros(1, 1, dtype=torch.float64))
+    return torch.stack([grams[name] for name in sorted(grams)]).sum(0)
 
 
 def check_distance(gram: Float[Tensor, "K+1 K+1"], experts: Sequence[Path], *, max_distance: float) -> None:

@@ -144,8 +144,21 @@ class Pretrain(Shape):
     phases: dict[str, Phase]
 
 
+class Probe(Shape):
+    objectives: dict[str, Node] = Field(min_length=1)
+    pairs_per_task: int = Field(gt=1)
+    batch_size: int = Field(gt=1)
+    steps: int = Field(gt=0)
+    max_length_tokens: int = Field(gt=2)
+    chunk_tokens: int = Field(gt=2)
+    optimizer: Literal["adam", "sgd"]
+    lr: float = Field(gt=0)
+    landscape: int = Field(ge=0)
+
+
 class Merge(Shape):
     method: Node
+    probe: Probe | None
     max_distance: float = Field(gt=0)
 
 

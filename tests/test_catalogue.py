@@ -41,6 +41,7 @@ PARTS = (
     "filter",
     "objective",
     "optimizer",
+    "probe",
     "source",
     "task",
 )  # each is put in somewhere by another file
@@ -266,6 +267,7 @@ WHOLE = {
     "task_arithmetic": {1: ["merge.method.norm=1.0"], 2: ["merge.method.norm=0.5"]},
     "ties": {1: ["merge.method.density=1.0"], 2: ["merge.method.density=1.0"]},
     "dare": {1: ["merge.method.density=1.0"], 2: ["merge.method.density=1.0"]},
+    "della": {k: ["merge.method.density=1.0", "merge.method.spread=0.0"] for k in (1, 2)},
 }
 
 

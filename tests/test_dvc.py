@@ -17,7 +17,10 @@ from pipeline.params import nodes as targets_in
 # Every stage lists the code it runs
 
 # Code that no import statement shows, by the module that brings it in, and files that are no Python.
-BROUGHT_IN = {"pipeline.encoder.encoder": "pipeline.pooling"}  # Encoder.load builds the pooling that a directory names
+BROUGHT_IN = {
+    "pipeline.encoder.encoder": "pipeline.pooling",  # Encoder.load builds the pooling that a directory names
+    "pipeline.probing.trial": "pipeline.objective",  # a probe's objectives; methods without one share the list in dvc.yaml
+}
 FILES_BESIDE = {"report": ["pipeline/stage/report_templates"]}
 BUILDS_NONE = {("report", "merge")}  # the stage only looks up names in that section
 

@@ -2,10 +2,10 @@
 
 The idea, merge weights for each parameter from every checkpoint's deviation from its initialisation, is CoDiEmb's
 (arXiv:2508.11442). Its formula is not known to us: this one is our design, with its options to be chosen on validation.
-``hierarchical`` multiplies the weight of a layer with that of the tensor inside the layer.
+``hierarchical`` multiplies the weight of a layer with that of the tensor inside the layer. ``trajectories`` makes it two-storied:
+checkpoints of one training are fused first, then the fused ones, each time with weights from how far they moved.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -13,14 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.delta import Models, Rows, total
+from pipeline.delta import Models, Rows, layer_of, total
 from pipeline.merging.method import Linear
-
-
-def layer_of(name: str) -> str:
-    """``encoder.layer.3`` of ``encoder.layer.3.output.dense.weight``; what has no number is its first word."""
-    found = re.match(r"(.*?\.\d+)\.", name)
-    return found.group(1) if found else name.split(".")[0]
 
 
 def weights(size: Float[Tensor, "K ..."], beta: float) -> Float[Tensor, "K ..."]:
@@ -32,11 +26,15 @@ def weights(size: Float[Tensor, "K ..."], beta: float) -> Float[Tensor, "K ..."]
 
 
 class DeltaGuided(Linear):
-    """``base + sum w_k delta_k``, with ``w_k`` from the root mean square of ``delta_k`` over model, layer, tensor, row or element."""
+    """``base + sum w_k delta_k``, with ``w_k`` from the root mean square of ``delta_k`` over model, layer, tensor, row or element.
+
+    ``trajectories``: how many of the experts, in their order, belong to the first, the second, ...; empty: all to one.
+    """
 
     def __init__(
-        self, *, granularity: Literal["model", "layer", "tensor", "row", "element"], beta: float, hierarchical: bool
-    ) -> None:
+        self, *, granularity: Literal["model", "layer", "tensor", "row", "element"], beta: float, hierarchical: bool,
+        trajectories: Sequence[int],
+    ) -> None:  # fmt: skip
         super().__init__()
         if hierarchical and granularity != "tensor":
             raise ValueError(
@@ -46,6 +44,8 @@ class DeltaGuided(Linear):
         self.granularity = granularity
         self.beta = beta
         self.hierarchical = hierarchical
+        self.trajectories = list(trajectories)
+        self.symmetric = not self.trajectories
         self.whole = granularity == "row"
         self.shapes: dict[str, tuple[int, ...]] = {}
 
@@ -65,21 +65,41 @@ class DeltaGuided(Linear):
 
     def prepare(self, models: Models) -> None:
         self.shapes = {name: models.shape(name) for name in models.names}
+        self._groups(len(models.experts))
         if self.granularity not in ("row", "element"):
             super().prepare(models)
 
     def merge(self, name: str, start: int, rows: Rows) -> Float[Tensor, " n"]:
-        if self.granularity == "element":
-            return rows[0] + (weights(rows[1:].abs(), self.beta) * rows[1:]).sum(0)
-        if self.granularity == "row":
-            shape = self.shapes[name]
-            deltas = rows[1:].view(len(rows) - 1, shape[0] if len(shape) > 1 else 1, -1)
-            share = weights(torch.linalg.vector_norm(deltas, dim=2), self.beta)
-            merged = rows[0].view(deltas.shape[1:])
-            for k in range(len(deltas)):
-                merged.addcmul_(deltas[k], share[k][:, None])
-            return merged.flatten()
-        return super().merge(name, start, rows)
+        if self.granularity not in ("row", "element"):
+            return super().merge(name, start, rows)
+        shape = self.shapes[name] if self.granularity == "row" else (rows.shape[1], 1)
+        deltas = rows[1:].view(len(rows) - 1, shape[0] if len(shape) > 1 else 1, -1)
+        fused = [self._fused(deltas[group]) for group in self._groups(len(deltas))]
+        found = self._fused(torch.stack(fused)) if len(fused) > 1 else fused[0]
+        return rows[0] + found.flatten()
+
+    def _fused(self, deltas: Float[Tensor, "K R n"]) -> Float[Tensor, "R n"]:
+        """Row by row."""
+        share = weights(torch.linalg.vector_norm(deltas, dim=2), self.beta)
+        out = deltas[0] * share[0][:, None]
+        for k in range(1, len(deltas)):
+            out.addcmul_(deltas[k], share[k][:, None])
+        return out
 
     def _shares(self, gram: Float[Tensor, "K+1 K+1"]) -> Float[Tensor, " K"]:
-        return weights(gram.diagonal()[1:].clamp(min=0).sqrt(), self.beta)
+        inner = gram[1:, 1:]
+        groups = self._groups(len(inner))
+        within = torch.zeros(len(groups), len(inner), dtype=torch.float64)
+        for t, group in enumerate(groups):
+            within[t, group] = weights(inner.diagonal()[group].clamp(min=0).sqrt(), self.beta)
+        moved = (within @ inner @ within.T).diagonal().clamp(min=0).sqrt()
+        return weights(moved, self.beta) @ within
+
+    def _groups(self, num: int) -> list[slice]:
+        sizes = self.trajectories or [num]
+        if min(sizes) < 1 or sum(sizes) != num:
+            raise ValueError(
+                f"trajectories: expected numbers of experts with the sum {num}, got {sizes}; see conf/method/delta_guided.yaml"
+            )
+        ends = [sum(sizes[: t + 1]) for t in range(len(sizes))]
+        return [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]

@@ -6,6 +6,7 @@ sequential SLERP with equal coefficients in Self Positioning (arXiv:2410.15035),
 Source: Shoemake 1985, doi:10.1145/325165.325242; on task vectors: arXiv:2410.15035.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Literal
 
@@ -23,7 +24,7 @@ def arc(
     """What each task vector is multiplied by in the sequential SLERP with coefficients ``a``; differentiable in ``a``.
 
     The k-th is joined with the share ``a_k / (previous(a_1..a_{k-1}) + a_k)``. Beyond |cosine| ``linear_above``, or where one of
-    the two has no length, the two are mixed linearly.
+    the two has no length, the two are mixed linearly; with a warning where they point against each other.
     """
     c = torch.zeros_like(a)
     c[0] = 1
@@ -35,6 +36,12 @@ def arc(
         between = (c @ gram @ c).clamp(min=0).sqrt() * gram[k, k].sqrt()
         cosine = (c @ gram[:, k] / between).clamp(-1, 1) if float(between.detach()) > 0 else torch.ones_like(share)
         if abs(float(cosine.detach())) > linear_above:
+            if float(cosine.detach()) < -abs(linear_above):
+                warnings.warn(
+                    f"task vector {k + 1} points against those before it (cosine {float(cosine.detach()):.4f}): there is no one "
+                    f"arc between them, so they are mixed linearly and cancel each other in part; check the experts",
+                    stacklevel=2,
+                )
             c = (1 - share) * c + share * unit
         else:
             angle = torch.acos(cosine)

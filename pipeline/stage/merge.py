@@ -1,6 +1,6 @@
 """merge: the experts become one model.
 
-Reads:  checkpoints/base/, checkpoints/experts/
+Reads:  checkpoints/base/, checkpoints/experts/; data/curated/ where the method is searched
 Writes: checkpoints/merged/<method>/
 
 Also by itself, on any directories or Hub ids (``id@revision``) with a common base:
@@ -17,13 +17,15 @@ import pytorch_lightning as pl
 import torch
 
 from pipeline import __version__
-from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory, write_json, write_provenance
+from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory, write_json, write_provenance, write_text
 from pipeline.delta import Models, check_distance, total
+from pipeline.distributed import first_process
 from pipeline.merging.method import Method
 from pipeline.params import build
 from pipeline.weights import INDEX
 
 BASE, EXPERTS = Path("checkpoints/base"), Path("checkpoints/experts")
+CURATED = Path("data/curated")
 NOT_COPIED = ("*.safetensors", INDEX, PROVENANCE, "*.bin", "*.pt", "*.onnx", ".git*", ".cache")
 HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.yaml", "*.model"]
 
@@ -48,26 +50,35 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     if not experts:
         raise ValueError(f"no expert below {EXPERTS}; name one there under `experts` in params.yaml, and run `dvc repro`")
     names = [str(path) for path in (BASE, *experts)]
-    return merge_directories(BASE, experts, names, cfg["merge"][item], out / "checkpoints/merged" / str(item))
+    target = out / "checkpoints/merged" / str(item)
+    return merge_directories(BASE, experts, names, cfg["merge"][item], target, runtime=runtime, seed=cfg["seed"])
 
 
 def merge_directories(
-    base: Path, experts: Sequence[Path], names: Sequence[str], section: Mapping[str, Any], target: Path
-) -> dict[str, float]:
+    base: Path, experts: Sequence[Path], names: Sequence[str], section: Mapping[str, Any], target: Path, *,
+    runtime: Mapping[str, Any], seed: int,
+) -> dict[str, float]:  # fmt: skip
     """``target`` is a copy of ``base`` but for the weights; ``names`` say what base and experts are called in the record."""
     for expert in experts:
         _check_tokenizer(expert, base)
     models = Models(base, experts)
     module = MergeModule(build(section["method"]))
+    found, tables, picture = {}, {}, None
+    if module.method.needs_probe and section["probe"] is not None:
+        from pipeline.probing.search import search
+
+        found, tables, picture = search(module.method, base, models, section["probe"], runtime, seed=seed, name=target.name)
+    if not first_process():
+        return {}
     with whole_directory(target) as folder:
         shutil.copytree(base, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
-        try:
-            gram = total(module(models, folder))
-        finally:
-            models.close()
+        gram = total(module(models, folder))
         check_distance(gram, experts, max_distance=section["max_distance"])
         inputs = dict(zip(names, (base, *experts), strict=True))
-        write_provenance(folder, version=__version__, config={"merge": dict(section)}, inputs=inputs)
+        config: dict[str, Any] = {"merge": dict(section)}
+        if found:
+            inputs[str(CURATED)], config["seed"] = CURATED, seed
+        write_provenance(folder, version=__version__, config=config, inputs=inputs)
         inner = gram[1:, 1:]
         norms = inner.diagonal().sqrt()
         labels = [Path(name).name for name in names[1:]]
@@ -79,7 +90,13 @@ def merge_directories(
             "task_vector_norms": norms.tolist(),
             "task_vector_cosines": (inner / (norms[:, None] * norms[None, :]).clamp(min=1e-30)).tolist(),
         }
+        if found:
+            record["search"] = found
         write_json(folder / "merge.json", record)
+        for name, text in tables.items():
+            write_text(folder / name, text)
+        if picture is not None:
+            picture.draw(folder / "landscape.png")
     shown = coefficients.get("all", [])
     print(
         f"{target.name}: "
@@ -116,7 +133,7 @@ def command(words: Sequence[str]) -> None:
     base, *experts = [_local(name) for name in names]
     if len(set(experts)) < len(experts):
         raise ValueError(f"an expert is named twice: {', '.join(found.expert)}; give weights instead")
-    merge_directories(base, experts, names, sections["merge"], target)
+    merge_directories(base, experts, names, sections["merge"], target, runtime=sections["runtime"], seed=sections["seed"])
 
 
 def _local(name: str) -> Path:

@@ -1,8 +1,10 @@
 import pytest
+import torch
 
-from pipeline.merging.delta_guided import DeltaGuided, layer_of
+from pipeline.delta import layer_of
+from pipeline.merging.delta_guided import DeltaGuided
 
-SETTINGS = {"granularity": "tensor", "beta": 1.0, "hierarchical": False}
+SETTINGS = {"granularity": "tensor", "beta": 1.0, "hierarchical": False, "trajectories": []}
 
 
 def groups(granularity, base):
@@ -46,3 +48,23 @@ def test_hierarchical_weights_multiply_those_of_layer_and_tensor(state, models):
 def test_a_layer_is_named_up_to_its_number():
     assert layer_of("encoder.layer.3.output.dense.weight") == "encoder.layer.3"
     assert layer_of("embeddings.word.weight") == "embeddings"
+
+
+@pytest.mark.parametrize("granularity", ["model", "layer", "tensor", "row", "element"])
+def test_checkpoints_of_one_trajectory_are_fused_before_the_trajectories_are(state, merged, granularity):
+    """Two merges by hand, then one of the two results."""
+    base, experts = state(0), [state(k) for k in (1, 2, 3)]
+    settings = SETTINGS | {"granularity": granularity}
+    first = merged(DeltaGuided(**settings), base, experts[:2])
+    expected = merged(DeltaGuided(**settings), base, [first, experts[2]])
+    found = merged(DeltaGuided(**settings | {"trajectories": [2, 1]}), base, experts)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, atol=2e-6, rtol=0)
+    flat = merged(DeltaGuided(**settings), base, experts)
+    assert any((found[name] - flat[name]).abs().max() > 1e-3 for name in flat)
+
+
+@pytest.mark.parametrize("trajectories", [[2, 2], [3, 0]])
+def test_trajectories_that_do_not_add_up_are_told(state, merged, trajectories):
+    with pytest.raises(ValueError, match=r"trajectories: expected numbers of experts with the sum 3"):
+        merged(DeltaGuided(**SETTINGS | {"trajectories": trajectories}), state(0), [state(k) for k in (1, 2, 3)])

@@ -51,15 +51,23 @@ def test_orthogonal_vectors_of_one_length_keep_it():
     torch.testing.assert_close(c, torch.full((2,), math.sqrt(0.5), dtype=torch.float64))
 
 
-@pytest.mark.parametrize("factor", [1.0, 3.0, -0.5, 0.0])
-def test_parallel_opposite_and_empty_task_vectors_are_mixed_linearly(factor):
+def test_opposite_task_vectors_are_mixed_linearly_with_a_warning():
+    gram = torch.tensor([[1.0, -0.5], [-0.5, 0.25]], dtype=torch.float64)
+    with pytest.warns(UserWarning, match=r"task vector 2 points against those before it \(cosine -1.0000\)"):
+        assert arc(gram, torch.ones(2, dtype=torch.float64), **LIMIT).tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("factor", [1.0, 3.0, 0.0])
+def test_parallel_and_empty_task_vectors_are_mixed_linearly(factor):
     gram = torch.tensor([[1.0, factor], [factor, factor**2]], dtype=torch.float64)
     assert arc(gram, torch.ones(2, dtype=torch.float64), **LIMIT).tolist() == [0.5, 0.5]
 
 
 def test_task_vectors_that_all_but_cancel_have_a_length_in_spite_of_rounding():
     gram = torch.tensor([[1.0, -1.0, 0.0], [-1.0, 1.0 - 1e-15, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
-    assert torch.isfinite(arc(gram, torch.ones(3, dtype=torch.float64), **LIMIT)).all()
+    with pytest.warns(UserWarning, match="points against"):
+        found = arc(gram, torch.ones(3, dtype=torch.float64), **LIMIT)
+    assert torch.isfinite(found).all()
 
 
 def test_the_gradient_is_that_of_finite_differences():

@@ -1,0 +1,169 @@
+"""Does a merge beat the uniform soup, and lose nothing to the best single expert? Data x backbone x seed, every method of the catalogue.
+
+    TRIBUTARY_DATA=<folder of benchmark data> python benchmarks/claim.py run --folder /tmp/claim [--data apidocs] [--encoder minilm]
+        [--seed 0] [--pairs 128] [--steps 32]
+    python benchmarks/claim.py table --folder /tmp/claim
+
+`run` makes each cell (one run of the DAG at its default settings, experts trained once) and goes on where it was stopped: a stage whose
+output is there is left out. Raw and curated rows are made once per data, so the test rows are the same for all seeds. `table` prints
+the main scores on test rows, their mean, and the mean's paired difference to the soup, to the best single expert (chosen on
+validation) and to joint, with 95 % intervals and the two-sided bootstrap p; with several seeds, those of the mean over seeds.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+METHODS = sorted(file.stem for file in (ROOT / "conf/method").glob("*.yaml") if file.stem != "average")
+EXPERTS = {"retrieval": "checkpoints/experts/retrieval", "sts": "checkpoints/experts/sts", "joint": "checkpoints/joint"}
+MODELS = {m: f"checkpoints/merged/{m}" for m in METHODS} | {"base": "checkpoints/base", **EXPERTS}
+RESAMPLES = 2000
+
+
+def cell(folder: Path, data: str, encoder: str, seed: int, pairs: int, steps: int) -> None:
+    """Every stage of one cell, in this process."""
+    import yaml
+
+    from pipeline.__main__ import main
+
+    place = folder / f"{data}-{encoder}-{seed}"
+    if not (place / "conf").is_dir():
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(ROOT / "conf", place / "conf")
+        shutil.copy(ROOT / "constraints.txt", place)
+    probed = [m for m in METHODS if "/probe@probe" in (ROOT / f"conf/method/{m}.yaml").read_text(encoding="utf-8")]
+    values = {f"merge.{m}.probe": {"pairs_per_task": pairs, "steps": steps, "landscape": 0} for m in probed}
+    values |= {"seed": seed, "runtime": {"accelerator": "cpu", "tracker": "disabled"}}
+    page = {
+        "choose": {"experiment": data, "encoder": encoder}, "corpora": {}, "experts": EXPERTS, "methods": METHODS, "models": MODELS,
+        "set": values,
+    }  # fmt: skip
+    (place / "params.yaml").write_text(yaml.safe_dump(page), encoding="utf-8")
+    shared = folder / f"rows-{data}"
+    os.chdir(place)
+    stages = [("data/raw", "ingest"), ("data/curated", "curate"), ("checkpoints/base", "pretrain"), ("data/mined", "mine")]
+    stages += [(path, f"train {name}") for name, path in EXPERTS.items()]
+    stages += [(f"checkpoints/merged/{m}", f"merge {m}") for m in METHODS]
+    stages += [(f"data/evaluated/{name}.json", f"evaluate {name}") for name in MODELS]
+    assert main(["compose"]) == 0
+    for out, words in stages:
+        if Path(out).exists():
+            continue
+        start = time.perf_counter()
+        kept = shared / Path(out).name
+        if words in ("ingest", "curate") and kept.is_dir():
+            shutil.copytree(kept, out)
+            continue
+        if main(words.split()):
+            print(f"{place.name}: {words} failed", flush=True)
+            if not words.startswith("merge"):
+                sys.exit(1)
+            continue
+        if words in ("ingest", "curate"):
+            shutil.copytree(out, kept, dirs_exist_ok=True)
+        with (place / "seconds.csv").open("a", encoding="utf-8") as log:
+            log.write(f"{words},{time.perf_counter() - start:.1f}\n")
+
+
+def table(folder: Path) -> None:
+    import numpy as np
+
+    from pipeline.metric import draws
+    from pipeline.params import build
+
+    cells: dict[tuple[str, str], list[Path]] = {}
+    for place in sorted(folder.glob("*-*-*")):
+        if all((place / f"data/evaluated/{name}.json").is_file() for name in ("soup", "joint", "retrieval", "sts")):
+            data, encoder, _ = place.name.rsplit("-", 2)
+            cells.setdefault((data, encoder), []).append(place)
+    evaluators = {
+        task: build({"_target_": f"pipeline.evaluator.{task}.{kind}", **rest})
+        for task, kind, rest in (("retrieval", "Retrieval", {"depth": 100}), ("sts", "Sts", {}))
+    }
+
+    def drawn(place: Path, model: str, split: str) -> dict[str, np.ndarray]:
+        """By collection: the main score as measured, then of each draw."""
+        items = json.loads((place / f"data/evaluated/{model}.json").read_text(encoding="utf-8"))[split]
+        found = {}
+        for name, one in items.items():
+            num = len(one["id"])
+            index = draws(num, RESAMPLES, seed=0)
+            evaluator = evaluators[name.split("/")[0]]
+            found[name] = np.concatenate([evaluator.resampled(one, i) for i in (np.arange(num)[None, :], index)])
+        return found
+
+    for (data, encoder), places in cells.items():
+        print(f"\n## {data}, {encoder}: seeds {[int(place.name.rsplit('-', 1)[1]) for place in places]}\n")
+        names = [m for m in ("base", "retrieval", "sts", "joint", *METHODS) if all((p / f"data/evaluated/{m}.json").is_file() for p in places)]
+        test = {m: [drawn(p, m, "test") for p in places] for m in names}
+        best = []
+        for place in places:
+            means = {m: np.mean([v[0] for v in drawn(place, m, "validation").values()]) for m in ("retrieval", "sts")}
+            best.append(max(means, key=lambda m: means[m]))
+        tasks = sorted(test["soup"][0])
+
+        def mean(model: str, task: str | None = None, test=test, tasks=tasks) -> np.ndarray:
+            return np.mean([np.mean([one[t] for t in ([task] if task else tasks)], axis=0) for one in test[model]], axis=0)
+
+        def single(task: str | None = None, test=test, tasks=tasks, best=best) -> np.ndarray:
+            return np.mean(
+                [np.mean([test[b][i][t] for t in ([task] if task else tasks)], axis=0) for i, b in enumerate(best)], axis=0
+            )
+
+        print(f"best single by validation: {best}\n")
+        print("| model | " + " | ".join(tasks) + " | mean | - soup | - best single | tasks lost to it | - joint |")
+        print("|---" * (len(tasks) + 6) + "|")
+        for m in names:
+            lost = [t for t in tasks if np.quantile(mean(m, t)[1:] - single(t)[1:], 0.975) < 0]
+            against = [_told(mean(m) - other) for other in (mean("soup"), single(), mean("joint"))]
+            cols = [f"{mean(m, t)[0]:.4f}" for t in tasks] + [f"{mean(m)[0]:.4f}", *against[:2], ", ".join(lost) or "none", against[2]]
+            print(f"| {m} | " + " | ".join(cols) + " |")
+        for place in places:
+            for m in METHODS:
+                file = place / f"checkpoints/merged/{m}/merge.json"
+                if m in ("soup", "self_positioning", "delta_guided", "lm_cocktail") and file.is_file():
+                    record = json.loads(file.read_text(encoding="utf-8"))
+                    shown = {k: record.get("search", {}).get(k) for k in ("norm", "held_out_loss") if record.get("search")}
+                    facts = [record["task_vector_norms"], record["task_vector_cosines"][0][1], record["base_norm"]]
+                    print(f"{place.name} {m}: norms, cosine, base norm {facts}; all: {record['coefficients'].get('all')} {shown}")
+
+
+def _told(difference) -> str:
+    import numpy as np
+
+    low, high = np.quantile(difference[1:], [0.025, 0.975])
+    p = min(1.0, 2 * min((difference[1:] <= 0).mean(), (difference[1:] >= 0).mean()))
+    return f"{difference[0]:+.4f} ({low:+.4f} to {high:+.4f}), p {p:.3f}"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what", choices=("run", "table", "cell"))
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--data", action="append")
+    parser.add_argument("--encoder", action="append")
+    parser.add_argument("--seed", action="append", type=int)
+    parser.add_argument("--pairs", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=32)
+    asked = parser.parse_args()
+    asked.folder = asked.folder.resolve()
+    if asked.what == "table":
+        table(asked.folder)
+    elif asked.what == "cell":
+        cell(asked.folder, asked.data[0], asked.encoder[0], asked.seed[0], asked.pairs, asked.steps)
+    else:
+        for number in asked.seed or (0, 1, 2):
+            for rows in asked.data or ("apidocs", "science"):
+                for backbone in asked.encoder or ("scratch", "minilm"):
+                    words = ["--data", rows, "--encoder", backbone, "--seed", str(number)]
+                    words += ["--pairs", str(asked.pairs), "--steps", str(asked.steps)]
+                    command = [sys.executable, "-W", "ignore", __file__, "cell", "--folder", str(asked.folder), *words]
+                    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+                    status = subprocess.run(command, env=environment, check=False).returncode
+                    print(f"{rows}-{backbone}-{number}: {'done' if status == 0 else 'failed'}", flush=True)
