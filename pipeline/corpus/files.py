@@ -80,7 +80,7 @@ def read(path: Path, kind: type[T]) -> list[T]:
 
 @cache
 def _schema(kind: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(list[kind])
+    return TypeAdapter(list[kind])  # pyright: ignore[reportInvalidTypeForm]
 
 
 def corpora(folder: Path) -> list[str]:
