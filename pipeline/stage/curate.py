@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
@@ -24,6 +24,7 @@ from pipeline.corpus.verdict import Verdict
 from pipeline.params import build
 from pipeline.split.audit import Audit, Found
 from pipeline.split.contamination import Contamination
+from pipeline.split.dealt import Dealt
 
 RAW = Path("data/raw")
 HELD_OUT: tuple[Split, ...] = ("test", "validation")
@@ -31,6 +32,12 @@ GIVES_WAY: dict[Split, tuple[Split, ...]] = {"test": ("train", "validation"), "v
 Normal = Callable[[str], str]
 Measure = Callable[[Sequence[Row], Sequence[Row], Normal], dict[str, Any]]
 AS_GIVEN = "test in validation, both the sources' own"
+
+
+class Dealer(Protocol):
+    dealt: Dealt | None  # of the last call
+
+    def __call__(self, rows: list[Row], /) -> list[Row]: ...
 
 
 class CuratedData(pl.LightningDataModule):
@@ -42,7 +49,7 @@ class CuratedData(pl.LightningDataModule):
         normal: Normal,
         filters: Mapping[str, Callable[[Sequence[Row]], list[Verdict]]],
         dedup: Callable[[str, list[Row], Normal], tuple[list[Row], list[Dropped]]],
-        split: Callable[[list[Row]], list[Row]],
+        split: Dealer,
         contamination: Contamination,
         audit: Audit,
         measures: Mapping[str, Measure],
@@ -59,7 +66,7 @@ class CuratedData(pl.LightningDataModule):
         self.rows: dict[str, list[Row]] = {}
         self.dropped: dict[str, list[Dropped]] = {}
         self.funnel: dict[str, list[tuple[str, int]]] = {}
-        self.dealt: dict[str, Any] = {}
+        self.dealt: dict[str, Dealt | None] = {}
 
     def prepare_data(self) -> None:
         for corpus in corpora(RAW):
@@ -74,7 +81,7 @@ class CuratedData(pl.LightningDataModule):
             kept, repeated = self.dedup(corpus, rows, self.normal)
             self.dropped[corpus] += repeated
             self.rows[corpus] = self.split(kept)
-            self.dealt[corpus] = getattr(self.split, "dealt", None)
+            self.dealt[corpus] = self.split.dealt
             self.funnel[corpus] += [("fit", len(rows)), ("different", len(kept))]
         self._drop(
             lambda rows: {
@@ -166,10 +173,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         {name: build(node) for name, node in section["measures"].items()},
     )
     data.prepare_data()
-    if not any(row.split == "train" for rows in data.rows.values() for row in rows):
-        raise ValueError("curation left no train row; see the counts by reason in the cards of data/raw, and conf/curate.yaml")
-    if not any(row.split == "validation" for rows in data.rows.values() for row in rows):
-        raise ValueError("curation left no validation row, and models are chosen by these; raise curate.split.validation")
+    _check_rows(data)
     leakage = {where: found.as_json() for where, found in data.audited().items()} | data.measured()
     if shared := leakage.get(AS_GIVEN, {}).get("num_leaks"):
         print(
@@ -181,6 +185,21 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
             metrics |= {f"{corpus}/{key}": n for key, n in _write(folder / corpus, corpus, data, leakage).items()}
         write_json(folder / "leakage.json", leakage)
     return metrics
+
+
+def _check_rows(data: CuratedData) -> None:
+    """ValueError where a split that the run cannot do without is empty, with what became of the rows."""
+    left = Counter(row.split for rows in data.rows.values() for row in rows)
+    gone = Counter(row.reason for rows in data.dropped.values() for row in rows)
+    fate = f"of {left.total() + gone.total()} records {left.total()} are left ({', '.join(f'{n} {split}' for split, n in left.items())})"
+    fate += f", {', '.join(f'{n} went as {reason!r}' for reason, n in gone.most_common())}" if gone else ""
+    if not left["train"]:
+        raise ValueError(f"curation left no train row: {fate}; bring more different rows, or loosen conf/curate.yaml")
+    if not left["validation"]:
+        raise ValueError(
+            f"curation left no validation row, and models are chosen by these: {fate}; bring more different rows, or raise "
+            "curate.split.validation"
+        )
 
 
 def _write(target: Path, corpus: str, data: CuratedData, leakage: Mapping[str, Any]) -> dict[str, int]:
@@ -207,11 +226,8 @@ def _write(target: Path, corpus: str, data: CuratedData, leakage: Mapping[str, A
     write_json(target / "card.json", card)
     kept_text = ", ".join(f"{n} {key}" for key, n in sorted(counts.items()))
     print(f"{corpus}: kept {kept_text}; dropped {', '.join(f'{n} {key}' for key, n in sorted(reasons.items())) or 'nothing'}")
-    if dealt is not None and dealt.oversized:
-        print(
-            f"{corpus}: {len(dealt.oversized)} components have room in no split (rows: {dealt.oversized}) and went to train whole; "
-            f"shares wanted {dealt.wanted}, got {dealt.got}"
-        )
+    if dealt is not None and (report := dealt.report()):
+        print(f"{corpus}: {report}")
     return dict(counts) | {f"dropped/{reason}": n for reason, n in reasons.items()}
 
 

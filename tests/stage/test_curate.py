@@ -134,6 +134,16 @@ def test_where_contamination_does_not_look_the_audit_stops_the_stage(leaking, ru
     assert not (folder / "data/curated").exists()
 
 
+class Dealer:
+    dealt = None
+
+    def __init__(self, split):
+        self.split = split
+
+    def __call__(self, rows):
+        return [replace(row, split=row.split or one) for row, one in zip(rows, self.split, strict=True)]
+
+
 @pytest.fixture
 def three(tmp_path, monkeypatch):
     """Curates three rows with nearly the same query; ``split`` says where each goes that the source left open."""
@@ -149,7 +159,7 @@ def three(tmp_path, monkeypatch):
         shared = {"unit": "word", "size": 3, "threshold": 0.7}
         data = CuratedData(
             str, {}, lambda corpus, rows, normal: (rows, []),
-            lambda rows: [replace(row, split=row.split or one) for row, one in zip(rows, split, strict=True)],
+            Dealer(split),
             Contamination(match=match, neighbours=Join(**shared, workers=1)), Audit(match="text", **shared, max_shown=3), {},
         )  # fmt: skip
         data.prepare_data()
@@ -214,6 +224,24 @@ def test_killed_at_any_moment_it_leaves_no_output_or_a_whole_one(leaking):
     assert min(found["none"], found["before"], found["whole"]) > 0
     assert found["none"] + found["before"] + found["whole"] > 50
     assert found["left over"] == []
+
+
+def test_a_corpus_of_one_pair_again_and_again_is_refused_with_what_became_of_it(workspace, run, capsys):
+    columns = {"query": "question", "document": "answer"}
+    folder = workspace(
+        corpora={"same": {"source": "table", "path": "data/source/same.jsonl", "columns": columns}},
+        experts={"retrieval": "checkpoints/experts/retrieval"},
+        models={"retrieval": "checkpoints/experts/retrieval"},
+        methods=[],
+        set={},
+    )
+    (folder / "data/source/same.jsonl").write_text('{"question": "why so", "answer": "because"}\n' * 40, encoding="utf-8")
+    assert run(folder, "compose") == run(folder, "ingest") == 0
+    assert run(folder, "curate") == 1
+    said = capsys.readouterr().err
+    assert "curation left no validation row" in said
+    assert "of 40 records 1 are left (1 train), 39 went as 'repeated pair'; bring more different rows" in said
+    assert not (folder / "data/curated").exists()
 
 
 def test_measures_stand_beside_the_audit(three):
