@@ -59,6 +59,7 @@ def test_the_join_in_parts_is_the_join(tmp_path, parts, unit, size, threshold):
 
 
 def test_two_dask_workers_find_and_write_what_one_process_does(tmp_path, monkeypatch):
+    pytest.importorskip("distributed", reason="needs the extra `cluster`: pip install 'dask[distributed]'")
     monkeypatch.setattr("pipeline.cluster.spread.SHARD_TEXTS", 150)
     given, shared = texts(400), {"unit": "word", "size": 2, "threshold": 0.6}
     shards = written(tmp_path, [given[:150], given[150:]])
