@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 THRESHOLD, SIZE, PERMUTATIONS = 0.7, 3, 128
-ENGINES = ("join", "rensa", "datasketch", "datatrove")
+ENGINES = ("join", "rensa", "datasketch", "text_dedup", "datatrove")
 
 
 def make_texts(raw: Path, count: int, out: Path) -> None:
@@ -130,6 +130,30 @@ def datasketch(path: Path, out: Path) -> None:
         pairs += [(j, i) for j in index.query(one)]
         index.insert(i, one)
     _write(out, pairs, len(ids))
+
+
+def text_dedup(path: Path, out: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from datasets import load_from_disk
+    from text_dedup.minhash import main as minhash
+
+    options = [
+        "--path",
+        "parquet",
+        "--data_files",
+        path,
+        "--split",
+        "train",
+        "--cache_dir",
+        out / "cache",
+        "--output",
+        out / "kept",
+    ]
+    options += ["--column", "text", "--ngram", SIZE, "--min_length", 1, "--num_perm", PERMUTATIONS, "--threshold", THRESHOLD]
+    minhash([str(one) for one in [*options, "--batch_size", 10_000, "--num_proc", 2]], standalone_mode=False)
+    kept = set(load_from_disk(str(out / "kept"))["id"])
+    pq.write_table(pa.table({"id": [i for i in _read(path)[0] if i not in kept]}), out / "dropped.parquet")
 
 
 def datatrove(path: Path, out: Path) -> None:

@@ -15,17 +15,23 @@ PROVENANCE = "provenance.json"
 
 @contextmanager
 def whole_directory(target: Path) -> Iterator[Path]:
-    """A folder to fill that takes the name ``target`` only when the block ends without an error."""
+    """A folder to fill that takes the name ``target`` only when the block ends without an error.
+
+    Whoever is killed in between leaves the old folder, none, or the new one, each whole: what was there is moved aside in one step.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.parent / f".{target.name}.partial"
+    partial, before = (target.parent / f".{target.name}.{end}" for end in ("partial", "before"))
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
         yield partial
-        shutil.rmtree(target, ignore_errors=True)
+        shutil.rmtree(before, ignore_errors=True)
+        if target.exists():
+            target.replace(before)
         partial.replace(target)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for left_over in (partial, before):
+            shutil.rmtree(left_over, ignore_errors=True)
 
 
 def write_text(target: Path, text: str) -> None:

@@ -70,6 +70,7 @@ class Curate(Shape):
     near: Node
     contamination: Literal["text", "query", "document", "pair", "off"]
     audit: Node
+    measures: dict[str, Node]
 
 
 class Prompts(Shape):

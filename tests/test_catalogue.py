@@ -39,6 +39,7 @@ PARTS = (
     "cluster",
     "evaluator",
     "filter",
+    "measure",
     "objective",
     "optimizer",
     "probe",
@@ -309,22 +310,15 @@ def spread(texts):
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def with_model(node):
-    """What ``node`` names; a model of the catalogue, hundreds of megabytes, is stood in for by `spread`."""
-    inner = node.get("neighbours", node)
-    if "model" in inner:
-        part = build({key: value for key, value in inner.items() if key != "model"} | {"model": None})
-        part.model = spread
-        if inner is node:
-            return part
-        whole = build(node | {"neighbours": None})
-        whole.neighbours = part
-        return whole
-    return build(node)
+@pytest.fixture
+def with_model(monkeypatch):
+    """`build`; a model of the catalogue, hundreds of megabytes, is stood in for by `spread`."""
+    monkeypatch.setattr("pipeline.encoder.frozen.Frozen", lambda **_: spread)
+    return build
 
 
 @pytest.mark.parametrize("name", names("cluster"))
-def test_every_cluster_puts_equal_texts_into_one_set_and_strangers_into_others(composed, name):
+def test_every_cluster_puts_equal_texts_into_one_set_and_strangers_into_others(composed, with_model, name):
     near = with_model(composed(f"+cluster={name}")["cluster"])(
         ["one two three four", "five six seven", "one two three four", "!"]
     )
@@ -334,7 +328,7 @@ def test_every_cluster_puts_equal_texts_into_one_set_and_strangers_into_others(c
 
 
 @pytest.mark.parametrize("name", names("filter"))
-def test_every_filter_says_of_each_row_that_it_may_stay_or_why_not(composed, name):
+def test_every_filter_says_of_each_row_that_it_may_stay_or_why_not(composed, with_model, name):
     judge = with_model(composed(f"+filter={name}")["filter"])
     verdicts = judge([*rows(5), Row("sts", "a", "equal text", "b", "equal text", 5.0)])
     assert len(verdicts) == 6
@@ -343,12 +337,23 @@ def test_every_filter_says_of_each_row_that_it_may_stay_or_why_not(composed, nam
 
 
 @pytest.mark.parametrize("name", names("dedup"))
-def test_every_dedup_keeps_or_drops_each_row_and_drops_a_repeated_one(composed, name):
+def test_every_dedup_keeps_or_drops_each_row_and_drops_a_repeated_one(composed, with_model, name):
     dedup = with_model(composed(f"dedup={name}")["curate"]["dedup"])
     given = rows(20)
     kept, dropped = dedup("corpus", [*given, replace(given[0], query_id="again")], str.lower)
     assert len(kept) + len(dropped) == 21
     assert [(one.corpus, one.query) for one in dropped] == [("corpus", "query 0")]
+
+
+@pytest.mark.parametrize("name", names("measure"))
+def test_every_measure_counts_each_evaluation_text_once_and_changes_nothing(composed, with_model, name):
+    measure = with_model(composed(f"+measure={name}")["measure"])
+    train, evaluation = rows(20), [Row("retrieval", "q", "query 3", "d", "unheard of")]
+    found = measure(train, evaluation, str.lower)
+    assert sum(found["nearest"]) == found["texts"] == 2
+    assert found == json.loads(json.dumps(measure(train, evaluation, str.lower)))
+    assert train == rows(20)
+    assert sum(measure([], evaluation, str)["nearest"]) == 2
 
 
 @pytest.mark.parametrize("name", names("split"))

@@ -9,6 +9,7 @@ Source: Xiao et al. 2008 (PPJoin), doi:10.1145/1367497.1367516; index prefix: le
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,9 +19,10 @@ from numba import njit
 
 from pipeline.cluster.shingle import Shingled, joined, shingled
 from pipeline.corpus.near import Near, sorted_near
+from pipeline.corpus.shards import batches
 
 CHUNK_SETS = 20_000  # handed to a worker at a time
-_SLACK = 1e-9  # bounds are rounded to the safe side; the last word is `shared / union >= threshold`
+SLACK = 1e-9  # bounds are rounded to the safe side; the last word is `shared / union >= threshold`
 
 
 class Join:
@@ -41,6 +43,10 @@ class Join:
     def stream(self, parts: Iterable[Sequence[str] | pa.Array | pa.ChunkedArray]) -> Near:
         """The same over texts that come in parts: of each part only the hashes are held."""
         return near_sets(self._shingled(parts), threshold=self.threshold, workers=self.workers)
+
+    def shards(self, shards: Sequence[Path], column: str) -> Near:
+        """The near texts of ``column`` over all Parquet ``shards``, numbered through."""
+        return self.stream(batch.column(0) for shard in shards for batch in batches(shard, [column]))
 
     def _shingled(self, parts: Iterable[Sequence[str] | pa.Array | pa.ChunkedArray]) -> Shingled:
         return joined([shingled(part, unit=self.unit, size=self.size, workers=self.workers) for part in parts])
@@ -224,7 +230,7 @@ def _indexed(length, size, threshold):  # pyright: ignore
 @njit(nogil=True, cache=True, inline="always")
 def _index_prefix(size, threshold):  # pyright: ignore
     """Enough of a set's first shingles to meet any set at least as large."""
-    return size - np.int64(np.ceil(2 * threshold / (1 + threshold) * size - _SLACK)) + 1
+    return size - np.int64(np.ceil(2 * threshold / (1 + threshold) * size - SLACK)) + 1
 
 
 @njit(nogil=True, cache=True)
@@ -240,7 +246,7 @@ def _probe(tokens, often, starts, sizes, bits, index_starts, index_tokens, index
         size = sizes[one]
         length = starts[one + 1] - starts[one]
         alone = size - length
-        needed = np.int64(np.ceil(threshold * size - _SLACK))
+        needed = np.int64(np.ceil(threshold * size - SLACK))
         smallest = np.searchsorted(sizes, needed)
         for k in range(min(size - needed + 1 - alone, length)):
             token = tokens[starts[one] + k]
@@ -258,7 +264,7 @@ def _probe(tokens, often, starts, sizes, bits, index_starts, index_tokens, index
                 met[other] = one
                 left_behind = min(size - alone - k, sizes[other] - index_places[entry])
                 both = size + sizes[other]
-                required = np.int64(np.ceil(threshold / (1 + threshold) * both - _SLACK))
+                required = np.int64(np.ceil(threshold / (1 + threshold) * both - SLACK))
                 if left_behind < required:
                     continue
                 i = starts[one] + k

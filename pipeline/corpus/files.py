@@ -5,13 +5,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
 
-from pipeline.corpus.row import Row, Split
+from pipeline.corpus.row import Row, Split, fault
 
 T = TypeVar("T")
 
@@ -57,15 +59,28 @@ class Negative:
 
 def write(path: Path, kind: type[Any], records: Iterable[Any]) -> None:
     """Records of one dataclass as Parquet; equal records give equal bytes."""
-    schema = pa.schema([(field.name, _TYPES.get(field.type, pa.string())) for field in fields(kind)])
+    hints = get_type_hints(kind)
+    schema = pa.schema([(field.name, _TYPES.get(hints[field.name], pa.string())) for field in fields(kind)])
     pq.write_table(pa.Table.from_pylist([asdict(record) for record in records], schema=schema), path, compression="zstd")
 
 
 def read(path: Path, kind: type[T]) -> list[T]:
-    """ValueError where the file is missing: an earlier stage has not run."""
+    """ValueError where the file is missing (an earlier stage has not run) or does not hold such records (another version wrote it)."""
     if not path.is_file():
         raise ValueError(f"{path} is missing; run `dvc repro`, which makes it")
-    return [kind(**record) for record in pq.read_table(path).to_pylist()]
+    try:
+        return _schema(kind).validate_python(pq.read_table(path).to_pylist())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(
+            f"{path}: expected rows of {kind.__name__}, found {error.error_count()} faults, the first in row {first['loc'][0]}: "
+            f"{fault(first)}; run `dvc repro`, which writes it anew"
+        ) from error
+
+
+@cache
+def _schema(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(list[kind])  # pyright: ignore[reportInvalidTypeForm]
 
 
 def corpora(folder: Path) -> list[str]:

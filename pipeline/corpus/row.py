@@ -2,15 +2,29 @@
 
 A corpus is a stream of `Row` (a query, a document, perhaps a score), `Document` (a candidate that no row names) and
 `Rejected` (what could not become a row, where it stood, and why). Sources yield them; ingest writes them to Parquet.
+
+The types below are the schema: pydantic checks records by them where they come in (`checked_row`) and where they are read back
+(`pipeline.corpus.files.read`). In between they are plain dataclasses, made and copied without a check.
 """
 
-import math
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import AfterValidator, ConfigDict, FiniteFloat, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 Split: TypeAlias = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 WEAK = "weak"  # the task of cheap pairs: trained on, never evaluated
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("empty", "empty")
+    return text
+
+
+Text: TypeAlias = Annotated[str, AfterValidator(_filled)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +36,14 @@ class Row:
     ``split`` is None where curation may choose; ``group`` ties rows that must end in one split.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(revalidate_instances="always")
+
     task: str
     query_id: str
-    query: str
+    query: Text
     document_id: str
-    document: str
-    score: float | None = None
+    document: Text
+    score: FiniteFloat | None = None
     split: Split | None = None
     group: str | None = None
 
@@ -55,14 +71,21 @@ class Rejected:
 Record: TypeAlias = Row | Document | Rejected
 
 
+_ROW = TypeAdapter(Row)
+
+
 def checked_row(file: str, line: int, row: Row) -> Row | Rejected:
-    """``row`` itself, or why it cannot be one: an empty text, a score that is not finite, an unknown split."""
-    for name in ("query", "document"):
-        text = getattr(row, name)
-        if not text.strip():
-            return Rejected(file, line, f"empty {name}", f"{row.query} | {row.document}"[:200])
-    if row.score is not None and not math.isfinite(row.score):
-        return Rejected(file, line, f"score is {row.score}, expected a finite number", row.query[:200])
-    if row.split is not None and row.split not in SPLITS:
-        return Rejected(file, line, f"split is {row.split!r}, expected one of {', '.join(SPLITS)}", row.query[:200])
-    return row
+    """``row`` as the schema has it, or why it cannot be one: an empty text, a score that is not finite, an unknown split."""
+    try:
+        return _ROW.validate_python(row)
+    except ValidationError as error:
+        reason = "; ".join(fault(one) for one in error.errors(include_url=False))
+        return Rejected(file, line, reason, f"{row.query} | {row.document}"[:200])
+
+
+def fault(error: Any) -> str:
+    """What pydantic found in one field, for a person: `score is nan, expected a finite number`."""
+    field = error["loc"][-1]
+    if error["type"] in ("empty", "missing"):
+        return f"{error['type']} {field}"
+    return f"{field} is {error['input']!r}, expected {error['msg'].removeprefix('Input should be ')}"

@@ -6,7 +6,7 @@ Stratified: each split shall have its share of every task and, among graded pair
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -16,20 +16,9 @@ from scipy.sparse.csgraph import connected_components
 
 from pipeline.corpus.near import Near
 from pipeline.corpus.row import SPLITS, WEAK, Row, Split
+from pipeline.split.dealt import TOLERANCE, Dealt, dealt
 
-TOLERANCE = 0.02  # of all rows: how far a split may go over its share before a component counts as one without room
 Stratum: TypeAlias = tuple[str, float | None]  # task, grade rounded to a whole number
-
-
-@dataclass(frozen=True, slots=True)
-class Dealt:
-    """How a deal came out. ``oversized``: rows of each component that had room nowhere, all put into train."""
-
-    wanted: dict[str, float]
-    got: dict[str, float]
-    components: int
-    largest: int
-    oversized: list[int]
 
 
 class Component:
@@ -145,9 +134,7 @@ class Component:
             room[split] -= size
             for stratum, n in need.items():
                 open_[split][stratum] -= n
-        got: dict[str, float] = {split: given[split] / num_rows if num_rows else 0.0 for split in shares}
-        largest = max((need.total() for need in needs.values()), default=0)
-        self.dealt = Dealt({**shares}, got, len(members), largest, oversized)
+        self.dealt = dealt(shares, given, [need.total() for need in needs.values()], oversized)
         return split_of
 
 

@@ -10,6 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pipeline.corpus.row import WEAK, Row, Split
+from pipeline.split.dealt import Dealt, dealt
 
 
 class Group:
@@ -28,9 +29,10 @@ class Group:
         self.validation = validation
         self.test = test
         self.seed = seed
+        self.dealt: Dealt | None = None
 
     def __call__(self, rows: Sequence[Row]) -> list[Row]:
-        """The rows, each with a split."""
+        """The rows, each with a split; ``dealt`` then says how it came out."""
         fixed = Counter(row.split for row in rows if row.split)
         shares: dict[Split, float] = {"validation": self.validation}
         if not fixed:
@@ -50,6 +52,8 @@ class Group:
             split: {task: share * n for task, n in total.items()} for split, share in shares.items()
         }
         split_of: dict[int, Split] = {}
+        sizes: list[int] = []
+        given: Counter[Split] = Counter()
         for unit in sorted(units, key=lambda key: hashlib.sha256(f"{self.seed} {key}".encode()).digest()):
             need = Counter(row.task for row in units[unit] if row.task != WEAK)
             fits: list[Split] = [split for split in sorted(room) if all(room[split][task] >= n for task, n in need.items())]
@@ -57,7 +61,11 @@ class Group:
             for task, n in need.items():
                 if fits:
                     room[split][task] -= n
+            sizes.append(need.total())
+            given[split] += need.total()
             split_of |= {id(row): split for row in units[unit]}
+        whole: dict[Split, float] = {"train": 1 - sum(shares.values()), **shares}
+        self.dealt = dealt(whole, given, sizes, [n for n in sizes if n > whole["train"] * sum(sizes)])
         return split_of
 
 

@@ -3,13 +3,16 @@ went, and an audit by other means that lets nothing through.
 
 Reads:  data/raw/
 Writes: data/curated/<corpus>/{train,validation,test,documents,dropped}.parquet, card.json; data/curated/leakage.json
+
+Rows are taken out of train where they are near an evaluation row, and out of a validation split that was dealt here where they
+are near a test row. Evaluation rows whose split the source fixed stay as they are; what these share is counted, not mended.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
@@ -21,10 +24,20 @@ from pipeline.corpus.verdict import Verdict
 from pipeline.params import build
 from pipeline.split.audit import Audit, Found
 from pipeline.split.contamination import Contamination
+from pipeline.split.dealt import Dealt
 
 RAW = Path("data/raw")
 HELD_OUT: tuple[Split, ...] = ("test", "validation")
+GIVES_WAY: dict[Split, tuple[Split, ...]] = {"test": ("train", "validation"), "validation": ("train",)}
 Normal = Callable[[str], str]
+Measure = Callable[[Sequence[Row], Sequence[Row], Normal], dict[str, Any]]
+AS_GIVEN = "test in validation, both the sources' own"
+
+
+class Dealer(Protocol):
+    dealt: Dealt | None  # of the last call
+
+    def __call__(self, rows: list[Row], /) -> list[Row]: ...
 
 
 class CuratedData(pl.LightningDataModule):
@@ -36,9 +49,10 @@ class CuratedData(pl.LightningDataModule):
         normal: Normal,
         filters: Mapping[str, Callable[[Sequence[Row]], list[Verdict]]],
         dedup: Callable[[str, list[Row], Normal], tuple[list[Row], list[Dropped]]],
-        split: Callable[[list[Row]], list[Row]],
+        split: Dealer,
         contamination: Contamination,
         audit: Audit,
+        measures: Mapping[str, Measure],
     ) -> None:
         super().__init__()
         self.normal = normal
@@ -47,10 +61,12 @@ class CuratedData(pl.LightningDataModule):
         self.split = split
         self.contamination = contamination
         self.audit = audit
+        self.measures = measures
+        self.fixed: set[Row] = set()  # evaluation rows whose split the source fixed
         self.rows: dict[str, list[Row]] = {}
         self.dropped: dict[str, list[Dropped]] = {}
         self.funnel: dict[str, list[tuple[str, int]]] = {}
-        self.dealt: dict[str, Any] = {}
+        self.dealt: dict[str, Dealt | None] = {}
 
     def prepare_data(self) -> None:
         for corpus in corpora(RAW):
@@ -61,10 +77,11 @@ class CuratedData(pl.LightningDataModule):
             rows = read(RAW / corpus / "rows.parquet", Row)
             self.funnel[corpus] = [("read", len(rows) + len(rejected)), ("readable", len(rows))]
             rows = self._filtered(corpus, rows)
+            self.fixed |= {row for row in rows if row.split in HELD_OUT}
             kept, repeated = self.dedup(corpus, rows, self.normal)
             self.dropped[corpus] += repeated
             self.rows[corpus] = self.split(kept)
-            self.dealt[corpus] = getattr(self.split, "dealt", None)
+            self.dealt[corpus] = self.split.dealt
             self.funnel[corpus] += [("fit", len(rows)), ("different", len(kept))]
         self._drop(
             lambda rows: {
@@ -80,11 +97,19 @@ class CuratedData(pl.LightningDataModule):
             self.funnel[corpus].append(("kept", len(rows)))
 
     def audited(self) -> dict[str, Found]:
-        """What the audit finds between train and each held-out split; ValueError, with the worst pairs, if that is too near."""
-        train = self._of("train")
-        found = {f"{held_out} in train": self.audit(train, self._of(held_out), self.normal) for held_out in HELD_OUT}
+        """What the audit finds between each two splits; ValueError, with the worst pairs, if that is too near, unless the source
+        itself dealt both."""
+        test, validation = self._of("test"), self._of("validation")
+        given = [row for row in validation if row in self.fixed]
+        pairs = {
+            "test in train": (self._of("train"), test),
+            "validation in train": (self._of("train"), validation),
+            "test in validation": ([row for row in validation if row not in self.fixed], test),
+            AS_GIVEN: (given, test),
+        }
+        found = {where: self.audit(left, right, self.normal) for where, (left, right) in pairs.items() if left and right}
         for where, one in found.items():
-            if one.num_leaks:
+            if one.num_leaks and where != AS_GIVEN:
                 worst = "".join(f"\n  {leak.similarity:.2f}  {leak.train!r}\n        {leak.evaluation!r}" for leak in one.worst)
                 raise ValueError(
                     f"audit: {one.num_leaks} pairs of texts between {where.replace(' in ', ' and ')} have a similarity of "
@@ -93,6 +118,15 @@ class CuratedData(pl.LightningDataModule):
                     f"let the first take out what the second looks for, or mend the source. The worst (train, then evaluation):{worst}"
                 )
         return found
+
+    def measured(self) -> dict[str, Any]:
+        """What the measures say of train and each held-out split."""
+        train = self._of("train")
+        return {
+            f"{held_out} {name} in train": measure(train, self._of(held_out), self.normal)
+            for name, measure in sorted(self.measures.items())
+            for held_out in HELD_OUT
+        }
 
     def _of(self, split: Split) -> list[Row]:
         return [row for rows in self.rows.values() for row in rows if row.split == split]
@@ -117,12 +151,12 @@ class CuratedData(pl.LightningDataModule):
                 for i, (reason, twin, similarity) in reasons.items()
             ]
 
-    def _given_away(self, rows: list[Row], held_out: str, evaluation: list[Row]) -> dict[int, tuple[str, Row | None, float]]:
-        train = [i for i, row in enumerate(rows) if row.split == "train"]
-        twins = self.contamination([rows[i] for i in train], evaluation, self.normal)
+    def _given_away(self, rows: list[Row], held_out: Split, evaluation: list[Row]) -> dict[int, tuple[str, Row | None, float]]:
+        open_ = [i for i, row in enumerate(rows) if row.split in GIVES_WAY[held_out] and row not in self.fixed]
+        twins = self.contamination([rows[i] for i in open_], evaluation, self.normal)
         return {
             i: (f"{'text' if twin.similarity == 1 else 'near text'} of a {held_out} row", twin.row, twin.similarity)
-            for i, twin in zip(train, twins, strict=True)
+            for i, twin in zip(open_, twins, strict=True)
             if twin is not None
         }
 
@@ -136,19 +170,36 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         build(section["split"]),
         Contamination(match=section["contamination"], neighbours=build(section["near"])),
         build(section["audit"]),
+        {name: build(node) for name, node in section["measures"].items()},
     )
     data.prepare_data()
-    if not any(row.split == "train" for rows in data.rows.values() for row in rows):
-        raise ValueError("curation left no train row; see the counts by reason in the cards of data/raw, and conf/curate.yaml")
-    if not any(row.split == "validation" for rows in data.rows.values() for row in rows):
-        raise ValueError("curation left no validation row, and models are chosen by these; raise curate.split.validation")
-    leakage = {where: found.as_json() for where, found in data.audited().items()}
+    _check_rows(data)
+    leakage = {where: found.as_json() for where, found in data.audited().items()} | data.measured()
+    if shared := leakage.get(AS_GIVEN, {}).get("num_leaks"):
+        print(
+            f"{shared} pairs of near texts between the sources' own validation and test rows, left as they are: see leakage.json"
+        )
     metrics: dict[str, float] = {}
     with whole_directory(out / "data/curated") as folder:
         for corpus in data.rows:
             metrics |= {f"{corpus}/{key}": n for key, n in _write(folder / corpus, corpus, data, leakage).items()}
         write_json(folder / "leakage.json", leakage)
     return metrics
+
+
+def _check_rows(data: CuratedData) -> None:
+    """ValueError where a split that the run cannot do without is empty, with what became of the rows."""
+    left = Counter(row.split for rows in data.rows.values() for row in rows)
+    gone = Counter(row.reason for rows in data.dropped.values() for row in rows)
+    fate = f"of {left.total() + gone.total()} records {left.total()} are left ({', '.join(f'{n} {split}' for split, n in left.items())})"
+    fate += f", {', '.join(f'{n} went as {reason!r}' for reason, n in gone.most_common())}" if gone else ""
+    if not left["train"]:
+        raise ValueError(f"curation left no train row: {fate}; bring more different rows, or loosen conf/curate.yaml")
+    if not left["validation"]:
+        raise ValueError(
+            f"curation left no validation row, and models are chosen by these: {fate}; bring more different rows, or raise "
+            "curate.split.validation"
+        )
 
 
 def _write(target: Path, corpus: str, data: CuratedData, leakage: Mapping[str, Any]) -> dict[str, int]:
@@ -175,11 +226,8 @@ def _write(target: Path, corpus: str, data: CuratedData, leakage: Mapping[str, A
     write_json(target / "card.json", card)
     kept_text = ", ".join(f"{n} {key}" for key, n in sorted(counts.items()))
     print(f"{corpus}: kept {kept_text}; dropped {', '.join(f'{n} {key}' for key, n in sorted(reasons.items())) or 'nothing'}")
-    if dealt is not None and dealt.oversized:
-        print(
-            f"{corpus}: {len(dealt.oversized)} components have room in no split (rows: {dealt.oversized}) and went to train whole; "
-            f"shares wanted {dealt.wanted}, got {dealt.got}"
-        )
+    if dealt is not None and (report := dealt.report()):
+        print(f"{corpus}: {report}")
     return dict(counts) | {f"dropped/{reason}": n for reason, n in reasons.items()}
 
 

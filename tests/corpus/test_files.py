@@ -1,3 +1,4 @@
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -6,7 +7,7 @@ from pipeline.corpus.row import Document, Rejected, Row
 
 ROWS = [
     Row("retrieval", "q1", "why?", "d1", "because\nof ünïcode \U0001f600", None, "train", "g"),
-    Row("sts", "q2", "", "d2", " spaces ", 0.1 + 0.2, None, None),
+    Row("sts", "q2", "!", "d2", " spaces x ", 0.1 + 0.2, None, None),
     Row("sts", "q3", "a", "d3", "b", -4, "test", ""),
 ]
 
@@ -50,6 +51,24 @@ def test_a_missing_file_or_folder_says_what_makes_it(tmp_path):
         read(tmp_path / "gone.parquet", Row)
     with pytest.raises(ValueError, match=r"gone is missing; run `dvc repro`"):
         corpora(tmp_path / "gone")
+
+
+def test_rows_that_do_not_fit_the_schema_are_named_with_file_and_place(tmp_path):
+    columns = {
+        "task": ["sts"] * 2,
+        "query_id": ["1", "2"],
+        "query": ["a", " "],
+        "document_id": ["3", "4"],
+        "score": [1.0, float("nan")],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "file")
+    with pytest.raises(
+        ValueError, match=r"file: expected rows of Row, found 4 faults, the first in row 0: missing document; run"
+    ):
+        read(tmp_path / "file", Row)
+    pq.write_table(pa.table(columns | {"document": ["b", "c"]}), tmp_path / "file")
+    with pytest.raises(ValueError, match=r"found 2 faults, the first in row 1: empty query; run `dvc repro`"):
+        read(tmp_path / "file", Row)
 
 
 def test_corpora_are_the_folders_in_order(tmp_path):

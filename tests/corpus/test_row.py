@@ -9,7 +9,7 @@ GOOD = Row("sts", "q", "a query", "d", "a document", 1.0, "train", None)
 
 
 def test_a_sound_row_passes_unchanged():
-    assert checked_row("file.tsv", 3, GOOD) is GOOD
+    assert checked_row("file.tsv", 3, GOOD) == GOOD
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,10 @@ def test_a_sound_row_passes_unchanged():
         ({"document": ""}, "empty document"),
         ({"score": math.nan}, "score is nan, expected a finite number"),
         ({"score": -math.inf}, "score is -inf, expected a finite number"),
-        ({"split": "dev"}, "split is 'dev', expected one of train, validation, test"),
+        ({"score": "high"}, "score is 'high', expected a valid number, unable to parse string as a number"),
+        ({"query": None}, "query is None, expected a valid string"),
+        ({"query": "", "document": " "}, "empty query; empty document"),
+        ({"split": "dev"}, "split is 'dev', expected 'train', 'validation' or 'test'"),
     ],
 )
 def test_a_row_that_cannot_be_one_is_rejected_with_its_place_and_reason(change, reason):
@@ -30,7 +33,7 @@ def test_a_row_that_cannot_be_one_is_rejected_with_its_place_and_reason(change, 
 
 def test_a_row_without_score_or_split_is_sound():
     row = dataclasses.replace(GOOD, score=None, split=None)
-    assert checked_row("file.tsv", 1, row) is row
+    assert checked_row("file.tsv", 1, row) == row
 
 
 def test_a_row_cannot_be_changed():

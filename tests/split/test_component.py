@@ -1,3 +1,4 @@
+import random
 from collections import Counter
 
 import pytest
@@ -32,12 +33,43 @@ def test_shares_are_met_within_two_points_with_one_component_of_40_percent():
     assert split.dealt.oversized == []
 
 
+def nearest_possible(sizes, wanted):
+    """The smallest distance of any split from its share over all ways to deal whole components."""
+    sums = {(0, 0)}
+    for size in sizes:
+        sums |= {(v + size, t) for v, t in sums} | {(v, t + size) for v, t in sums}
+    total = sum(sizes)
+    return min(
+        max(abs(v / total - wanted[1]), abs(t / total - wanted[2]), abs((v + t) / total - wanted[1] - wanted[2]))
+        for v, t in sums
+    )
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_shares_are_met_within_two_points_wherever_whole_components_allow_it_and_else_that_is_told(seed):
+    draw = random.Random(seed)
+    wanted = draw.choice([(0.84, 0.06, 0.1), (0.8, 0.1, 0.1), (0.5, 0.25, 0.25), (0.34, 0.33, 0.33)])
+    sizes = draw.choice([
+        [40] + [draw.randint(1, 4) for _ in range(30)],
+        [40, 25] + [draw.randint(1, 6) for _ in range(10)],
+        [draw.choice([1, 2, 5, 10, 20, 30]) for _ in range(draw.randint(3, 8))],
+    ])  # fmt: skip
+    split = split_by(tie="none", seed=seed, validation=wanted[1], test=wanted[2])
+    found = shares(split([pair(f"{i}x{j}", group=f"g{i}") for i, size in enumerate(sizes) for j in range(size)]))
+    off = max(abs(found.get(name, 0) - share) for name, share in zip(SPLITS, wanted, strict=True))
+    assert off <= 0.02 or nearest_possible(sizes, wanted) > 0.02
+    told = split.dealt.report()
+    assert (told is not None) >= (off > 0.02)
+    assert told is None or f"train {found['train']:.3f} (wanted {wanted[0]:.3f})" in told
+
+
 def test_a_component_larger_than_every_split_s_share_goes_to_train_whole_and_is_reported():
     rows = [pair(i, group="giant") for i in range(900)] + [pair(i) for i in range(900, 1000)]
     split = split_by()
     found = split(rows)
     assert {row.split for row in found[:900]} == {"train"}
     assert split.dealt.oversized == [900]
+    assert "the largest of 900 rows, 1 with room in no split (rows: [900]), put into train whole" in split.dealt.report()
     assert split.dealt.got == pytest.approx(shares(found))
     assert Counter(row.split for row in found[900:]) == {"test": 50, "validation": 50} or set(shares(found)) == set(SPLITS)
 

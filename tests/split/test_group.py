@@ -116,6 +116,22 @@ def test_shares_are_limits_that_no_task_exceeds():
         assert 0 < share(of_task, "test") <= 0.1
 
 
+def test_one_group_of_40_percent_leaves_the_shares_within_two_points():
+    split = Group(validation=0.06, test=0.1, seed=0)
+    found = split([pair(i, i, "giant" if i < 400 else f"g{i // 3}") for i in range(1000)])
+    shares = {name: sum(row.split == name for row in found) / 1000 for name in ("train", "validation", "test")}
+    assert shares == pytest.approx({"train": 0.84, "validation": 0.06, "test": 0.1}, abs=0.02)
+    assert split.dealt.got == shares
+    assert split.dealt.report() is None
+
+
+def test_a_group_that_leaves_too_few_rows_for_the_other_splits_is_reported():
+    split = Group(validation=0.06, test=0.1, seed=0)
+    split([pair(i, i, "giant" if i < 950 else f"g{i // 3}") for i in range(1000)])
+    assert "train 0.950 (wanted 0.840)" in split.dealt.report()
+    assert "the largest of 950 rows, 1 with room in no split (rows: [950]), put into train whole" in split.dealt.report()
+
+
 def test_a_group_larger_than_every_share_goes_to_train_whole():
     rows = dealt([pair(i, i, "large") for i in range(90)] + [pair(i, i) for i in range(100, 200)])
     assert {row.split for row in rows if row.group} == {"train"}

@@ -1,11 +1,20 @@
 import json
+import os
 import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pipeline.checkpoint import read_json, sha256
-from pipeline.corpus.files import Dropped, read
-from pipeline.corpus.row import SPLITS, Row
+from pipeline.cluster.join import Join
+from pipeline.corpus.files import Dropped, read, write
+from pipeline.corpus.row import SPLITS, Rejected, Row
+from pipeline.split.audit import Audit
+from pipeline.split.contamination import Contamination
+from pipeline.stage.curate import AS_GIVEN, CuratedData
 
 CORPORA = ("questions", "labels", "graded")
 
@@ -60,7 +69,7 @@ def test_the_card_counts_and_hashes_what_is_there(curated, rows):
 
 def test_the_audit_finds_nothing_and_says_how_near_the_splits_come(curated):
     leakage = read_json(curated / "leakage.json")
-    assert set(leakage) == {"test in train", "validation in train"}
+    assert set(leakage) == {"test in train", "validation in train", "test in validation", AS_GIVEN}
     assert all(found["num_leaks"] == 0 and sum(found["nearest"]) > 0 and 0 < found["highest"] < 1 for found in leakage.values())
 
 
@@ -125,11 +134,122 @@ def test_where_contamination_does_not_look_the_audit_stops_the_stage(leaking, ru
     assert not (folder / "data/curated").exists()
 
 
+class Dealer:
+    dealt = None
+
+    def __init__(self, split):
+        self.split = split
+
+    def __call__(self, rows):
+        return [replace(row, split=row.split or one) for row, one in zip(rows, self.split, strict=True)]
+
+
+@pytest.fixture
+def three(tmp_path, monkeypatch):
+    """Curates three rows with nearly the same query; ``split`` says where each goes that the source left open."""
+
+    def make(given, split, match="text"):
+        rows = [
+            Row("retrieval", f"q{i}", f"{LEAK[0]} {i}", f"d{i}", f"Answer number {i}", split=one) for i, one in enumerate(given)
+        ]
+        (tmp_path / "data/raw/three").mkdir(parents=True)
+        write(tmp_path / "data/raw/three/rows.parquet", Row, rows)
+        write(tmp_path / "data/raw/three/rejected.parquet", Rejected, [])
+        monkeypatch.chdir(tmp_path)
+        shared = {"unit": "word", "size": 3, "threshold": 0.7}
+        data = CuratedData(
+            str, {}, lambda corpus, rows, normal: (rows, []),
+            Dealer(split),
+            Contamination(match=match, neighbours=Join(**shared, workers=1)), Audit(match="text", **shared, max_shown=3), {},
+        )  # fmt: skip
+        data.prepare_data()
+        return data
+
+    return make
+
+
+def test_a_validation_row_dealt_here_gives_way_to_a_test_row_and_train_to_both(three):
+    data = three([None, None, None], SPLITS)
+    assert [row.split for row in data.rows["three"]] == ["test"]
+    assert [(row.query[-1], row.reason) for row in data.dropped["three"]] == [
+        ("0", "near text of a test row"), ("1", "near text of a test row")
+    ]  # fmt: skip
+    assert all(found.num_leaks == 0 for found in data.audited().values())
+
+
+def test_a_validation_row_dealt_here_near_a_test_row_stops_the_stage_where_nothing_took_it_out(three):
+    data = three([None, "validation", "test"], ["validation"] * 3, match="off")
+    with pytest.raises(ValueError, match="audit: 1 pairs of texts between test and validation have a similarity"):
+        data.audited()
+
+
+def test_evaluation_rows_that_the_source_fixed_stay_and_what_they_share_is_counted(three):
+    data = three(["train", "validation", "test"], SPLITS)
+    assert [row.split for row in data.rows["three"]] == ["validation", "test"]
+    found = data.audited()
+    assert list(found) == [AS_GIVEN]
+    assert found[AS_GIVEN].num_leaks == 1
+
+
 def test_a_second_run_writes_the_same_bytes(leaking, run):
     folder = leaking()
     hashes = [sha256(folder / "data/curated") for _ in range(2) if run(folder, "curate") == 0]
     assert len(hashes) == 2
     assert hashes[0] == hashes[1]
+
+
+def test_one_worker_and_two_write_the_same_bytes(leaking, run, monkeypatch):
+    monkeypatch.setattr("pipeline.cluster.join.CHUNK_SETS", 7)
+    monkeypatch.setattr("pipeline.cluster.shingle.CHUNK_TEXTS", 5)
+    folder = leaking()
+    config = folder / "data/config.yaml"
+    two = config.read_text(encoding="utf-8")
+    assert two.count("workers: 2") == 2
+    hashes = []
+    for workers in (1, 2):
+        config.write_text(two.replace("workers: 2", f"workers: {workers}"), encoding="utf-8")
+        assert run(folder, "curate") == 0
+        hashes.append(sha256(folder / "data/curated"))
+    assert hashes[0] == hashes[1]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_leaves_no_output_or_a_whole_one(leaking):
+    folder = leaking()
+    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("killed.py")), str(folder), "0"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    assert min(found["none"], found["before"], found["whole"]) > 0
+    assert found["none"] + found["before"] + found["whole"] > 50
+    assert found["left over"] == []
+
+
+def test_a_corpus_of_one_pair_again_and_again_is_refused_with_what_became_of_it(workspace, run, capsys):
+    columns = {"query": "question", "document": "answer"}
+    folder = workspace(
+        corpora={"same": {"source": "table", "path": "data/source/same.jsonl", "columns": columns}},
+        experts={"retrieval": "checkpoints/experts/retrieval"},
+        models={"retrieval": "checkpoints/experts/retrieval"},
+        methods=[],
+        set={},
+    )
+    (folder / "data/source/same.jsonl").write_text('{"question": "why so", "answer": "because"}\n' * 40, encoding="utf-8")
+    assert run(folder, "compose") == run(folder, "ingest") == 0
+    assert run(folder, "curate") == 1
+    said = capsys.readouterr().err
+    assert "curation left no validation row" in said
+    assert "of 40 records 1 are left (1 train), 39 went as 'repeated pair'; bring more different rows" in said
+    assert not (folder / "data/curated").exists()
+
+
+def test_measures_stand_beside_the_audit(three):
+    data = three(["train", "validation", "test"], SPLITS)
+    data.measures = {"counted": lambda train, evaluation, normal: {"nearest": [len(train), len(evaluation)]}}
+    assert data.measured() == {
+        "test counted in train": {"nearest": [0, 1]}, "validation counted in train": {"nearest": [0, 1]}
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

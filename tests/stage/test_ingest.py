@@ -1,3 +1,4 @@
+import gzip
 import json
 import shutil
 
@@ -98,6 +99,30 @@ def test_a_folder_named_by_the_environment_stands_in_for_the_hub(workspace, run,
     monkeypatch.setenv("TRIBUTARY_DATA", str(folder / "data/source"))
     assert run(folder, "ingest") == 0
     assert read_json(folder / "data/raw/stsb/card.json")["rows"] == {"sts": 90}
+
+
+def test_a_corpus_without_a_valid_row_is_refused(scored, run, capsys):
+    (scored / "data/source/questions.jsonl").write_text("{\n[]\n", encoding="utf-8")
+    assert run(scored, "ingest") == 1
+    said = capsys.readouterr().err
+    assert "corpus questions: no valid row out of 2 records; mend the source, or take the corpus out of params.yaml" in said
+    assert "data/source/questions.jsonl:1: not valid JSON" in said
+    assert not (scored / "data/raw").exists()
+
+
+@pytest.mark.parametrize(("damage", "words"), [(bytes(12), "is a damaged gzip file"), (None, "test.tsv")])
+def test_an_evaluation_set_that_cannot_be_read_is_named(finished, tmp_path, run, capsys, damage, words):
+    shutil.copytree(finished / "data/source", tmp_path / "data/source")
+    shutil.copy(finished / "data/config.yaml", tmp_path / "data")
+    file = tmp_path / "data/source/graded/stsb.test.tsv"
+    if damage:
+        file.with_name(file.name + ".gz").write_bytes(gzip.compress(file.read_bytes())[:100] + damage)
+    file.unlink()
+    assert run(tmp_path, "ingest") == 1
+    said = capsys.readouterr().err
+    assert "data/source/graded/stsb.test.tsv" in said
+    assert words in said
+    assert not (tmp_path / "data/raw").exists()
 
 
 def test_a_missing_file_is_named(finished, tmp_path, run, capsys):
