@@ -100,7 +100,11 @@ def table(folder: Path) -> None:
 
     for (data, encoder), places in cells.items():
         print(f"\n## {data}, {encoder}: seeds {[int(place.name.rsplit('-', 1)[1]) for place in places]}\n")
-        names = [m for m in ("base", "retrieval", "sts", "joint", *METHODS) if all((p / f"data/evaluated/{m}.json").is_file() for p in places)]
+        names = [
+            m
+            for m in ("base", "retrieval", "sts", "joint", *METHODS)
+            if all((p / f"data/evaluated/{m}.json").is_file() for p in places)
+        ]
         test = {m: [drawn(p, m, "test") for p in places] for m in names}
         best = []
         for place in places:
@@ -122,7 +126,12 @@ def table(folder: Path) -> None:
         for m in names:
             lost = [t for t in tasks if np.quantile(mean(m, t)[1:] - single(t)[1:], 0.975) < 0]
             against = [_told(mean(m) - other) for other in (mean("soup"), single(), mean("joint"))]
-            cols = [f"{mean(m, t)[0]:.4f}" for t in tasks] + [f"{mean(m)[0]:.4f}", *against[:2], ", ".join(lost) or "none", against[2]]
+            cols = [f"{mean(m, t)[0]:.4f}" for t in tasks] + [
+                f"{mean(m)[0]:.4f}",
+                *against[:2],
+                ", ".join(lost) or "none",
+                against[2],
+            ]
             print(f"| {m} | " + " | ".join(cols) + " |")
         for place in places:
             for m in METHODS:
@@ -131,7 +140,9 @@ def table(folder: Path) -> None:
                     record = json.loads(file.read_text(encoding="utf-8"))
                     shown = {k: record.get("search", {}).get(k) for k in ("norm", "held_out_loss") if record.get("search")}
                     facts = [record["task_vector_norms"], record["task_vector_cosines"][0][1], record["base_norm"]]
-                    print(f"{place.name} {m}: norms, cosine, base norm {facts}; all: {record['coefficients'].get('all')} {shown}")
+                    print(
+                        f"{place.name} {m}: norms, cosine, base norm {facts}; all: {record['coefficients'].get('all')} {shown}"
+                    )
 
 
 def _told(difference) -> str:

@@ -381,15 +381,31 @@ def test_every_evaluator_has_a_main_score_that_one_full_draw_gives_again(compose
     documents = {key: text for key, text in texts.items() if key[0] == "d"}
     judgements = {f"q{i}": {f"d{i}": 1} for i in range(6)}
     pairs = [(str(i), f"q {i}", f"d {i}", float(i)) for i in range(6)]
+    classes = [(str(i), f"q {i}", "ab"[i % 2]) for i in range(6)]
     collections = {
+        "bitext": Collection("x", "bitext", pairs=pairs),
+        "classification": Collection(
+            "x", "classification", labelled=classes, examples=[(k, f"e {t}", c) for k, t, c in classes]
+        ),
+        "clustering": Collection("x", "clustering", labelled=classes),
+        "pair_classification": Collection("x", "pair_classification", pairs=[(*p[:3], float(p[3] > 2)) for p in pairs]),
+        "reranking": Collection("x", "reranking", {q: texts[q] for q in judgements}, documents, judgements),
         "retrieval": Collection("x", "retrieval", {q: texts[q] for q in judgements}, documents, judgements),
         "sts": Collection("x", "sts", pairs=pairs),
     }
     scores, items = evaluator.evaluate(_vectors, collections[evaluator.task])
     assert -1 <= scores[evaluator.main] <= 1
-    assert len(items["id"]) == 6
-    assert evaluator.resampled(items, np.arange(6)[None, :]) == pytest.approx([scores[evaluator.main]])
-    assert evaluator.resampled(items, np.zeros((3, 6), dtype=int)).shape == (3,)
+    num = len(items["id"])
+    assert num == (10 if evaluator.task == "clustering" else 6)
+    assert evaluator.resampled(items, np.arange(num)[None, :]) == pytest.approx([scores[evaluator.main]])
+    assert evaluator.resampled(items, np.zeros((3, num), dtype=int)).shape == (3,)
+    none, all_of_them = np.zeros((1, num), dtype=bool), np.ones((1, num), dtype=bool)
+    other = evaluator.evaluate(
+        lambda texts, side, task: _vectors([f"{text}!" for text in texts], side, task), collections[evaluator.task]
+    )
+    there = evaluator.exchanged(items, other[1], none)
+    assert there == pytest.approx([scores[evaluator.main] - other[0][evaluator.main]], abs=1e-6)
+    assert evaluator.exchanged(items, other[1], all_of_them) == pytest.approx(-there, abs=1e-6)
 
 
 def _vectors(texts, side, task):

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
+from sklearn.metrics import average_precision_score
 
-from pipeline.metric import draws, interval, spearman
+from pipeline.metric import average_precision, draws, exchanges, holm, interval, over_seeds, spearman
 
 
 @pytest.mark.parametrize("levels", [2, 4, 1000])  # few levels: many ties
@@ -45,5 +46,40 @@ def test_draws_are_with_replacement_and_the_same_for_equal_arguments():
 
 def test_the_interval_cuts_equal_tails():
     scores = np.random.default_rng(0).permutation(101).astype(float)
-    assert interval(scores, 0.9) == pytest.approx((5.0, 95.0))
-    assert interval(scores, 0.5) == pytest.approx((25.0, 75.0))
+    assert interval(scores, 0.9, num_items=10**9) == pytest.approx((5.0, 95.0))
+    assert interval(scores, 0.5, num_items=10**9) == pytest.approx((25.0, 75.0))
+
+
+def test_the_interval_of_few_items_is_wider():
+    scores = np.random.default_rng(0).permutation(10_001).astype(float)
+    low, high = interval(scores, 0.95, num_items=10)
+    assert (low, high) == pytest.approx((85, 9915), abs=3)  # Phi(-sqrt(10 / 9) * 2.2622) = 0.00854
+
+
+@pytest.mark.parametrize("levels", [2, 5, 10_000])  # few levels: many ties
+def test_average_precision_is_sklearns_with_and_without_ties(levels):
+    random = np.random.default_rng(levels)
+    score, relevant = random.integers(levels, size=(20, 30)).astype(float), random.random((20, 30)) < 0.3
+    expected = [average_precision_score(y, s) for y, s in zip(relevant, score, strict=True)]
+    np.testing.assert_allclose(average_precision(score, relevant), expected, atol=1e-12)
+    assert average_precision(np.ones(3), np.zeros(3, dtype=bool)) == 0
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_exchanges_are_fair_coins_and_the_same_for_equal_arguments():
+    found = exchanges(50, 400, seed=3)
+    assert found.shape == (400, 50)
+    assert found.mean() == pytest.approx(0.5, abs=0.02)  # 5 sigma, sigma = 0.5 / sqrt(20000)
+    np.testing.assert_array_equal(found, exchanges(50, 400, seed=3))
+
+
+def test_seeds_are_summed_up_by_a_t_interval():
+    found = over_seeds([0.5, 0.6, 0.7], 0.95)
+    assert found == pytest.approx((0.6, 0.6 - 4.3027 * 0.1 / 3**0.5, 0.6 + 4.3027 * 0.1 / 3**0.5, 3), abs=1e-4)
+    with pytest.raises(ValueError, match="two or more, got 1"):
+        over_seeds([0.5], 0.95)

@@ -1,6 +1,6 @@
-"""What an evaluator is given: a retrieval collection or a list of graded pairs, made from one split of one corpus."""
+"""What an evaluator is given: the texts of one task, made from one split of one corpus."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -9,16 +9,19 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.corpus.files import read
-from pipeline.corpus.row import Document, Row, Split
+from pipeline.corpus.row import LABELLED, Document, Row, Split
 
 Encode: TypeAlias = Callable[[Sequence[str], str, str], Float[np.ndarray, "B D"]]  # texts, side, task -> unit vectors
+RANKED = ("retrieval", "reranking")
+PAIRED = ("sts", "pair_classification", "bitext")
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
     """Texts by id. ``judgements[query][document]`` is a whole grade, above 0 if relevant; what is not listed is not relevant.
 
-    ``pairs`` are the graded pairs of task ``sts``: (id, text, text, score). One of the two halves is empty.
+    ``pairs``: (id, text, text, score), of tasks that compare two texts. ``labelled``: (id, text, class), and ``examples`` the same
+    of the train split, for a probe. What a task has no use for is empty.
     """
 
     corpus: str
@@ -27,32 +30,81 @@ class Collection:
     documents: dict[str, str] = field(default_factory=dict)
     judgements: dict[str, dict[str, int]] = field(default_factory=dict)
     pairs: list[tuple[str, str, str, float]] = field(default_factory=list)
+    labelled: list[tuple[str, str, str]] = field(default_factory=list)
+    examples: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 def collections(folder: Path, corpus: str, split: Split) -> list[Collection]:
     """The collections of ``corpus`` in ``split``, sorted by task; none where the split is empty. Weak rows are not evaluated."""
     rows = read(folder / corpus / f"{split}.parquet", Row)
-    candidates = read(folder / corpus / "documents.parquet", Document)
     found: list[Collection] = []
-    ranked = [row for row in rows if row.task == "retrieval"]
-    if any(_grade(row) > 0 for row in ranked):
-        found.append(_retrieval(corpus, split, ranked, candidates))
-    graded = [row for row in rows if row.task == "sts"]
-    if graded:
-        pairs = [(f"{r.query_id}|{r.document_id}|{i}", r.query, r.document, float(r.score or 0)) for i, r in enumerate(graded)]
-        found.append(Collection(corpus, "sts", pairs=pairs))
-    return found
+    for task in RANKED:
+        ranked = [row for row in rows if row.task == task]
+        if any(_grade(row) > 0 for row in ranked):
+            candidates = read(folder / corpus / "documents.parquet", Document) if task == "retrieval" else []
+            found.append(_ranked(corpus, task, split, ranked, candidates))
+    for task in PAIRED:
+        paired = [row for row in rows if row.task == task]
+        if paired:
+            pairs = [
+                (
+                    f"{r.query_id}|{r.document_id}|{i}",
+                    r.query,
+                    r.document,
+                    1.0 if r.score is None and task != "sts" else r.score or 0.0,
+                )
+                for i, r in enumerate(paired)
+            ]
+            found.append(Collection(corpus, task, pairs=[(key, a, b, float(score)) for key, a, b, score in pairs]))
+    for task in LABELLED:
+        labelled = _labelled(rows, task)
+        if labelled:
+            examples = _labelled(read(folder / corpus / "train.parquet", Row), task) if task == "classification" else []
+            found.append(Collection(corpus, task, labelled=labelled, examples=examples))
+    return sorted(found, key=lambda collection: collection.task)
 
 
-def _retrieval(corpus: str, split: Split, rows: list[Row], candidates: list[Document]) -> Collection:
-    documents = {c.document_id: c.document for c in candidates if c.split in (None, split)}
-    documents |= {row.document_id: row.document for row in rows}
+def checked_judgements(collection: Collection) -> None:
+    """ValueError unless there is a document, every query is judged, and every judgement names a document that is there."""
+    if not collection.documents:
+        raise ValueError(
+            f"{collection.corpus}: expected documents to search, found none; look at data/curated/{collection.corpus}"
+        )
+    missing = sorted(set(collection.queries) - set(collection.judgements))
+    if missing or not collection.queries:
+        raise ValueError(f"{collection.corpus}: queries without a judgement: {missing[:3] or 'there are none at all'}")
+    unknown = sorted({d for grades in collection.judgements.values() for d in grades} - set(collection.documents))
+    if unknown:
+        raise ValueError(
+            f"{collection.corpus}: judgements name documents that are not there: {unknown[:3]}; "
+            f"give their texts, or take these {len(unknown)} out of the judgements"
+        )
+
+
+def _ranked(corpus: str, task: str, split: Split, rows: list[Row], candidates: list[Document]) -> Collection:
+    given = [(c.document_id, c.document) for c in candidates if c.split in (None, split)]
+    documents = _by_id(corpus, "document", [*given, *((row.document_id, row.document) for row in rows)])
     judgements: dict[str, dict[str, int]] = {}
     for row in rows:
         judgements.setdefault(row.query_id, {})[row.document_id] = _grade(row)
     relevant = {query for query, grades in judgements.items() if max(grades.values()) > 0}
-    queries = {row.query_id: row.query for row in rows if row.query_id in relevant}
-    return Collection(corpus, "retrieval", queries, documents, {query: judgements[query] for query in queries})
+    queries = _by_id(corpus, "query", ((row.query_id, row.query) for row in rows if row.query_id in relevant))
+    return Collection(corpus, task, queries, documents, {query: judgements[query] for query in queries})
+
+
+def _by_id(corpus: str, kind: str, texts: Iterable[tuple[str, str]]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, text in texts:
+        if found.setdefault(key, text) != text:
+            raise ValueError(
+                f"{corpus}: the {kind} id {key!r} stands for two texts: {found[key][:60]!r} and {text[:60]!r}; "
+                "ids must be unique in the source"
+            )
+    return found
+
+
+def _labelled(rows: list[Row], task: str) -> list[tuple[str, str, str]]:
+    return [(f"{row.query_id}|{i}", row.query, row.document) for i, row in enumerate(r for r in rows if r.task == task)]
 
 
 def _grade(row: Row) -> int:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from pipeline.corpus.row import SPLITS, Rejected, Row, Split, checked_row
 
-TASKS = ("retrieval", "sts", "weak")
+TASKS = ("retrieval", "sts", "weak", "pair_classification", "classification", "clustering", "reranking", "bitext")
 ROLES = ("query", "document", "score", "group", "split", "query_id", "document_id")
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 EXCERPT_CHARACTERS = 200  # of a rejected record; enough to find it in the file, not a second copy of it

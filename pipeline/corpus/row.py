@@ -16,6 +16,7 @@ from pydantic_core import PydanticCustomError
 Split: TypeAlias = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 WEAK = "weak"  # the task of cheap pairs: trained on, never evaluated
+LABELLED = ("classification", "clustering")  # their `document` is the name of a class, no text of its own
 
 
 def _filled(text: str) -> str:
@@ -32,7 +33,10 @@ class Row:
     """One judged pair.
 
     ``task`` names what the pair teaches and how it is scored: ``retrieval`` (document answers query), ``sts`` (score is a
-    graded similarity, any finite scale) or ``weak`` (a cheap pair for pretraining only). ``score`` is None for a plain positive.
+    graded similarity, any finite scale) or ``weak`` (a cheap pair for pretraining only). Evaluated only: ``pair_classification``
+    (score 1: means the same, 0: does not), ``reranking`` (the documents of a query are its candidates, score above 0: relevant),
+    ``bitext`` (document is the translation), ``classification`` and ``clustering`` (document is the name of the query's class).
+    ``score`` is None for a plain positive.
     ``split`` is None where curation may choose; ``group`` ties rows that must end in one split.
     """
 

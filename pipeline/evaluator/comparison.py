@@ -1,4 +1,4 @@
-"""Is model A better than model B on the same items? Paired bootstrap, and the rule by which a merge is accepted.
+"""Is model A better than model B on the same items? Paired bootstrap and permutation test, and the rule by which a merge is accepted.
 
 Source: Efron and Tibshirani 1993, ch. 16; for retrieval: Sakai 2006, doi:10.1145/1148170.1148261. The rule is our design.
 """
@@ -9,18 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.metric import draws, interval
+from pipeline.metric import draws, exchanges, holm, interval, p_value
 
 Items = Mapping[str, Mapping[str, Any]]  # per "task/corpus": what an evaluator's `resampled` reads
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """``a - b`` in the main score: as measured, and the interval of the paired draws."""
+    """``a - b`` in the main score: as measured, the interval of the paired draws, and ``p`` of a permutation test."""
 
     value: float
     low: float
     high: float
+    p: float
 
 
 def differences(
@@ -33,11 +34,21 @@ def differences(
         assert a[name]["id"] == b[name]["id"], f"{name}: the two models saw different items"
         num_items = len(a[name]["id"])
         index = draws(num_items, resamples, seed=seed)
-        low, high = interval(evaluator.resampled(a[name], index) - evaluator.resampled(b[name], index), confidence)
+        drawn = evaluator.resampled(a[name], index) - evaluator.resampled(b[name], index)
+        low, high = interval(drawn, confidence, num_items=num_items)
         everything = np.arange(num_items)[None, :]
         value = float(evaluator.resampled(a[name], everything)[0] - evaluator.resampled(b[name], everything)[0])
-        found[name] = Difference(value, low, high)
+        swap = exchanges(num_items, resamples, seed=seed)
+        unchanged = float(evaluator.exchanged(a[name], b[name], np.zeros((1, num_items), dtype=bool))[0])
+        found[name] = Difference(value, low, high, p_value(unchanged, evaluator.exchanged(a[name], b[name], swap)))
     return found
+
+
+def significant(compared: Mapping[str, Mapping[str, Difference]], *, confidence: float) -> dict[tuple[str, str], bool]:
+    """Which of all differences, by model and collection, are other than none: Holm's correction over the whole table."""
+    cells = [(model, name) for model in sorted(compared) for name in sorted(compared[model])]
+    adjusted = holm([compared[model][name].p for model, name in cells])
+    return {cell: p <= 1 - confidence + 1e-12 for cell, p in zip(cells, adjusted, strict=True)}
 
 
 def accepted(against_best: Mapping[str, Difference]) -> bool:

@@ -4,6 +4,7 @@ Which column holds what is told by ``columns``, so any table becomes a source by
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from pipeline.corpus.reading import (
     ROLES,
@@ -16,7 +17,7 @@ from pipeline.corpus.reading import (
     shards,
     shown,
 )
-from pipeline.corpus.row import Record, Rejected, Split
+from pipeline.corpus.row import LABELLED, Record, Rejected, Row, Split
 
 
 class Table:
@@ -36,7 +37,7 @@ class Table:
         self.path = inside(path, root)
         self.root = root
         self.task = checked_task(task)
-        graded = ("score",) if self.task == "sts" else ()
+        graded = ("score",) if self.task in ("sts", "pair_classification", "reranking") else ()
         self.columns = checked_columns(columns, required=("query", "document", *graded), known=ROLES)
         self.split: Split | None = checked_split(split)
         if split is not None and self.columns["split"] is not None:
@@ -55,5 +56,8 @@ class Table:
             for cells in read_cells(path, file=file, needed=needed, delimiter=self.delimiter, quoting=self.quoting):
                 if isinstance(cells, Rejected):
                     yield cells
-                else:
-                    yield mapped_row(cells, self.columns, task=self.task, split=self.split)
+                    continue
+                row = mapped_row(cells, self.columns, task=self.task, split=self.split)
+                if self.task in LABELLED and isinstance(row, Row) and row.group is None:
+                    row = replace(row, group=row.query_id)  # texts of one class need not stay in one split
+                yield row

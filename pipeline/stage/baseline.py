@@ -31,7 +31,8 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
                 name = f"{collection.task}/{corpus}"
                 found, items[split][name] = evaluator.judge(bm25, collection)
                 index = draws(len(collection.queries), section["resamples"], seed=cfg["seed"])
-                low, high = interval(evaluator.resampled(items[split][name], index), section["confidence"])
+                drawn = evaluator.resampled(items[split][name], index)
+                low, high = interval(drawn, section["confidence"], num_items=len(collection.queries))
                 scores[split][name] = {**found, "low": low, "high": high, "num_items": len(collection.queries)}
     write_json(out / "data/evaluated/bm25.json", items)
     write_json(out / "data/metrics/evaluate/bm25.json", scores)

@@ -54,7 +54,7 @@ class EvaluationModule(pl.LightningModule):
         name = f"{collection.task}/{collection.corpus}"
         scores, items = evaluator.evaluate(self._encode, collection)
         index = draws(len(items["id"]), self.resamples, seed=self.seed)
-        low, high = interval(evaluator.resampled(items, index), self.confidence)
+        low, high = interval(evaluator.resampled(items, index), self.confidence, num_items=len(items["id"]))
         self.scores[split][name] = {**scores, "low": low, "high": high, "num_items": len(items["id"])}
         self.items[split][name] = items
 

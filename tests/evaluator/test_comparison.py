@@ -1,7 +1,10 @@
+import math
+
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 
-from pipeline.evaluator.comparison import Difference, accepted, differences
+from pipeline.evaluator.comparison import Difference, accepted, differences, significant
 from pipeline.evaluator.retrieval import Retrieval
 from pipeline.evaluator.sts import Sts
 
@@ -19,7 +22,7 @@ def compared(a, b, **changes):
 
 def test_equal_models_differ_by_nothing_in_every_draw():
     values = np.random.default_rng(0).random(50)
-    assert compared(values, values) == Difference(0, 0, 0)
+    assert compared(values, values) == Difference(0, 0, 0, 1)
 
 
 def test_a_model_better_by_the_same_on_every_query_is_better_by_that_in_every_draw():
@@ -35,7 +38,9 @@ def test_the_interval_is_that_of_paired_draws_made_by_hand():
     by_draw = sorted(sum(a[i] - b[i] for i in draw) / 30 for draw in index)
     found = compared(a, b)
     assert found.value == pytest.approx(np.mean(a) - np.mean(b))
-    assert (found.low, found.high) == pytest.approx((np.quantile(by_draw, 0.025), np.quantile(by_draw, 0.975)))
+    tail = norm.cdf(-math.sqrt(30 / 29) * t.ppf(0.975, 29))  # wider than 0.025 on each side, for 30 items only
+    assert tail < 0.025
+    assert (found.low, found.high) == pytest.approx((np.quantile(by_draw, tail), np.quantile(by_draw, 1 - tail)))
     assert found.low < found.value < found.high
 
 
@@ -68,8 +73,8 @@ def test_models_that_saw_other_items_are_not_compared():
         differences(EVALUATORS, {"retrieval/x": ranked([0.5, 0.5])}, other, **SETTINGS)
 
 
-BETTER, SLIGHTLY, EQUAL = Difference(0.05, 0.01, 0.09), Difference(0.02, -0.01, 0.05), Difference(0.0, 0.0, 0.0)
-PERHAPS_WORSE, WORSE = Difference(-0.01, -0.03, 0.01), Difference(-0.01, -0.02, -0.001)
+BETTER, SLIGHTLY, EQUAL = Difference(0.05, 0.01, 0.09, 0.01), Difference(0.02, -0.01, 0.05, 0.2), Difference(0.0, 0.0, 0.0, 1.0)
+PERHAPS_WORSE, WORSE = Difference(-0.01, -0.03, 0.01, 0.3), Difference(-0.01, -0.02, -0.001, 0.04)
 
 
 @pytest.mark.parametrize(
@@ -82,10 +87,24 @@ PERHAPS_WORSE, WORSE = Difference(-0.01, -0.03, 0.01), Difference(-0.01, -0.02, 
         ([BETTER, EQUAL], True),
         ([BETTER, PERHAPS_WORSE], True),
         ([BETTER, WORSE], False),  # better on the mean, but one task is lost
-        ([SLIGHTLY, Difference(-0.02, -0.05, 0.01)], False),  # they cancel
+        ([SLIGHTLY, Difference(-0.02, -0.05, 0.01, 0.2)], False),  # they cancel
         ([EQUAL, EQUAL], False),
-        ([BETTER, Difference(-0.01, -0.02, 0.0)], True),  # zero is inside the interval
+        ([BETTER, Difference(-0.01, -0.02, 0.0, 0.06)], True),  # zero is inside the interval
     ],
 )
 def test_a_merge_is_accepted_if_it_is_better_on_the_mean_and_loses_no_task(found, verdict):
     assert accepted({str(i): one for i, one in enumerate(found)}) is verdict
+
+
+def test_the_permutation_test_counts_the_exchanges_that_give_as_much():
+    a, b = np.array([0.9, 0.8, 0.7, 0.6]), np.array([0.5, 0.5, 0.5, 0.5])
+    p = compared(a, b, resamples=4000).p  # only the two exchanges of all or none of four give as much: 2 in 16
+    assert p == pytest.approx(1 / 8, abs=0.03)
+    assert compared(a, a).p == 1
+
+
+def test_marks_are_corrected_for_the_number_of_comparisons():
+    one = {"m": {"retrieval/x": Difference(0.1, 0.05, 0.15, 0.02)}}
+    assert significant(one, confidence=0.95) == {("m", "retrieval/x"): True}
+    more = one | {"n": {f"retrieval/{i}": Difference(0, -0.1, 0.1, 0.6) for i in range(3)}}
+    assert not any(significant(more, confidence=0.95).values())

@@ -35,7 +35,7 @@ def judged(judgements, **best_first):
 def test_one_relevant_document_at_rank_three():
     scores, items = judged({"q": {"d05": 1}}, q=[1, 2, 5, 3])
     assert scores == pytest.approx({"ndcg@10": 1 / math.log2(4), "mrr@10": 1 / 3, "recall@100": 1.0})
-    assert items == {"id": ["q"], "ndcg@10": [pytest.approx(0.5)]}
+    assert items == {"id": ["q"], "ndcg@10": [pytest.approx(0.5)], "first": ["d01"]}
 
 
 def test_grades_count_as_gain_and_the_best_order_is_the_measure():
@@ -80,8 +80,17 @@ def test_of_equal_scores_the_last_by_id_ranks_first_in_every_measure(relevant, r
 
 
 def test_judgements_of_documents_that_are_not_there_are_refused_by_name():
-    with pytest.raises(ValueError, match=r"corpus: judgements name documents that are not there: \['d12', 'gone'\]"):
+    with pytest.raises(
+        ValueError, match=r"corpus: judgements name documents that are not there: \['d12', 'gone'\]; give their texts"
+    ):
         judged({"q": {"d00": 1, "gone": 1, "d12": 0}}, q=[0])
+
+
+def test_a_corpus_without_documents_and_a_query_without_judgement_are_refused():
+    with pytest.raises(ValueError, match="corpus: expected documents to search, found none"):
+        EVALUATOR.judge(ranking(q=[]), Collection("corpus", "retrieval", {"q": "text"}, {}, {"q": {}}))
+    with pytest.raises(ValueError, match=r"corpus: queries without a judgement: \['r'\]"):
+        EVALUATOR.judge(ranking(q=[]), Collection("corpus", "retrieval", {"q": "t", "r": "t"}, {"d": "t"}, {"q": {"d": 1}}))
 
 
 # --- search by vectors
@@ -114,7 +123,7 @@ def test_an_encoder_is_evaluated_on_texts_of_either_side():
     documents = {f"{word}!": f"document: {word}" for word in words}
     scores, items = EVALUATOR.evaluate(encode, Collection("c", "retrieval", asked, documents, {w: {f"{w}!": 1} for w in words}))
     assert scores == {"ndcg@10": 1, "mrr@10": 1, "recall@100": 1}
-    assert items == {"id": ["cat", "dog", "sun"], "ndcg@10": [1, 1, 1]}
+    assert items == {"id": ["cat", "dog", "sun"], "ndcg@10": [1, 1, 1], "first": ["cat!", "dog!", "sun!"]}
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
