@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-PAIRS, STEPS, MINI = 256, 1, 32
+PAIRS, STEPS, MINI = 128, 1, 32
 TOKENS = 1024  # of a chunk of ours, with padding
 THEIR_TOKENS = (256, 512)  # of theirs, without
 KEPT = 2048
