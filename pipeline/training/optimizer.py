@@ -17,6 +17,9 @@ def adamw(parameters: Iterable[nn.Parameter], *, lr: float, weight_decay: float,
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    groups = [
+        group for group in groups if group["params"]
+    ]  # an adapter has no vectors; DeepSpeed takes empty groups out itself
     return torch.optim.AdamW(groups, lr=lr, betas=(betas[0], betas[1]))
 
 

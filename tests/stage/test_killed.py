@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from safetensors.torch import load_file
 
 INPUTS = ("checkpoints/base", "data/curated", "data/mined", "data/config.yaml")
@@ -16,6 +18,22 @@ KILLS = int(
     os.environ.get("TRIBUTARY_KILLS", "2")
 )  # python -m pytest -m slow tests/stage/test_killed.py, with 20 as a benchmark
 STEPS = 40  # of each of the two tasks
+LORA = {"_target_": "pipeline.encoder.lora.LoRA", "rank": 2, "alpha": 4, "dropout": 0.1, "targets": "all-linear"}
+
+# `python -m pipeline`, but each batch is written to the file `order`: its number, and a hash of its texts in their order.
+TRACED = """
+import sys
+from pipeline.__main__ import main
+from pipeline.training.data import Batches
+tensors = Batches._tensors
+def traced(self, number):
+    batch = tensors(self, number)
+    with open("order", "a") as file:
+        file.write(f"{number} {batch.mark}\\n")
+    return batch
+Batches._tensors = traced
+sys.exit(main(sys.argv[1:]))
+"""
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +41,7 @@ pytestmark = pytest.mark.slow
 def start(folder: Path, root: Path, *words: str) -> subprocess.Popen:
     env = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "RANK")}
     env |= {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "TRIBUTARY_TRACEBACK": "1"}
-    command = [sys.executable, "-W", "ignore", "-m", "pipeline", *words]
+    command = [sys.executable, "-W", "ignore", "-c", TRACED, *words]
     with (folder / "log").open("w") as log:
         return subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
 
@@ -55,8 +73,8 @@ def kill_at(folder: Path, root: Path, step: int) -> None:
     process.wait()
 
 
-def differing(left: Path, right: Path) -> float:
-    a, b = (load_file(folder / "checkpoints/joint/model.safetensors") for folder in (left, right))
+def differing(left: Path, right: Path, *, of: str = "checkpoints/joint") -> float:
+    a, b = load_file(left / "checkpoints/joint/model.safetensors"), load_file(right / of / "model.safetensors")
     assert a.keys() == b.keys()
     return max(float((a[key] - b[key]).abs().max()) for key in a)
 
@@ -85,6 +103,9 @@ def test_a_training_killed_at_random_steps_ends_with_the_same_bytes(training, ro
     for file in ("checkpoints/joint/model.safetensors", "data/metrics/train/joint.csv"):
         assert (folder / file).read_bytes() == (whole / file).read_bytes(), file
     assert list((folder / "data/runs").iterdir()) == []
+    orders = [(f / "order").read_text().split("\n")[:-1] for f in (whole, folder)]
+    assert len(orders[0]) == 2 * STEPS < len(orders[1])  # what stood behind a checkpoint is done again
+    assert sorted(set(orders[1]), key=lambda line: int(line.split()[0])) == orders[0]
 
 
 def test_a_training_goes_on_with_two_processes_then_one_then_two(training, root):
@@ -110,3 +131,30 @@ def test_two_sharded_processes_end_where_one_does_and_only_the_first_writes(trai
     finish(folder, root, "train", "joint")
     assert differing(whole, folder) < 1e-5
     assert sorted(path.name for path in (folder / "data/metrics/train").iterdir()) == ["joint.csv"]
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "deepspeed_stage_3"])
+def test_an_adapter_learns_the_same_by_two_processes(adapted, root, strategy):
+    whole, folder = adapted
+    config = folder / "data/config.yaml"
+    settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+    settings["runtime"] |= {"devices": 2, "strategy": strategy}
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    finish(folder, root, "train", "joint")
+    assert 0 < differing(whole, folder) < 1e-5
+    assert differing(folder, folder, of="checkpoints/base") > 1e-4
+    assert not any("lora" in name for name in load_file(folder / "checkpoints/joint/model.safetensors"))
+
+
+@pytest.fixture
+def adapted(training, root):
+    """``(trained by one process, before training)``: workspaces whose encoder names an adapter."""
+    whole = moved(training(), "whole")
+    settings = whole / "checkpoints/base/encoder.yaml"
+    settings.write_text(settings.read_text() + yaml.safe_dump({"adapter": LORA}), encoding="utf-8")
+    config = yaml.safe_load((whole / "data/config.yaml").read_text(encoding="utf-8"))
+    config["train"]["joint"]["steps_per_task"] = 5
+    (whole / "data/config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    folder = Path(shutil.copytree(whole, whole.with_name("copied")))
+    finish(whole, root, "train", "joint")
+    return whole, folder

@@ -58,3 +58,8 @@ def test_the_settings_reach_every_group():
         (0.1, (0.9, 0.99), 0.5),
         (0.1, (0.9, 0.99), 0.0),
     ]
+
+
+def test_there_is_no_group_without_weights():
+    matrix = torch.nn.Parameter(torch.ones(2, 2))
+    assert [len(g["params"]) for g in adamw([matrix], lr=1.0, weight_decay=0.1, betas=[0.9, 0.999]).param_groups] == [1]
