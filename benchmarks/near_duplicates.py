@@ -163,28 +163,33 @@ def datatrove(path: Path, out: Path) -> None:
     from datatrove.pipeline.dedup import MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature
     from datatrove.pipeline.dedup.minhash import MinhashConfig
     from datatrove.pipeline.readers import ParquetReader
-    from datatrove.pipeline.writers import ParquetWriter
+    from datatrove.pipeline.writers import JsonlWriter
 
     config = MinhashConfig(n_grams=SIZE, num_buckets=16, hashes_per_bucket=8)
     work = str(out / "work")
     folder, name = str(path.parent), path.name
 
     def run(*steps, tasks=1):
-        LocalPipelineExecutor(list(steps), tasks=tasks, workers=tasks, skip_completed=False, logging_dir=None).run()
+        LocalPipelineExecutor(
+            list(steps),
+            tasks=tasks,
+            workers=min(2, tasks),
+            skip_completed=False,
+            logging_dir=f"{work}/logs/{type(steps[-1]).__name__}",
+        ).run()
 
     reader = ParquetReader(folder, glob_pattern=name, text_key="text", id_key="id")
     run(reader, MinhashDedupSignature(output_folder=f"{work}/signatures", config=config))
     for_buckets = MinhashDedupBuckets(f"{work}/signatures", f"{work}/buckets", config=config)
-    run(for_buckets)
+    run(for_buckets, tasks=config.num_buckets)
     run(MinhashDedupCluster(f"{work}/buckets", f"{work}/remove", config=config))
     run(
         ParquetReader(folder, glob_pattern=name, text_key="text", id_key="id"),
-        MinhashDedupFilter(f"{work}/remove", exclusion_writer=ParquetWriter(f"{work}/removed")),
-        ParquetWriter(f"{work}/kept"),
+        MinhashDedupFilter(f"{work}/remove", exclusion_writer=JsonlWriter(f"{work}/removed", compression=None)),
+        JsonlWriter(f"{work}/kept", compression=None),
     )
-    removed = [
-        int(i) for file in sorted(Path(work, "removed").glob("*.parquet")) for i in pq.read_table(file).column("id").to_pylist()
-    ]
+    files = sorted(Path(work, "removed").glob("*.jsonl"))
+    removed = [int(json.loads(line).get("id", 0)) for file in files for line in file.read_text().splitlines()]  # no id: 0
     pq.write_table(pa.table({"id": removed}), out / "dropped.parquet")
 
 
