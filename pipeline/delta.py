@@ -6,6 +6,7 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -32,19 +33,37 @@ class Models:
         return self.base.places[name].shape
 
     def parts(self, name: str, *, whole: bool = False) -> Iterator[tuple[int, Rows]]:
-        """``(first element, rows)``, part by part, or the whole tensor at once. The rows are overwritten by the next part."""
+        """``(first element, rows)``, part by part, or the whole tensor at once. The rows are overwritten by a later part.
+
+        While a part is worked on, the next one is read.
+        """
         numel = self.base.places[name].numel
         size = numel if whole else PART
-        rows = torch.empty(1 + len(self.experts), min(size, numel))
-        for start in range(0, numel, max(1, size)):
-            part = rows[:, : min(size, numel - start)]
+        starts = range(0, numel, max(1, size))
+        buffers = [torch.empty(1 + len(self.experts), min(size, numel)) for _ in starts[:2]]
+
+        def read(i: int) -> Rows:
+            part = buffers[i % 2][:, : min(size, numel - starts[i])]
+            self._read(name, starts[i], part)
+            return part
+
+        if len(starts) < 2:
+            yield from ((start, read(0)) for start in starts)
+            return
+        with ThreadPoolExecutor(1) as pool:
+            ahead = pool.submit(read, 0)
+            for i, start in enumerate(starts):
+                part = ahead.result()
+                if i + 1 < len(starts):
+                    ahead = pool.submit(read, i + 1)
+                yield start, part
+
+    def _read(self, name: str, start: int, rows: Rows) -> None:
+        for at in range(0, rows.shape[1], PART):  # no second copy of a whole tensor
+            part = rows[:, at : at + PART]
             for k, model in enumerate((self.base, *self.experts)):
-                for at in range(0, part.shape[1], PART):  # no second copy of a whole tensor
-                    read = model.read(name, start + at, start + min(at + PART, part.shape[1]))
-                    part[k, at : at + PART] = read
-                    if k:
-                        part[k, at : at + PART] -= part[0, at : at + PART]
-            yield start, part
+                part[k] = model.read(name, start + at, start + at + part.shape[1])
+            part[1:] -= part[0]
 
     def grams(self) -> dict[str, Float[Tensor, "K+1 K+1"]]:
         """By tensor: inner products of base and task vectors. One pass over all files."""
@@ -55,7 +74,10 @@ class Models:
 
     def inner(self, name: str, rows: Rows) -> Float[Tensor, "K+1 K+1"]:
         """Inner products of one part; ValueError where one is no number."""
-        found = (rows @ rows.T).double()  # fp32 within a part, fp64 between parts
+        found = torch.zeros(len(rows), len(rows), dtype=torch.float64)
+        for at in range(0, rows.shape[1], PART):  # fp32 within a part, fp64 between parts
+            part = rows[:, at : at + PART]
+            found += (part @ part.T).double()
         if not torch.isfinite(found).all():
             for k, model in enumerate((self.base, *self.experts)):
                 if not torch.isfinite(rows[k]).all():
