@@ -1,7 +1,8 @@
 """evaluate: any encoder directory on the held-out rows of every corpus.
 
 Reads:  the model's directory (params.yaml: models), data/curated/
-Writes: data/metrics/evaluate/<model>.json, data/evaluated/<model>.json (scores per query and pair)
+Writes: data/metrics/evaluate/<model>.json, data/evaluated/<model>.json (scores per query and pair), data/mteb/<model>/ (results of
+        the MTEB tasks that evaluate.mteb names, in their own format)
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,12 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from pipeline.checkpoint import write_json
+from pipeline.checkpoint import sha256, whole_directory, write_json
 from pipeline.corpus.collection import Collection, collections
 from pipeline.corpus.files import corpora
 from pipeline.corpus.row import Split
 from pipeline.encoder.encoder import Encoder
+from pipeline.evaluator import mteb_tasks
 from pipeline.metric import draws, interval
 from pipeline.params import build
 from pipeline.training.prepare import prepare
@@ -52,13 +54,13 @@ class EvaluationModule(pl.LightningModule):
         split, collection = batch
         evaluator = self.evaluators[collection.task]
         name = f"{collection.task}/{collection.corpus}"
-        scores, items = evaluator.evaluate(self._encode, collection)
+        scores, items = evaluator.evaluate(self.encode, collection)
         index = draws(len(items["id"]), self.resamples, seed=self.seed)
         low, high = interval(evaluator.resampled(items, index), self.confidence, num_items=len(items["id"]))
         self.scores[split][name] = {**scores, "low": low, "high": high, "num_items": len(items["id"])}
         self.items[split][name] = items
 
-    def _encode(self, texts: Sequence[str], side: str, task: str) -> np.ndarray:
+    def encode(self, texts: Sequence[str], side: str, task: str) -> np.ndarray:
         """Each text once, however many pairs and collections it stands in."""
         prompt = self.encoder.prompt(task, side)
         new = [text for text in dict.fromkeys(texts) if (prompt, text) not in self.vectors]
@@ -71,6 +73,7 @@ class EvaluationModule(pl.LightningModule):
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
     section = cfg["evaluate"]
     prepare(runtime, cfg["seed"])
+    tasks = mteb_tasks.named(section["mteb"]) if section["mteb"] else []  # a wrong name is told before anything is encoded
     module = EvaluationModule(
         Encoder.load(Path(cfg["models"][item])),
         {name: build(node) for name, node in section["evaluators"].items()},
@@ -90,6 +93,15 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     trainer.test(module, DataLoader(held_out, batch_size=None), verbose=False)  # pyright: ignore[reportArgumentType]
     write_json(out / f"data/evaluated/{item}.json", module.items)
     write_json(out / f"data/metrics/evaluate/{item}.json", module.scores)
+    revision = sha256(Path(cfg["models"][item]) / "model.safetensors")[:40]
+    if tasks:
+        found = mteb_tasks.run(
+            tasks, mteb_tasks.MtebModel(module.encode, name=str(item), revision=revision), out / f"data/mteb/{item}"
+        )
+        print(f"{item}: " + ", ".join(f"{name} {value:.4f}" for name, value in found.items()))
+    else:
+        with whole_directory(out / f"data/mteb/{item}") as folder:
+            write_json(folder / "model_meta.json", {"name": f"tributary/{item}", "revision": revision})
     mains = {evaluator.task: evaluator.main for evaluator in module.evaluators.values()}
     test = {name: s[mains[name.split("/")[0]]] for name, s in module.scores["test"].items()}
     print(f"{item}: " + ", ".join(f"{name} {value:.4f}" for name, value in test.items()))
