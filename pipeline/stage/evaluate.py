@@ -1,8 +1,8 @@
 """evaluate: any encoder directory on the held-out rows of every corpus.
 
 Reads:  the model's directory (params.yaml: models), data/curated/
-Writes: data/metrics/evaluate/<model>.json, data/evaluated/<model>.json (scores per query and pair), data/mteb/<model>/ (results of
-        the MTEB tasks that evaluate.mteb names, in their own format)
+Writes: data/metrics/{evaluate,geometry}/<model>.json; data/evaluated/<model>.json (scores per query and pair); data/mteb/<model>/
+        (results of the MTEB tasks that evaluate.mteb names, in their own format)
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,14 @@ from pipeline.corpus.files import corpora
 from pipeline.corpus.row import Split
 from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator import mteb_tasks
+from pipeline.evaluator.geometry import alignment, geometry
 from pipeline.metric import draws, interval
 from pipeline.params import build
 from pipeline.training.prepare import prepare
 
 CURATED = Path("data/curated")
 HELD_OUT: tuple[Split, ...] = ("validation", "test")
+GEOMETRY_TEXTS = 1000  # spread evenly over the sorted texts: pairs are compared all with all
 
 
 class EvaluationModule(pl.LightningModule):
@@ -45,6 +47,7 @@ class EvaluationModule(pl.LightningModule):
         self.seed = seed
         self.scores: dict[str, dict[str, Any]] = {split: {} for split in HELD_OUT}
         self.items: dict[str, dict[str, Any]] = {split: {} for split in HELD_OUT}
+        self.lies: dict[str, dict[str, dict[str, float]]] = {split: {} for split in HELD_OUT}  # geometry
         self.vectors: dict[tuple[str, str], np.ndarray] = {}  # by prompt and text
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
@@ -58,7 +61,32 @@ class EvaluationModule(pl.LightningModule):
         index = draws(len(items["id"]), self.resamples, seed=self.seed)
         low, high = interval(evaluator.resampled(items, index), self.confidence, num_items=len(items["id"]))
         self.scores[split][name] = {**scores, "low": low, "high": high, "num_items": len(items["id"])}
+        self.lies[split][name] = self._geometry(collection)
         self.items[split][name] = items
+
+    def _geometry(self, collection: Collection) -> dict[str, float]:
+        """Of at most `GEOMETRY_TEXTS` of the collection's texts, with alignment where texts belong together."""
+        task = collection.task
+        document = "query" if task == "bitext" else "document"
+        texts = [*collection.documents.values(), *(pair[2] for pair in collection.pairs)]
+        side = document if texts else "query"
+        texts = sorted(set(texts or [text for _, text, _ in collection.labelled]))
+        if len(texts) < 2:
+            return {}
+        found = geometry(self.encode(texts[:: -(-len(texts) // GEOMETRY_TEXTS)], side, task))
+        together = [
+            (collection.queries[query], collection.documents[key])
+            for query, grades in sorted(collection.judgements.items())
+            for key, grade in sorted(grades.items())
+            if grade > 0
+        ]
+        if task in ("sts", "pair_classification", "bitext"):
+            best = max(pair[3] for pair in collection.pairs)
+            together = [(pair[1], pair[2]) for pair in collection.pairs if pair[3] == best]
+        if together:
+            left, right = zip(*together, strict=True)
+            found["alignment"] = alignment(self.encode(left, "query", task), self.encode(right, document, task))
+        return found
 
     def encode(self, texts: Sequence[str], side: str, task: str) -> np.ndarray:
         """Each text once, however many pairs and collections it stands in."""
@@ -93,6 +121,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     trainer.test(module, DataLoader(held_out, batch_size=None), verbose=False)  # pyright: ignore[reportArgumentType]
     write_json(out / f"data/evaluated/{item}.json", module.items)
     write_json(out / f"data/metrics/evaluate/{item}.json", module.scores)
+    write_json(out / f"data/metrics/geometry/{item}.json", module.lies)
     revision = sha256(Path(cfg["models"][item]) / "model.safetensors")[:40]
     if tasks:
         found = mteb_tasks.run(
