@@ -194,6 +194,7 @@ class Runtime(Shape):
     checkpoint_every_steps: int = Field(gt=0)
     tracker: Literal["auto", "online", "offline", "disabled"]
     project: str
+    embeddings: str | None
     mirror: str | None
 
 

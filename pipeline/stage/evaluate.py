@@ -18,6 +18,7 @@ from pipeline.checkpoint import sha256, whole_directory, write_json
 from pipeline.corpus.collection import Collection, collections
 from pipeline.corpus.files import corpora
 from pipeline.corpus.row import Split
+from pipeline.encoder.cache import EmbeddingCache
 from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator import mteb_tasks
 from pipeline.evaluator.geometry import alignment, geometry
@@ -35,10 +36,11 @@ class EvaluationModule(pl.LightningModule):
 
     def __init__(
         self, encoder: Encoder, evaluators: Mapping[str, Any], *,
-        max_length_tokens: int, batch_tokens: int, resamples: int, confidence: float, seed: int,
+        cache: EmbeddingCache | None, max_length_tokens: int, batch_tokens: int, resamples: int, confidence: float, seed: int,
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoder = encoder
+        self.cache = cache
         self.evaluators = {evaluator.task: evaluator for evaluator in evaluators.values()}
         self.max_length_tokens = max_length_tokens
         self.batch_tokens = batch_tokens
@@ -93,8 +95,13 @@ class EvaluationModule(pl.LightningModule):
         prompt = self.encoder.prompt(task, side)
         new = [text for text in dict.fromkeys(texts) if (prompt, text) not in self.vectors]
         limits = {"max_length_tokens": self.max_length_tokens, "batch_tokens": self.batch_tokens}
-        found = self.encoder.encode(new, **limits, title=f"{task} {side}", task=task, side=side)
-        self.vectors |= {(prompt, text): vector for text, vector in zip(new, found, strict=True)}
+
+        def encoded(missing: list[str]) -> np.ndarray:
+            return self.encoder.encode(missing, **limits, title=f"{task} {side}", task=task, side=side)
+
+        if new:
+            found = self.cache.encode(new, prompt, encoded) if self.cache else encoded(new)
+            self.vectors |= {(prompt, text): vector for text, vector in zip(new, found, strict=True)}
         return np.stack([self.vectors[prompt, text] for text in texts])
 
 
@@ -102,10 +109,14 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     section = cfg["evaluate"]
     prepare(runtime, cfg["seed"])
     tasks = mteb_tasks.named(section["mteb"]) if section["mteb"] else []  # a wrong name is told before anything is encoded
+    cut = section["max_length_tokens"]
+    kept = runtime["embeddings"]
+    cache = EmbeddingCache(Path(kept), model=f"{sha256(Path(cfg['models'][item]))} {cut}") if kept else None
     module = EvaluationModule(
         Encoder.load(Path(cfg["models"][item])),
         {name: build(node) for name, node in section["evaluators"].items()},
-        max_length_tokens=section["max_length_tokens"],
+        cache=cache,
+        max_length_tokens=cut,
         batch_tokens=runtime["batch_tokens"],
         resamples=section["resamples"],
         confidence=section["confidence"],
