@@ -98,6 +98,7 @@ def local(collection: Collection, **settings: Any) -> Any:
     from mteb.abstasks import AbsTaskClassification, AbsTaskClustering, AbsTaskPairClassification, AbsTaskRetrieval, AbsTaskSTS
     from mteb.abstasks.task_metadata import TaskMetadata
     from mteb.abstasks.text.bitext_mining import AbsTaskBitextMining
+    from mteb.types import PromptType
 
     kind: Any = TYPES[collection.task]
     bases = {
@@ -141,6 +142,10 @@ def local(collection: Collection, **settings: Any) -> Any:
             self.dataset = splits(test=table(collection.pairs, sentence1=1, sentence2=2, score=3))
         self.data_loaded = True
 
-    sides = {"input1_prompt_type": "query", "input2_prompt_type": "document"} if kind in ("STS", "PairClassification") else {}
+    sides = (
+        {"input1_prompt_type": PromptType.query, "input2_prompt_type": PromptType.document}
+        if kind in ("STS", "PairClassification")
+        else {}
+    )
     whole = {"max_fraction_of_documents_to_embed": None} if kind == "Clustering" else {}
     return type(metadata.name, (bases[kind],), {"metadata": metadata, "load_data": load_data, **sides, **whole, **settings})()

@@ -1,7 +1,7 @@
 """report: which model became final and why, on one page.
 
 Reads:  data/metrics/, data/evaluated/, data/curated/, checkpoints/
-Writes: data/report/index.html, checkpoints/final/
+Writes: data/report/{index.html,report.md}, checkpoints/final/
 """
 
 import csv
@@ -60,6 +60,10 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
             browser=browser, geometry=_geometry(order), version=__version__, confidence=section["confidence"], **_facts(cfg),
         )  # fmt: skip
         (folder / "index.html").write_text(page, encoding="utf-8")
+        plain = _render(
+            "report.md", verdict=verdict, table=table, version=__version__, confidence=section["confidence"], **_facts(cfg)
+        )
+        (folder / "report.md").write_text(plain.replace("|\n\n|", "|\n|"), encoding="utf-8")
     print(f"{verdict.sentence}\nthe page: data/report/index.html   the model: checkpoints/final")
     return {f"final/{name}": score[mains[name.split("/")[0]]] for name, score in scores[verdict.final]["test"].items()}
 
