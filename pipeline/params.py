@@ -165,6 +165,7 @@ class Merge(Shape):
 
 class Evaluate(Shape):
     evaluators: dict[str, Node]
+    mteb: list[str]  # names of its tasks
     resamples: int = Field(gt=0)
     confidence: float = Field(gt=0, lt=1)
     max_length_tokens: int = Field(gt=2)
@@ -193,6 +194,7 @@ class Runtime(Shape):
     checkpoint_every_steps: int = Field(gt=0)
     tracker: Literal["auto", "online", "offline", "disabled"]
     project: str
+    embeddings: str | None
     mirror: str | None
 
 

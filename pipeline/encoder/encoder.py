@@ -28,6 +28,9 @@ from pipeline.params import Node, build
 transformers_logging.disable_progress_bar()
 
 WEIGHTS = "model.safetensors"
+CPU_TOKENS = (
+    1024  # of a batch on a CPU: activations then stay in its caches; 8,192 took twice as long (benchmarks/evaluation.py)
+)
 
 
 class Encoder(nn.Module):
@@ -124,13 +127,11 @@ class Encoder(nn.Module):
 
     def padded(self, ids: Sequence[Sequence[int]]) -> tuple[Int[Tensor, "B L"], Int[Tensor, "B L"]]:
         """``(input_ids, attention_mask)``, padded at the right to the longest."""
-        length = max(len(row) for row in ids)
-        input_ids = torch.full((len(ids), length), self.pad_id)
-        mask = torch.zeros((len(ids), length), dtype=torch.long)
-        for i, row in enumerate(ids):
-            input_ids[i, : len(row)] = torch.tensor(row)
-            mask[i, : len(row)] = 1
-        return input_ids, mask
+        lengths = np.array([len(row) for row in ids])
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        input_ids = np.full(mask.shape, self.pad_id)
+        input_ids[mask] = np.concatenate([np.asarray(row, dtype=np.int64) for row in ids])
+        return torch.from_numpy(input_ids), torch.from_numpy(mask.astype(np.int64))
 
     @torch.inference_mode()
     def encode(
@@ -139,10 +140,12 @@ class Encoder(nn.Module):
     ) -> Float[np.ndarray, "B D"]:  # fmt: skip
         """Vectors of ``texts``, in their order, with the prompt of ``task`` and ``side``.
 
-        Batches hold texts of like length, at most ``batch_tokens`` with padding. ``title`` stands beside the progress bar.
+        Batches hold texts of like length, at most ``batch_tokens`` with padding (on a CPU never more than `CPU_TOKENS`).
+        ``title`` stands beside the progress bar.
         """
         training, device = self.training, next(self.parameters()).device
         self.eval()
+        batch_tokens = min(batch_tokens, CPU_TOKENS) if device.type == "cpu" else batch_tokens
         out = np.empty((len(texts), self.width), dtype=np.float32)
         ids = self.token_ids(texts, max_length_tokens, task=task, side=side) if len(texts) else []
         order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), i))

@@ -25,7 +25,7 @@ class Bitext(MeanOfItems):
     def evaluate(self, encode: Encode, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]]:
         """``(scores, items)``; an item is a pair: F1 of its translation as a class of its own, found right and called how often."""
         left = finite(encode([pair[1] for pair in collection.pairs], "query", self.task), "query")
-        right = finite(encode([pair[2] for pair in collection.pairs], "document", self.task), "document")
+        right = finite(encode([pair[2] for pair in collection.pairs], "query", self.task), "document")  # as mteb: no side leads
         chosen = np.concatenate([(left[i : i + self.block] @ right.T).argmax(1) for i in range(0, len(left), self.block)])
         correct = chosen == np.arange(len(chosen))
         f1 = 2 * correct / (1 + np.bincount(chosen, minlength=len(chosen)))

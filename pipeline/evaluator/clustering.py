@@ -40,9 +40,8 @@ class Clustering(MeanOfItems):
             raise ValueError(f"{collection.corpus}: clustering needs two classes or more, got {sorted(set(labels))}")
         vectors = finite(encode([text for _, text, _ in collection.labelled], "query", self.task), "text")
         dice = random.Random(self.seed)
-        model = MiniBatchKMeans(
-            n_clusters=len(set(labels)), batch_size=self.batch, init="k-means++", n_init=1, random_state=self.seed
-        )
+        settings: dict[str, Any] = {"init": "k-means++", "n_init": 1}
+        model = MiniBatchKMeans(n_clusters=len(set(labels)), batch_size=self.batch, random_state=self.seed, **settings)
         found = []
         for _ in range(self.experiments):
             drawn = dice.choices(range(len(labels)), k=self.texts)

@@ -1,7 +1,8 @@
 """evaluate: any encoder directory on the held-out rows of every corpus.
 
 Reads:  the model's directory (params.yaml: models), data/curated/
-Writes: data/metrics/evaluate/<model>.json, data/evaluated/<model>.json (scores per query and pair)
+Writes: data/metrics/{evaluate,geometry}/<model>.json; data/evaluated/<model>.json (scores per query and pair); data/mteb/<model>/
+        (results of the MTEB tasks that evaluate.mteb names, in their own format)
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,17 +14,21 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from pipeline.checkpoint import write_json
+from pipeline.checkpoint import sha256, whole_directory, write_json
 from pipeline.corpus.collection import Collection, collections
 from pipeline.corpus.files import corpora
 from pipeline.corpus.row import Split
+from pipeline.encoder.cache import EmbeddingCache
 from pipeline.encoder.encoder import Encoder
+from pipeline.evaluator import mteb_tasks
+from pipeline.evaluator.geometry import alignment, geometry
 from pipeline.metric import draws, interval
 from pipeline.params import build
 from pipeline.training.prepare import prepare
 
 CURATED = Path("data/curated")
 HELD_OUT: tuple[Split, ...] = ("validation", "test")
+GEOMETRY_TEXTS = 1000  # spread evenly over the sorted texts: pairs are compared all with all
 
 
 class EvaluationModule(pl.LightningModule):
@@ -31,10 +36,11 @@ class EvaluationModule(pl.LightningModule):
 
     def __init__(
         self, encoder: Encoder, evaluators: Mapping[str, Any], *,
-        max_length_tokens: int, batch_tokens: int, resamples: int, confidence: float, seed: int,
+        cache: EmbeddingCache | None, max_length_tokens: int, batch_tokens: int, resamples: int, confidence: float, seed: int,
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoder = encoder
+        self.cache = cache
         self.evaluators = {evaluator.task: evaluator for evaluator in evaluators.values()}
         self.max_length_tokens = max_length_tokens
         self.batch_tokens = batch_tokens
@@ -43,6 +49,7 @@ class EvaluationModule(pl.LightningModule):
         self.seed = seed
         self.scores: dict[str, dict[str, Any]] = {split: {} for split in HELD_OUT}
         self.items: dict[str, dict[str, Any]] = {split: {} for split in HELD_OUT}
+        self.lies: dict[str, dict[str, dict[str, float]]] = {split: {} for split in HELD_OUT}  # geometry
         self.vectors: dict[tuple[str, str], np.ndarray] = {}  # by prompt and text
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
@@ -52,29 +59,64 @@ class EvaluationModule(pl.LightningModule):
         split, collection = batch
         evaluator = self.evaluators[collection.task]
         name = f"{collection.task}/{collection.corpus}"
-        scores, items = evaluator.evaluate(self._encode, collection)
+        scores, items = evaluator.evaluate(self.encode, collection)
         index = draws(len(items["id"]), self.resamples, seed=self.seed)
         low, high = interval(evaluator.resampled(items, index), self.confidence, num_items=len(items["id"]))
         self.scores[split][name] = {**scores, "low": low, "high": high, "num_items": len(items["id"])}
+        self.lies[split][name] = self._geometry(collection)
         self.items[split][name] = items
 
-    def _encode(self, texts: Sequence[str], side: str, task: str) -> np.ndarray:
+    def _geometry(self, collection: Collection) -> dict[str, float]:
+        """Of at most `GEOMETRY_TEXTS` of the collection's texts, with alignment where texts belong together."""
+        task = collection.task
+        document = "query" if task == "bitext" else "document"
+        texts = [*collection.documents.values(), *(pair[2] for pair in collection.pairs)]
+        side = document if texts else "query"
+        texts = sorted(set(texts or [text for _, text, _ in collection.labelled]))
+        if len(texts) < 2:
+            return {}
+        found = geometry(self.encode(texts[:: -(-len(texts) // GEOMETRY_TEXTS)], side, task))
+        together = [
+            (collection.queries[query], collection.documents[key])
+            for query, grades in sorted(collection.judgements.items())
+            for key, grade in sorted(grades.items())
+            if grade > 0
+        ]
+        if task in ("sts", "pair_classification", "bitext"):
+            best = max(pair[3] for pair in collection.pairs)
+            together = [(pair[1], pair[2]) for pair in collection.pairs if pair[3] == best]
+        if together:
+            left, right = zip(*together, strict=True)
+            found["alignment"] = alignment(self.encode(left, "query", task), self.encode(right, document, task))
+        return found
+
+    def encode(self, texts: Sequence[str], side: str, task: str) -> np.ndarray:
         """Each text once, however many pairs and collections it stands in."""
         prompt = self.encoder.prompt(task, side)
         new = [text for text in dict.fromkeys(texts) if (prompt, text) not in self.vectors]
         limits = {"max_length_tokens": self.max_length_tokens, "batch_tokens": self.batch_tokens}
-        found = self.encoder.encode(new, **limits, title=f"{task} {side}", task=task, side=side)
-        self.vectors |= {(prompt, text): vector for text, vector in zip(new, found, strict=True)}
+
+        def encoded(missing: list[str]) -> np.ndarray:
+            return self.encoder.encode(missing, **limits, title=f"{task} {side}", task=task, side=side)
+
+        if new:
+            found = self.cache.encode(new, prompt, encoded) if self.cache else encoded(new)
+            self.vectors |= {(prompt, text): vector for text, vector in zip(new, found, strict=True)}
         return np.stack([self.vectors[prompt, text] for text in texts])
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
     section = cfg["evaluate"]
     prepare(runtime, cfg["seed"])
+    tasks = mteb_tasks.named(section["mteb"]) if section["mteb"] else []  # a wrong name is told before anything is encoded
+    cut = section["max_length_tokens"]
+    kept = runtime["embeddings"]
+    cache = EmbeddingCache(Path(kept), model=f"{sha256(Path(cfg['models'][item]))} {cut}") if kept else None
     module = EvaluationModule(
         Encoder.load(Path(cfg["models"][item])),
         {name: build(node) for name, node in section["evaluators"].items()},
-        max_length_tokens=section["max_length_tokens"],
+        cache=cache,
+        max_length_tokens=cut,
         batch_tokens=runtime["batch_tokens"],
         resamples=section["resamples"],
         confidence=section["confidence"],
@@ -90,6 +132,16 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     trainer.test(module, DataLoader(held_out, batch_size=None), verbose=False)  # pyright: ignore[reportArgumentType]
     write_json(out / f"data/evaluated/{item}.json", module.items)
     write_json(out / f"data/metrics/evaluate/{item}.json", module.scores)
+    write_json(out / f"data/metrics/geometry/{item}.json", module.lies)
+    revision = sha256(Path(cfg["models"][item]) / "model.safetensors")[:40]
+    if tasks:
+        found = mteb_tasks.run(
+            tasks, mteb_tasks.MtebModel(module.encode, name=str(item), revision=revision), out / f"data/mteb/{item}"
+        )
+        print(f"{item}: " + ", ".join(f"{name} {value:.4f}" for name, value in found.items()))
+    else:
+        with whole_directory(out / f"data/mteb/{item}") as folder:
+            write_json(folder / "model_meta.json", {"name": f"tributary/{item}", "revision": revision})
     mains = {evaluator.task: evaluator.main for evaluator in module.evaluators.values()}
     test = {name: s[mains[name.split("/")[0]]] for name, s in module.scores["test"].items()}
     print(f"{item}: " + ", ".join(f"{name} {value:.4f}" for name, value in test.items()))

@@ -1,7 +1,7 @@
 """report: which model became final and why, on one page.
 
 Reads:  data/metrics/, data/evaluated/, data/curated/, checkpoints/
-Writes: data/report/index.html, checkpoints/final/
+Writes: data/report/{index.html,report.md}, checkpoints/final/
 """
 
 import csv
@@ -17,8 +17,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline import __version__
 from pipeline.checkpoint import read_json, sha256, whole_directory, write_json
+from pipeline.corpus.collection import collections
 from pipeline.corpus.files import Dropped, corpora, read
-from pipeline.evaluator.comparison import Difference, accepted, differences
+from pipeline.evaluator.comparison import Difference, accepted, differences, significant
 from pipeline.params import build
 
 METRICS, EVALUATED, CURATED = Path("data/metrics"), Path("data/evaluated"), Path("data/curated")
@@ -45,7 +46,8 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     items = {name: read_json(EVALUATED / f"{name}.json") for name in models}
     mains = {task: evaluator.main for task, evaluator in evaluators.items()}
     verdict = judge(cfg, scores, items, evaluators, mains)
-    table = _table(scores, mains, verdict.final)
+    table = _table(scores, mains, verdict.final, _marks(cfg, items, evaluators, verdict.final))
+    browser = _browser(items, verdict.final, section["examples"])
     with whole_directory(out / "checkpoints/final") as folder:
         source = Path(cfg["models"][verdict.final])
         shutil.copytree(source, folder, dirs_exist_ok=True)
@@ -55,9 +57,13 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     with whole_directory(out / "data/report") as folder:
         page = _render(
             "index.html", verdict=verdict, table=table, curves=_curves(cfg["experts"]), cards=_cards(section["examples"]),
-            version=__version__, confidence=section["confidence"], **_facts(cfg),
+            browser=browser, geometry=_geometry(order), version=__version__, confidence=section["confidence"], **_facts(cfg),
         )  # fmt: skip
         (folder / "index.html").write_text(page, encoding="utf-8")
+        plain = _render(
+            "report.md", verdict=verdict, table=table, version=__version__, confidence=section["confidence"], **_facts(cfg)
+        )
+        (folder / "report.md").write_text(plain.replace("|\n\n|", "|\n|"), encoding="utf-8")
     print(f"{verdict.sentence}\nthe page: data/report/index.html   the model: checkpoints/final")
     return {f"final/{name}": score[mains[name.split("/")[0]]] for name, score in scores[verdict.final]["test"].items()}
 
@@ -105,13 +111,74 @@ def _mean(scores: Mapping[str, Any], mains: Mapping[str, str]) -> float:
     return sum(score[mains[name.split("/")[0]]] for name, score in scores.items()) / len(scores)
 
 
-def _table(scores: Mapping[str, Any], mains: Mapping[str, str], final: str) -> dict[str, Any]:
+def _marks(
+    cfg: Mapping[str, Any], items: Mapping[str, Any], evaluators: Mapping[str, Any], final: str
+) -> dict[tuple[str, str], str]:
+    """Of every model and collection: better or worse than ``final`` on test, by permutation test with Holm's correction."""
+    limits = {name: cfg["report"][name] for name in ("resamples", "confidence")} | {"seed": cfg["seed"]}
+    own = items[final]["test"]
+    compared = {
+        model: differences(evaluators, {name: at["test"][name] for name in at["test"] if name in own}, own, **limits)
+        for model, at in items.items()
+        if model != final
+    }
+    marked = significant(compared, confidence=limits["confidence"])
+    return {
+        (model, name): ("better" if compared[model][name].value > 0 else "worse")
+        for (model, name), sure in marked.items()
+        if sure
+    }
+
+
+def _browser(items: Mapping[str, Any], final: str, examples: int) -> list[dict[str, Any]]:
+    """Test queries at which the final model and another differ most in nDCG@10, with the texts that each found first."""
+    found = []
+    for name, own in sorted(items[final]["test"].items()):
+        if not name.startswith("retrieval/"):
+            continue
+        corpus = name.partition("/")[2]
+        (collection,) = (c for c in collections(CURATED, corpus, "test") if c.task == "retrieval")
+        for model, at in items.items():
+            other = at["test"].get(name)
+            if model == final or other is None:
+                continue
+            gains = sorted(range(len(own["id"])), key=lambda i: (own["ndcg@10"][i] - other["ndcg@10"][i], own["id"][i]))
+            rows = []
+            for i in [*gains[::-1][:examples], *gains[:examples]]:
+                query, value = own["id"][i], own["ndcg@10"][i] - other["ndcg@10"][i]
+                if value == 0:
+                    continue
+                right = [collection.documents[d] for d, grade in sorted(collection.judgements[query].items()) if grade > 0]
+                first = [collection.documents.get(one["first"][i], "") for one in (own, other)]
+                rows.append(
+                    {"query": collection.queries[query], "gain": value, "right": right[0], "own": first[0], "other": first[1]}
+                )
+            found.append({"name": name, "model": model, "rows": rows})
+    return found
+
+
+def _geometry(models: Iterable[str]) -> dict[str, Any]:
+    """Per collection a row per model, of what `evaluate` measured on test texts."""
+    files = {model: METRICS / f"geometry/{model}.json" for model in models}
+    measured = {model: read_json(file)["test"] for model, file in files.items() if file.is_file()}
+    names = sorted({name for at in measured.values() for name in at if at[name]})
+    heads = ("alignment", "uniformity", "rankme", "singular_entropy", "condition_number", "isotropy")
+    rows = {
+        name: {model: [at[name].get(head) for head in heads] for model, at in measured.items() if at.get(name)}
+        for name in names
+    }
+    return {"heads": heads, "rows": rows}
+
+
+def _table(
+    scores: Mapping[str, Any], mains: Mapping[str, str], final: str, marks: Mapping[tuple[str, str], str]
+) -> dict[str, Any]:
     """Test scores: a row per model, a column per collection; ``shade`` from 0 (worst of the column) to 1 (best)."""
     columns = sorted({name for score in scores.values() for name in score["test"]})
     main = {column: mains[column.split("/")[0]] for column in columns}
     rows = []
     for model, score in scores.items():
-        cells = [_cell(score["test"].get(c), main[c]) for c in columns]
+        cells = [_cell(score["test"].get(c), main[c], marks.get((model, c), "")) for c in columns]
         whole = [cell["value"] for cell in cells if cell]
         mean = sum(whole) / len(whole) if len(whole) == len(columns) else None
         rows.append({"model": model, "cells": cells, "mean": mean, "final": model == final})
@@ -129,11 +196,11 @@ def _table(scores: Mapping[str, Any], mains: Mapping[str, str], final: str) -> d
     return {"heads": heads, "rows": rows}
 
 
-def _cell(score: Mapping[str, Any] | None, main: str) -> dict[str, Any] | None:
+def _cell(score: Mapping[str, Any] | None, main: str, mark: str) -> dict[str, Any] | None:
     if score is None:
         return None
     others = {key: value for key, value in score.items() if key not in (main, "low", "high", "num_items")}
-    return {"value": score[main], "low": score["low"], "high": score["high"], "others": others}
+    return {"value": score[main], "low": score["low"], "high": score["high"], "others": others, "mark": mark}
 
 
 def _cards(examples: int) -> list[dict[str, Any]]:

@@ -67,3 +67,31 @@ def test_a_model_that_was_not_made_is_told(copied, run, capsys):
     assert run(folder, "evaluate", "soup") == 1
     assert "checkpoints/merged/soup is no encoder directory" in capsys.readouterr().err
     assert not (folder / "data/metrics").exists()
+
+
+def test_kept_vectors_give_the_same_scores_without_encoding_again(copied, run, finished, monkeypatch):
+    folder = copied("data/config.yaml", "data/curated", "checkpoints/merged/soup", runtime={"embeddings": "data/embeddings"})
+    assert run(folder, "evaluate", "soup") == 0
+    first = (folder / "data/metrics/evaluate/soup.json").read_bytes()
+    assert first == (finished / "data/metrics/evaluate/soup.json").read_bytes()
+    monkeypatch.setattr(Encoder, "encode", lambda *_, **__: pytest.fail("encoded again"))
+    assert run(folder, "evaluate", "soup") == 0
+    assert (folder / "data/metrics/evaluate/soup.json").read_bytes() == first
+
+
+@pytest.mark.parametrize("model", ["soup", "base"])
+def test_the_geometry_of_every_collection_is_measured(finished, model):
+    found = read_json(finished / f"data/metrics/geometry/{model}.json")["test"]
+    assert sorted(found) == ["retrieval/questions", "sts/graded"]
+    for one in found.values():
+        assert 1 <= one["rankme"] <= 16.1  # the width is 16
+        assert 0 <= one["isotropy"] <= 1
+        assert 0 <= one["alignment"] <= 4
+        assert one["uniformity"] <= 0
+
+
+def test_an_unknown_mteb_task_stops_the_stage_with_the_nearest_name(copied, run, capsys):
+    folder = copied("data/config.yaml", "data/curated", "checkpoints/merged/soup", evaluate={"mteb": ["SciFacts"]})
+    assert run(folder, "evaluate", "soup") == 1
+    assert "knows no task 'SciFacts' (did you mean 'SciFact'?)" in capsys.readouterr().err
+    assert not (folder / "data/evaluated").exists()

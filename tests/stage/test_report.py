@@ -102,6 +102,23 @@ def test_the_card_holds_the_table_and_how_to_load(finished):
     assert "32 tokens" in card
 
 
+def test_the_plain_page_holds_the_verdict_and_one_table_row_for_each_model(finished, chosen):
+    plain = (finished / "data/report/report.md").read_text(encoding="utf-8")
+    assert chosen["verdict"] in plain
+    table = plain.split("## ")[1].strip().splitlines()
+    rows = [line for line in table if line.startswith("|")]
+    assert len({row.count("|") for row in rows}) == 1
+    first = table.index(rows[0])
+    assert table[first : first + len(rows)] == rows  # no blank line parts the table
+    assert len(rows) == 2 + len(("bm25", *MERGES, *SINGLES, "backbone"))
+
+
+def test_the_page_shows_where_models_differ_and_how_their_vectors_lie(page):
+    assert "Where the models differ" in page
+    assert "against bm25" in page
+    assert "<th>rankme</th>" in page
+
+
 def test_a_model_that_was_not_evaluated_stops_the_report(copied, run, capsys):
     folder = copied("data/config.yaml", "data/metrics", "data/evaluated", "data/curated", "checkpoints/experts")
     (folder / "data/metrics/evaluate/soup.json").unlink()
