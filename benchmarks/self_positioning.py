@@ -1,6 +1,6 @@
 """A step of Self Positioning beside a plain forward and backward of the same batch; and the whole search.
 
-    python benchmarks/self_positioning.py --folder <a folder in which the DAG has run> [--batch 16] [--tokens 32] [--rounds 15] [--threads 2]
+    python benchmarks/self_positioning.py --folder <where the DAG has run> [--batch 16] [--tokens 32] [--rounds 15]
 
 `--folder` needs checkpoints/base, checkpoints/experts and data/curated. Interleaved, medians; then the search as conf/probe says.
 """

@@ -2,7 +2,8 @@
 
 Each task vector of a tensor is put on the unit sphere; the mean is taken in the tangent space at the normalised linear mean and
 brought back with the exponential map; the length is the mean of the lengths. All of it lies in the span of the task vectors, so
-the Gram matrix of the tensor is enough. The rule is mergekit's ``multislerp`` with a base.
+the Gram matrix of the tensor is enough. mergekit's ``multislerp`` projects where this takes the logarithm; its sum in the tangent
+space is always 0, so it gives the normalised linear mean at the mean length (tests/merging/test_mergekit.py).
 
 Source: Buss and Fillmore 2001, doi:10.1145/502122.502124 (spherical means).
 """

@@ -4,6 +4,7 @@ Reads:  data/metrics/, data/evaluated/, data/curated/, checkpoints/
 Writes: data/report/{index.html,report.md}, checkpoints/final/
 """
 
+import base64
 import csv
 import io
 import shutil
@@ -57,7 +58,11 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     with whole_directory(out / "data/report") as folder:
         page = _render(
             "index.html", verdict=verdict, table=table, curves=_curves(cfg["experts"]), cards=_cards(section["examples"]),
+<<<<<<< HEAD
             browser=browser, geometry=_geometry(order), version=__version__, confidence=section["confidence"], **_facts(cfg),
+=======
+            version=__version__, confidence=section["confidence"], searches=_searches(cfg), **_facts(cfg),
+>>>>>>> merging
         )  # fmt: skip
         (folder / "index.html").write_text(page, encoding="utf-8")
         plain = _render(
@@ -241,6 +246,24 @@ def _curves(experts: Iterable[str]) -> str:
         figure.savefig(text, format="svg", metadata={"Date": None})
         plt.close(figure)
     return text.getvalue().partition("<svg")[1] + text.getvalue().partition("<svg")[2]
+
+
+def _searches(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of each merge whose coefficients were searched: what was found, its way there, and the picture."""
+    found = []
+    for name in sorted(name for name in cfg["models"] if name in cfg["merge"]):
+        folder = Path(cfg["models"][name])
+        if not (folder / "trajectory.csv").is_file():
+            continue
+        points, record = _points(folder / "trajectory.csv"), read_json(folder / "merge.json")
+        picture = folder / "landscape.png"
+        columns = [column for column in points[0] if column.startswith(("coefficient/", "norm"))]
+        found.append({
+            "name": name, "held_out": record["search"]["held_out_loss"], "columns": columns, "experts": record["experts"],
+            "points": [points[i] for i in sorted({round(i * (len(points) - 1) / 4) for i in range(5)})],
+            "picture": base64.b64encode(picture.read_bytes()).decode() if picture.is_file() else None,
+        })  # fmt: skip
+    return found
 
 
 def _points(file: Path) -> list[dict[str, str]]:

@@ -98,3 +98,54 @@ def test_what_is_missing_or_there_already_is_told(place, run, capsys):
     ):
         assert run(place, *WORDS, *words) == 1
         assert message in capsys.readouterr().err
+
+
+def test_opposite_task_vectors_have_no_spherical_mean_and_nothing_is_written(place, run, capsys):
+    base, one = (load_file(place / name / "model.safetensors") for name in ("base", "one"))
+    save_file({"w": 2 * base["w"] - one["w"], "ids": one["ids"]}, place / "two/model.safetensors")
+    assert run(place, *WORDS, "method=multislerp", "out=x") == 1
+    assert "one/model.safetensors, tensor w: the task vectors cancel (anti-parallel)" in capsys.readouterr().err
+    assert not (place / "x").exists()
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def hub(place, monkeypatch):
+    """A cache of the Hub, made by hand, that holds the three models at one commit; and no Hub."""
+    from huggingface_hub import constants
+
+    for name in ("base", "one", "two"):
+        kept = place / f"hub/models--someone--{name}"
+        (kept / "refs").mkdir(parents=True)
+        (kept / "refs/main").write_text(COMMIT)
+        (kept / "snapshots").mkdir()
+        (place / name).rename(kept / "snapshots" / COMMIT)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(place / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return place
+
+
+def test_models_are_named_by_hub_id_and_revision_too(hub, run):
+    words = ("merge", "--base", "someone/base", "--expert", f"someone/one@{COMMIT}", "--expert", "someone/two@main")
+    assert run(hub, *words, "method=soup", "out=x") == 0
+    one, two = (load_file(hub / f"hub/models--someone--{n}/snapshots/{COMMIT}/model.safetensors") for n in ("one", "two"))
+    torch.testing.assert_close(load_file(hub / "x/model.safetensors")["w"], (one["w"] + two["w"]) / 2)
+    inputs = json.loads((hub / "x/provenance.json").read_text())["inputs"]
+    assert sorted(inputs) == ["someone/base", f"someone/one@{COMMIT}", "someone/two@main"]
+
+
+def test_a_hub_id_that_is_not_there_is_told_and_nothing_is_written(hub, run, capsys):
+    words = ("merge", "--base", "someone/base", "--expert", "someone/three")
+    assert run(hub, *words, "method=soup", "out=x") == 1
+    assert "someone/three is no directory, and the Hub does not give it" in capsys.readouterr().err
+    assert not (hub / "x").exists()
+
+
+def test_an_average_along_a_trajectory_is_an_expert_of_the_next_merge(place, run):
+    assert run(place, *WORDS, "method=average", "merge.method.last=2", "merge.method.decay=0.5", "out=mean") == 0
+    words = ("merge", "--base", "base", "--expert", "mean", "--expert", "one", "method=soup", "out=x")
+    assert run(place, *words) == 0
+    one, two, found = (load_file(place / name / "model.safetensors")["w"] for name in ("one", "two", "x"))
+    torch.testing.assert_close(found, ((one + 2 * two) / 3 + one) / 2)
