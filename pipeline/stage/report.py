@@ -58,11 +58,8 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     with whole_directory(out / "data/report") as folder:
         page = _render(
             "index.html", verdict=verdict, table=table, curves=_curves(cfg["experts"]), cards=_cards(section["examples"]),
-<<<<<<< HEAD
-            browser=browser, geometry=_geometry(order), version=__version__, confidence=section["confidence"], **_facts(cfg),
-=======
-            version=__version__, confidence=section["confidence"], searches=_searches(cfg), **_facts(cfg),
->>>>>>> merging
+            browser=browser, geometry=_geometry(order), version=__version__, confidence=section["confidence"],
+            searches=_searches(cfg), **_facts(cfg),
         )  # fmt: skip
         (folder / "index.html").write_text(page, encoding="utf-8")
         plain = _render(
