@@ -74,7 +74,7 @@ def _child(*words: str) -> dict[str, float]:
         [sys.executable, "-W", "ignore", __file__, "child", *words], env=env, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise SystemExit(done.stderr[-3000:])
+        raise SystemExit(f"{words} ended with {done.returncode}\n{done.stderr[-3000:]}")
     result = json.loads(done.stdout.splitlines()[-1])
     print(*words, json.dumps(result), flush=True)
     return result
