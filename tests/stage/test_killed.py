@@ -41,7 +41,8 @@ pytestmark = pytest.mark.slow
 def start(folder: Path, root: Path, *words: str) -> subprocess.Popen:
     env = {k: v for k, v in os.environ.items() if k not in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "RANK")}
     env |= {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1", "TRIBUTARY_TRACEBACK": "1"}
-    command = [sys.executable, "-W", "ignore", "-c", TRACED, *words]
+    (folder / "traced.py").write_text(TRACED, encoding="utf-8")  # a file, for a second process is started by its path
+    command = [sys.executable, "-W", "ignore", "traced.py", *words]
     with (folder / "log").open("w") as log:
         return subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
 
