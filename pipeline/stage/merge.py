@@ -72,8 +72,11 @@ def merge_directories(
         return {}
     with whole_directory(target) as folder:
         shutil.copytree(base, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
-        gram = total(module(models, folder))
-        check_distance(gram, experts, max_distance=section["max_distance"])
+        grams = module(models, folder)
+        gram = total(grams)
+        # By matrices: the scales of norms are about 1 in every model, and in a small one they would outweigh all else.
+        matrices = {name: one for name, one in grams.items() if len(models.shape(name)) > 1} or grams
+        check_distance(total(matrices), experts, max_distance=section["max_distance"])
         inputs = dict(zip(names, (base, *experts), strict=True))
         config: dict[str, Any] = {"merge": dict(section)}
         if found:
