@@ -1,15 +1,14 @@
 """What a run is made of: `conf/` and `params.yaml` composed by Hydra, checked, resolved and written as `data/config.yaml`.
 
-`Config` holds the shape of each stage's section. A node with ``_target_`` is checked against the keyword-only arguments
+A node with ``_target_`` is checked against the keyword-only arguments
 of what it names, read from the source with ``ast``: nothing heavy is imported, so a misspelt key fails within seconds.
 """
 
 import ast
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -18,202 +17,14 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.shape import Config, Node, Page, checked, nearest
 
 CONF = Path("conf")
 PAGE = Path("params.yaml")
 CONFIG = Path("data/config.yaml")
 GROUPS = ("experiment", "encoder", "pooling", "prompt", "adapter", "dedup", "split", "miner")  # what `choose` may name
-
-
-def _with_target(node: dict[str, Any]) -> dict[str, Any]:
-    if "_target_" not in node:
-        raise ValueError(f"expected `_target_: pipeline...` beside its arguments{_nearest('_target_', node)}")
-    return node
-
-
-Node = Annotated[dict[str, Any], AfterValidator(_with_target)]  # a ``_target_`` and its keyword arguments
-
-
-class Shape(BaseModel):
-    """A section whose keys are all known and all present: defaults live in YAML."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class Page(Shape):
-    """`params.yaml`."""
-
-    choose: dict[str, str]
-    corpora: dict[str, dict[str, Any]]
-    experts: dict[str, str]
-    methods: list[str]
-    models: dict[str, str]
-    set: dict[str, Any]
-
-
-class Corpus(Shape):
-    source: Node
-    mirror: Node | None  # the same data as local files below runtime.mirror
-
-
-class Ingest(Shape):
-    corpora: dict[str, Corpus]
-    max_rejected: float = Field(ge=0, le=1)
-
-
-class Curate(Shape):
-    normal: Node
-    filters: dict[str, Node]
-    dedup: Node
-    split: Node
-    near: Node
-    contamination: Literal["text", "query", "document", "pair", "off"]
-    audit: Node
-    measures: dict[str, Node]
-
-
-class Prompts(Shape):
-    pooled: bool
-    texts: dict[str, dict[Literal["query", "document"], str]]  # by task
-
-
-class Encoder(Shape):
-    backbone: Node
-    pooling: Node
-    adapter: Node | None
-    prompts: Prompts
-    max_length_tokens: int = Field(gt=2)
-
-
-class Teacher(Shape):
-    directory: str
-    sha256: str | None
-
-
-class Task(Shape):
-    objective: Node
-    batch_size: int = Field(gt=1)
-    negatives: Literal["in_batch", "gathered"]
-    num_positives: int = Field(gt=0)
-    num_negatives: int = Field(ge=0)
-    turns: float = Field(gt=0)
-    teacher: Teacher | None
-    shuffle_documents: bool
-
-
-class EarlyStop(Shape):
-    every_steps: int = Field(gt=0)
-    patience: int = Field(gt=0)
-    batches_per_task: int = Field(gt=0)
-
-
-class Training(Shape):
-    """One run of the trainer: an expert, or a phase of pretraining."""
-
-    tasks: dict[str, Task] = Field(min_length=1)
-    optimizer: Node
-    batches: Literal["single", "mixed"]
-    turns: Literal["uniform", "size", "temperature", "explicit"]
-    turns_temperature: float = Field(ge=1)
-    by_length: bool
-    steps_per_task: int = Field(gt=0)
-    warmup_steps: int = Field(ge=0)
-    max_length_tokens: int = Field(gt=2)
-    precision: Literal["32-true", "bf16-mixed", "bf16-true"]
-    chunk_tokens: int = Field(gt=2)
-    gradient_clip: float = Field(gt=0)
-    on_nonfinite: Literal["stop", "skip"]
-    early_stop: EarlyStop | None
-
-
-class Mine(Shape):
-    miner: Node
-    max_queries: int = Field(gt=0)
-    max_length_tokens: int = Field(gt=2)
-
-
-class Phase(Training):
-    """A phase of pretraining: on the rows of ``corpora`` (null: of all), with hard negatives that the model so far finds (null: none)."""
-
-    order: int
-    corpora: list[str] | None
-    mine: Mine | None
-
-
-class Pretrain(Shape):
-    phases: dict[str, Phase]
-
-
-class Probe(Shape):
-    objectives: dict[str, Node] = Field(min_length=1)
-    pairs_per_task: int = Field(gt=1)
-    batch_size: int = Field(gt=1)
-    steps: int = Field(gt=0)
-    max_length_tokens: int = Field(gt=2)
-    chunk_tokens: int = Field(gt=2)
-    optimizer: Literal["adam", "sgd"]
-    lr: float = Field(gt=0)
-    landscape: int = Field(ge=0)
-
-
-class Merge(Shape):
-    method: Node
-    probe: Probe | None
-    max_distance: float = Field(gt=0)
-
-
-class Evaluate(Shape):
-    evaluators: dict[str, Node]
-    mteb: list[str]  # names of its tasks
-    resamples: int = Field(gt=0)
-    confidence: float = Field(gt=0, lt=1)
-    max_length_tokens: int = Field(gt=2)
-
-
-class Report(Shape):
-    candidates: list[str] = Field(min_length=1)
-    confidence: float = Field(gt=0, lt=1)
-    resamples: int = Field(gt=0)
-    examples: int = Field(ge=0)
-
-
-class Runtime(Shape):
-    accelerator: str
-    devices: int = Field(gt=0)
-    num_nodes: int = Field(gt=0)
-    strategy: Literal[
-        "auto", "ddp", "fsdp", "deepspeed_stage_1", "deepspeed_stage_2", "deepspeed_stage_3", "deepspeed_stage_2_offload",
-        "deepspeed_stage_3_offload",
-    ]  # fmt: skip
-    threads: int = Field(ge=0)
-    batch_tokens: int = Field(gt=0)
-    kept_tokens: int = Field(ge=0)
-    similarities_at_once: int = Field(gt=0)
-    return_memory: bool
-    checkpoint_every_steps: int = Field(gt=0)
-    tracker: Literal["auto", "online", "offline", "disabled"]
-    project: str
-    embeddings: str | None
-    mirror: str | None
-
-
-class Config(Shape):
-    """`data/config.yaml`."""
-
-    seed: int = Field(ge=0)
-    experts: dict[str, str]
-    models: dict[str, str]
-    ingest: Ingest
-    curate: Curate
-    encoder: Encoder
-    pretrain: Pretrain
-    mine: Mine
-    train: dict[str, Training]
-    merge: dict[str, Merge]
-    evaluate: Evaluate
-    report: Report
-    runtime: Runtime
 
 
 def load(path: Path = CONFIG) -> dict[str, Any]:
@@ -233,10 +44,10 @@ def read_page(path: Path = PAGE) -> Page:
         raise ValueError(f"{path} is not valid YAML: {error}") from error
     if isinstance(raw, dict):  # a heading whose last line was taken out is an empty heading
         raw = {key: {} if value is None and key in ("corpora", "set") else value for key, value in raw.items()}
-    page = _checked(Page, raw, str(path))
+    page = checked(Page, raw, str(path))
     for group, name in page.choose.items():
         if group not in GROUPS:
-            raise ValueError(f"{path}: choose.{group}: no such group{_nearest(group, GROUPS)}; groups: {', '.join(GROUPS)}")
+            raise ValueError(f"{path}: choose.{group}: no such group{nearest(group, GROUPS)}; groups: {', '.join(GROUPS)}")
         check_choice(group, name, f"{path}: choose.{group}")
     for name in page.methods:
         check_choice("method", name, f"{path}: methods")
@@ -249,7 +60,7 @@ def check_choice(group: str, name: str, where: str) -> None:
     """ValueError, with the nearest name, unless ``conf/<group>/<name>.yaml`` exists."""
     names = sorted(file.stem for file in (CONF / group).glob("*.yaml"))
     if name not in names:
-        raise ValueError(f"{where}: no {CONF / group / name}.yaml{_nearest(name, names)}; there are: {', '.join(names)}")
+        raise ValueError(f"{where}: no {CONF / group / name}.yaml{nearest(name, names)}; there are: {', '.join(names)}")
 
 
 def compose_config(page: Page) -> dict[str, Any]:
@@ -283,7 +94,7 @@ def compose_config(page: Page) -> dict[str, Any]:
 
 def check_config(config: dict[str, Any]) -> dict[str, Any]:
     """``config``, or ValueError that names the key, what was expected, what was found, and the nearest known key."""
-    _checked(Config, config, str(CONFIG))
+    checked(Config, config, str(CONFIG))
     if not config["ingest"]["corpora"]:
         raise ValueError(f"no corpus: choose an experiment that names some, or add one line under `corpora:` in {PAGE}")
     for path, node in nodes(config):
@@ -302,7 +113,7 @@ def resolved(cfg: DictConfig, values: Mapping[str, Any], where: str) -> dict[str
             if key not in known:
                 at_path = ".".join([*parents, last][:depth]) or "the top"
                 raise ValueError(
-                    f"{where}.{path}: no key {key!r} under {at_path}{_nearest(key, known)}; keys there: {', '.join(known)}"
+                    f"{where}.{path}: no key {key!r} under {at_path}{nearest(key, known)}; keys there: {', '.join(known)}"
                 )
             at = at._get_node(key) if key == last and depth == len(parents) else at[key]
         OmegaConf.update(cfg, path, value, merge=False)
@@ -340,7 +151,7 @@ def check_node(node: Node, path: str) -> None:
     for key in given:
         if key not in annotations:
             raise ValueError(
-                f"{path}.{key}: {target} takes no {key!r}{_nearest(key, annotations)}; it takes: {', '.join(annotations) or 'nothing'}"
+                f"{path}.{key}: {target} takes no {key!r}{nearest(key, annotations)}; it takes: {', '.join(annotations) or 'nothing'}"
             )
     for key, annotation in annotations.items():
         if key not in given:
@@ -369,10 +180,10 @@ def signature(target: str, path: str) -> dict[str, str]:
     if not file.is_file():
         package = file.parent
         names = sorted(f.stem for f in package.glob("*.py") if f.stem != "__init__") if package.is_dir() else []
-        raise ValueError(f"{path}._target_: no module {module}{_nearest(module.rpartition('.')[2], names)}")
+        raise ValueError(f"{path}._target_: no module {module}{nearest(module.rpartition('.')[2], names)}")
     defined = {node.name: node for node in ast.parse(file.read_text(encoding="utf-8")).body if hasattr(node, "name")}  # pyright: ignore[reportAttributeAccessIssue]
     if name not in defined:
-        raise ValueError(f"{path}._target_: {module} defines no {name}{_nearest(name, defined)}")
+        raise ValueError(f"{path}._target_: {module} defines no {name}{nearest(name, defined)}")
     found = defined[name]
     if isinstance(found, ast.ClassDef):
         inits = [node for node in found.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
@@ -428,7 +239,7 @@ def _check_item_paths(tree: Mapping[str, Any], stage: str, items: Mapping[str, D
             raise ValueError(f"{where}: {stage} has no items; list one under {'experts' if stage == 'train' else 'methods'}")
         if first == stage and rest and rest[0] not in known:
             raise ValueError(
-                f"{where}: no key {rest[0]!r} under {stage}{_nearest(rest[0], known)}; items and keys there: {', '.join(known)}"
+                f"{where}: no key {rest[0]!r} under {stage}{nearest(rest[0], known)}; items and keys there: {', '.join(known)}"
             )
 
 
@@ -452,39 +263,6 @@ def _register_resolvers() -> None:
     OmegaConf.register_new_resolver("version", version, replace=True)
 
 
-def _checked(shape: type[BaseModel], raw: Any, where: str) -> Any:
-    try:
-        return shape.model_validate(raw)
-    except ValidationError as error:
-        raise ValueError("\n".join(_explained(shape, raw, problem, where) for problem in error.errors())) from None
-
-
-def _explained(shape: type[BaseModel], raw: Any, problem: Any, where: str) -> str:
-    path = ".".join(str(part) for part in problem["loc"]) or "the whole file"
-    *parents, last = problem["loc"] or ("",)
-    if problem["type"] in ("extra_forbidden", "missing"):
-        at: Any = raw
-        for key in parents:
-            at = at[key] if isinstance(at, Mapping) and key in at else {}
-        known = _fields(shape, parents)
-        if problem["type"] == "missing":
-            return f"{where}: {path} is missing"
-        return f"{where}: unknown key {path}{_nearest(str(last), known)}; keys there: {', '.join(known)}"
-    return f"{where}: {path}: {problem['msg']}, got {problem['input']!r}"
-
-
-def _fields(shape: Any, path: list[Any]) -> list[str]:
-    """Field names of the model that stands at ``path`` inside ``shape``."""
-    for key in path:
-        if isinstance(shape, type) and issubclass(shape, BaseModel) and key in shape.model_fields:
-            shape = shape.model_fields[key].annotation
-        arguments = getattr(shape, "__args__", ())
-        models = [a for a in arguments if isinstance(a, type) and issubclass(a, BaseModel)]
-        if models and not (isinstance(shape, type) and issubclass(shape, BaseModel)):
-            shape = models[0]
-    return list(shape.model_fields) if isinstance(shape, type) and issubclass(shape, BaseModel) else []
-
-
 def _check_type(value: Any, annotation: str, path: str) -> None:
     try:
         kind = eval(annotation, {"Literal": Literal, "Any": Any, "Mapping": Mapping, "Sequence": Sequence})  # noqa: S307  our own annotations, read from our own source
@@ -494,11 +272,6 @@ def _check_type(value: Any, annotation: str, path: str) -> None:
         TypeAdapter(kind).validate_python(value, strict=True)
     except ValidationError as error:
         raise ValueError(f"{path}: expected {annotation}, got {value!r} ({error.errors()[0]['msg']})") from None
-
-
-def _nearest(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, [str(k) for k in known], n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def sweep_config(cfg: DictConfig, page: Page, stage: str, item: str | None, overrides: Sequence[str]) -> dict[str, Any]:

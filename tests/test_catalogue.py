@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from pipeline.corpus.collection import Collection
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.delta import Models
-from pipeline.params import Config, Training, _register_resolvers, build, check_node, nodes
+from pipeline.params import _register_resolvers, build, check_node, nodes
+from pipeline.shape import Config, Training
 
 CONF = Path(__file__).parents[1] / "conf"
 CHOSEN = (

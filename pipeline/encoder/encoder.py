@@ -23,7 +23,8 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from transformers.utils import logging as transformers_logging
 
 from pipeline.checkpoint import write_json, write_yaml
-from pipeline.params import Node, build
+from pipeline.params import build
+from pipeline.shape import Node
 
 transformers_logging.disable_progress_bar()
 

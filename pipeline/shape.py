@@ -1,0 +1,237 @@
+"""The shape of `params.yaml` and of each stage's section of `data/config.yaml`: every key, its type and its bounds."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+
+def nearest(word: str, known: Any) -> str:
+    """`` (did you mean ...?)``, or nothing where no known word is close."""
+    close = difflib.get_close_matches(word, [str(k) for k in known], n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _with_target(node: dict[str, Any]) -> dict[str, Any]:
+    if "_target_" not in node:
+        raise ValueError(f"expected `_target_: pipeline...` beside its arguments{nearest('_target_', node)}")
+    return node
+
+
+Node = Annotated[dict[str, Any], AfterValidator(_with_target)]  # a ``_target_`` and its keyword arguments
+
+
+class Shape(BaseModel):
+    """A section whose keys are all known and all present: defaults live in YAML."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Page(Shape):
+    """`params.yaml`."""
+
+    choose: dict[str, str]
+    corpora: dict[str, dict[str, Any]]
+    experts: dict[str, str]
+    methods: list[str]
+    models: dict[str, str]
+    set: dict[str, Any]
+
+
+class Corpus(Shape):
+    source: Node
+    mirror: Node | None  # the same data as local files below runtime.mirror
+
+
+class Ingest(Shape):
+    corpora: dict[str, Corpus]
+    max_rejected: float = Field(ge=0, le=1)
+
+
+class Curate(Shape):
+    normal: Node
+    filters: dict[str, Node]
+    dedup: Node
+    split: Node
+    near: Node
+    contamination: Literal["text", "query", "document", "pair", "off"]
+    audit: Node
+    measures: dict[str, Node]
+
+
+class Prompts(Shape):
+    pooled: bool
+    texts: dict[str, dict[Literal["query", "document"], str]]  # by task
+
+
+class Encoder(Shape):
+    backbone: Node
+    pooling: Node
+    adapter: Node | None
+    prompts: Prompts
+    max_length_tokens: int = Field(gt=2)
+
+
+class Teacher(Shape):
+    directory: str
+    sha256: str | None
+
+
+class Task(Shape):
+    objective: Node
+    batch_size: int = Field(gt=1)
+    negatives: Literal["in_batch", "gathered"]
+    num_positives: int = Field(gt=0)
+    num_negatives: int = Field(ge=0)
+    turns: float = Field(gt=0)
+    teacher: Teacher | None
+    shuffle_documents: bool
+
+
+class EarlyStop(Shape):
+    every_steps: int = Field(gt=0)
+    patience: int = Field(gt=0)
+    batches_per_task: int = Field(gt=0)
+
+
+class Training(Shape):
+    """One run of the trainer: an expert, or a phase of pretraining."""
+
+    tasks: dict[str, Task] = Field(min_length=1)
+    optimizer: Node
+    batches: Literal["single", "mixed"]
+    turns: Literal["uniform", "size", "temperature", "explicit"]
+    turns_temperature: float = Field(ge=1)
+    by_length: bool
+    steps_per_task: int = Field(gt=0)
+    warmup_steps: int = Field(ge=0)
+    max_length_tokens: int = Field(gt=2)
+    precision: Literal["32-true", "bf16-mixed", "bf16-true"]
+    chunk_tokens: int = Field(gt=2)
+    gradient_clip: float = Field(gt=0)
+    on_nonfinite: Literal["stop", "skip"]
+    early_stop: EarlyStop | None
+
+
+class Mine(Shape):
+    miner: Node
+    max_queries: int = Field(gt=0)
+    max_length_tokens: int = Field(gt=2)
+
+
+class Phase(Training):
+    """A phase of pretraining: on the rows of ``corpora`` (null: of all), with hard negatives that the model so far finds (null: none)."""
+
+    order: int
+    corpora: list[str] | None
+    mine: Mine | None
+
+
+class Pretrain(Shape):
+    phases: dict[str, Phase]
+
+
+class Probe(Shape):
+    objectives: dict[str, Node] = Field(min_length=1)
+    pairs_per_task: int = Field(gt=1)
+    batch_size: int = Field(gt=1)
+    steps: int = Field(gt=0)
+    max_length_tokens: int = Field(gt=2)
+    chunk_tokens: int = Field(gt=2)
+    optimizer: Literal["adam", "sgd"]
+    lr: float = Field(gt=0)
+    landscape: int = Field(ge=0)
+
+
+class Merge(Shape):
+    method: Node
+    probe: Probe | None
+    max_distance: float = Field(gt=0)
+
+
+class Evaluate(Shape):
+    evaluators: dict[str, Node]
+    mteb: list[str]  # names of its tasks
+    resamples: int = Field(gt=0)
+    confidence: float = Field(gt=0, lt=1)
+    max_length_tokens: int = Field(gt=2)
+
+
+class Report(Shape):
+    candidates: list[str] = Field(min_length=1)
+    confidence: float = Field(gt=0, lt=1)
+    resamples: int = Field(gt=0)
+    examples: int = Field(ge=0)
+
+
+class Runtime(Shape):
+    accelerator: str
+    devices: int = Field(gt=0)
+    num_nodes: int = Field(gt=0)
+    strategy: Literal[
+        "auto", "ddp", "fsdp", "deepspeed_stage_1", "deepspeed_stage_2", "deepspeed_stage_3", "deepspeed_stage_2_offload",
+        "deepspeed_stage_3_offload",
+    ]  # fmt: skip
+    threads: int = Field(ge=0)
+    batch_tokens: int = Field(gt=0)
+    kept_tokens: int = Field(ge=0)
+    similarities_at_once: int = Field(gt=0)
+    return_memory: bool
+    checkpoint_every_steps: int = Field(gt=0)
+    tracker: Literal["auto", "online", "offline", "disabled"]
+    project: str
+    embeddings: str | None
+    mirror: str | None
+
+
+class Config(Shape):
+    """`data/config.yaml`."""
+
+    seed: int = Field(ge=0)
+    experts: dict[str, str]
+    models: dict[str, str]
+    ingest: Ingest
+    curate: Curate
+    encoder: Encoder
+    pretrain: Pretrain
+    mine: Mine
+    train: dict[str, Training]
+    merge: dict[str, Merge]
+    evaluate: Evaluate
+    report: Report
+    runtime: Runtime
+
+
+def checked(shape: type[BaseModel], raw: Any, where: str) -> Any:
+    """An instance of ``shape``; ValueError names ``where``, the key, what is known there, and what was found."""
+    try:
+        return shape.model_validate(raw)
+    except ValidationError as error:
+        raise ValueError("\n".join(_explained(shape, raw, problem, where) for problem in error.errors())) from None
+
+
+def _explained(shape: type[BaseModel], raw: Any, problem: Any, where: str) -> str:
+    path = ".".join(str(part) for part in problem["loc"]) or "the whole file"
+    *parents, last = problem["loc"] or ("",)
+    if problem["type"] in ("extra_forbidden", "missing"):
+        at: Any = raw
+        for key in parents:
+            at = at[key] if isinstance(at, Mapping) and key in at else {}
+        known = _fields(shape, parents)
+        if problem["type"] == "missing":
+            return f"{where}: {path} is missing"
+        return f"{where}: unknown key {path}{nearest(str(last), known)}; keys there: {', '.join(known)}"
+    return f"{where}: {path}: {problem['msg']}, got {problem['input']!r}"
+
+
+def _fields(shape: Any, path: list[Any]) -> list[str]:
+    """Field names of the model that stands at ``path`` inside ``shape``."""
+    for key in path:
+        if isinstance(shape, type) and issubclass(shape, BaseModel) and key in shape.model_fields:
+            shape = shape.model_fields[key].annotation
+        arguments = getattr(shape, "__args__", ())
+        models = [a for a in arguments if isinstance(a, type) and issubclass(a, BaseModel)]
+        if models and not (isinstance(shape, type) and issubclass(shape, BaseModel)):
+            shape = models[0]
+    return list(shape.model_fields) if isinstance(shape, type) and issubclass(shape, BaseModel) else []
