@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 PAIRS, STEPS, MINI = 128, 1, 32
-TOKENS, KEPT = 1024, 2048  # of a chunk of ours, with padding, and for which memory is kept; as much memory as theirs
+TOKENS, KEPT = 768, 768  # of a chunk of ours, with padding, and for which memory is kept; no more memory than theirs
 THEIR_TOKENS = (256, 512)  # of theirs, without
 STEP_TOKENS = 4096  # both, where the memory of one step is looked at
 CONTESTANTS = ("tributary", "theirs", *(f"theirs, {tokens} tokens" for tokens in THEIR_TOKENS))
