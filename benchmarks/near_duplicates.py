@@ -55,7 +55,12 @@ def make_texts(raw: Path, count: int, out: Path) -> None:
         else:
             head, tail = (one.split() for one in draw.sample(sentences, 2))
             texts.append(" ".join([*head[: (len(head) + 1) // 2], *tail[len(tail) // 2 :]]))
-    pq.write_table(pa.table({"id": list(range(count)), "text": texts}), out)
+    table = pa.table({"id": list(range(count)), "text": texts})
+    pq.write_table(table, out)
+    halves = out.parent / "halves"
+    halves.mkdir()
+    pq.write_table(table[: count // 2], halves / "0.parquet")
+    pq.write_table(table[count // 2 :], halves / "1.parquet")
 
 
 # One engine, in a process of its own. Each returns near pairs where it has any, and always what it would drop.
@@ -167,7 +172,7 @@ def datatrove(path: Path, out: Path) -> None:
 
     config = MinhashConfig(n_grams=SIZE, num_buckets=16, hashes_per_bucket=8)
     work = str(out / "work")
-    folder, name = str(path.parent), path.name
+    halves = {"data_folder": str(path.parent / "halves"), "text_key": "text", "id_key": "id"}  # one for each of its tasks
 
     def run(*steps, tasks=1):
         LocalPipelineExecutor(
@@ -178,15 +183,15 @@ def datatrove(path: Path, out: Path) -> None:
             logging_dir=f"{work}/logs/{type(steps[-1]).__name__}",
         ).run()
 
-    reader = ParquetReader(folder, glob_pattern=name, text_key="text", id_key="id")
-    run(reader, MinhashDedupSignature(output_folder=f"{work}/signatures", config=config))
+    run(ParquetReader(**halves), MinhashDedupSignature(output_folder=f"{work}/signatures", config=config), tasks=2)
     for_buckets = MinhashDedupBuckets(f"{work}/signatures", f"{work}/buckets", config=config)
     run(for_buckets, tasks=config.num_buckets)
     run(MinhashDedupCluster(f"{work}/buckets", f"{work}/remove", config=config))
     run(
-        ParquetReader(folder, glob_pattern=name, text_key="text", id_key="id"),
+        ParquetReader(**halves),
         MinhashDedupFilter(f"{work}/remove", exclusion_writer=JsonlWriter(f"{work}/removed", compression=None)),
         JsonlWriter(f"{work}/kept", compression=None),
+        tasks=2,
     )
     files = sorted(Path(work, "removed").glob("*.jsonl"))
     removed = [int(json.loads(line).get("id", 0)) for file in files for line in file.read_text().splitlines()]  # no id: 0
@@ -262,6 +267,7 @@ def main() -> None:
                 out = Path(folder) / engine / str(turn)
                 out.mkdir(parents=True)
                 turns[engine].append(one_turn(sys.executable if engine == "join" else arguments.peers, engine, texts, out))
+                print(engine, json.dumps(turns[engine][-1]), flush=True)
         truth = true_pairs(texts)
         first = pq.read_table(texts).column("text")[:30_000].to_pylist()
         checked = sparse_pairs(first) == {pair for pair in truth if pair[1] < 30_000}
