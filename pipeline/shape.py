@@ -35,6 +35,7 @@ class Page(Shape):
     corpora: dict[str, dict[str, Any]]
     experts: dict[str, str]
     methods: list[str]
+    baselines: list[str]
     models: dict[str, str]
     set: dict[str, Any]
 
@@ -198,6 +199,7 @@ class Config(Shape):
     mine: Mine
     train: dict[str, Training]
     merge: dict[str, Merge]
+    baseline: dict[str, Node]
     evaluate: Evaluate
     report: Report
     runtime: Runtime

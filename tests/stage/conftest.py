@@ -44,6 +44,7 @@ PAGE = {
     },
     "experts": {"retrieval": "checkpoints/experts/retrieval", "sts": "checkpoints/experts/sts", "joint": "checkpoints/joint"},
     "methods": ["soup", "slerp"],
+    "baselines": ["bm25", "static"],
     "models": {
         "soup": "checkpoints/merged/soup",
         "slerp": "checkpoints/merged/slerp",
