@@ -4,6 +4,7 @@ python -m pipeline train retrieval                                  as dvc.yaml 
 python -m pipeline train expert=sts --multirun train.optimizer.lr=1e-5,3e-5    Hydra decides; writes below multirun/
 python -m pipeline merge --base DIR --expert DIR --expert DIR method=ties out=DIR    any directories, or Hub ids id@revision
 python -m pipeline search "rolling window over a dataframe"
+python -m pipeline search corpus=notes.jsonl text=body "where the keys lie"       any table of texts
 """
 
 import argparse
@@ -15,7 +16,20 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-STAGES = ("compose", "ingest", "curate", "pretrain", "mine", "train", "merge", "evaluate", "baseline", "final", "report")
+STAGES = (
+    "compose",
+    "ingest",
+    "curate",
+    "pretrain",
+    "mine",
+    "train",
+    "merge",
+    "evaluate",
+    "baseline",
+    "final",
+    "stress",
+    "report",
+)
 ITEMS = {"train": "expert", "merge": "method", "evaluate": "model", "baseline": "baseline"}
 
 

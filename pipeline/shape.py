@@ -168,6 +168,10 @@ class Final(Shape):
     texts_compared: int = Field(gt=0)
 
 
+class Stress(Shape):
+    behaviours: dict[str, Node | None]
+
+
 class Report(Shape):
     examples: int = Field(ge=0)
 
@@ -208,6 +212,7 @@ class Config(Shape):
     baseline: dict[str, Node]
     evaluate: Evaluate
     final: Final
+    stress: Stress
     report: Report
     runtime: Runtime
 

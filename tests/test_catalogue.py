@@ -5,7 +5,7 @@ A file added to conf/ is tested here without an edit.
 
 import itertools
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import hydra
@@ -17,6 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
+from pipeline.behaviour.subject import Subject
 from pipeline.corpus.collection import Collection
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.delta import Models
@@ -38,6 +39,7 @@ CHOSEN = (
 )  # each has a default
 PARTS = (
     "baseline",
+    "behaviour",
     "cluster",
     "evaluator",
     "filter",
@@ -413,6 +415,29 @@ def test_every_evaluator_has_a_main_score_that_one_full_draw_gives_again(compose
     there = evaluator.exchanged(items, other[1], none)
     assert there == pytest.approx([scores[evaluator.main] - other[0][evaluator.main]], abs=1e-6)
     assert evaluator.exchanged(items, other[1], all_of_them) == pytest.approx(-there, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", names("behaviour"))
+def test_every_behaviour_gives_a_value_for_each_of_its_columns_or_is_not_measured(composed, name):
+    """Where there is nothing to measure, None: so on pairs alone, for what looks at searches."""
+    behaviour = build(composed(f"+behaviour={name}")["behaviour"])
+    words = ["lamp is red", "kettle was blue", "table can turn", "window has glass", "carpet must dry"]
+    documents = {f"d{i}": f"the {words[i % 5]} number {i} and more of it " * 8 for i in range(60)}
+    queries = {f"q{i}": f"which {words[i % 5]} number {i}" for i in range(60)}
+    ranked = Collection("limit_small", "retrieval", queries, documents, {f"q{i}": {f"d{i}": 1} for i in range(60)})
+    subject = Subject(
+        encode=lambda texts, side, task, *, max_length_tokens=None: _vectors(texts, side, task),
+        tokens=lambda texts, side, task: [_vectors(text.split(), side, task) for text in texts],
+        count=lambda texts: [len(text.split()) + 2 for text in texts], max_length_tokens=64, collections=[ranked], seed=0,
+    )  # fmt: skip
+    found = behaviour.measure(subject)
+    assert found.rows
+    assert found.at
+    assert all(len(values) == len(found.at) and np.isfinite(values).all() for values in found.rows.values())
+    assert behaviour.measure(subject) == found  # the same from the same seed
+    assert json.loads(json.dumps(asdict(found))) == asdict(found)
+    nothing = replace(subject, collections=[])
+    assert behaviour.measure(nothing) is None or name == "passkey"
 
 
 @pytest.mark.parametrize("name", names("baseline"))

@@ -100,7 +100,7 @@ PAGE = {
 }
 MERGE = {"merge@slerp", "evaluate@slerp"}
 EVALUATE = {"evaluate@slerp", "evaluate@joint"}
-LAST = {"final", "report"}
+LAST = {"final", "stress", "report"}
 AFTER_BASE = {"mine", "train@retrieval", "train@sts", "train@joint", "merge@slerp"} | LAST | EVALUATE
 BASELINES = {"baseline@bm25", "baseline@static"}
 AFTER_CURATED = {"pretrain"} | BASELINES | AFTER_BASE
