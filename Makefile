@@ -12,6 +12,7 @@ export PATH := $(BIN):$(PATH)
 .PHONY: repro test check clean-env
 repro: $(VENV)/.ready
 	dvc repro
+	-python -m pipeline track  # W&B runs of what ran, offline unless logged in; nothing waits for it
 
 test: $(VENV)/.ready
 	python -m pytest -n 2 --dist loadfile  # files stay whole: what a file's tests share is made once

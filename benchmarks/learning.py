@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from scipy import stats
 
 from pipeline.checkpoint import read_json
+from pipeline.metric import over_seeds
 
 SEEDS = (0, 1, 2)
 STARTS = ("base", "backbone")
@@ -35,7 +35,7 @@ def main(encoders: list[str]) -> int:
             task, control = name.split("_")[0], name.endswith("_control")
             for start in STARTS[:1] if control else STARTS:
                 found = np.array([score[name][task] - score[start][task] for score in scores])
-                half = stats.t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / len(found) ** 0.5
+                half = found.mean() - over_seeds(found, 0.95).low
                 better = bool(found.mean() > 0 if control else found.min() > 0)
                 failed += better == control
                 each = " ".join(f"{value:+.4f}" for value in found)

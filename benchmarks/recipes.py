@@ -220,7 +220,7 @@ def run(folder: Path, steps: int) -> None:
 
 
 def table(folder: Path) -> None:
-    from scipy import stats
+    from pipeline.metric import over_seeds
 
     for comparison, arms in ARMS.items():
         files = sorted(folder.glob(f"{comparison}-*.json"))
@@ -232,7 +232,7 @@ def table(folder: Path) -> None:
                 line = f"  {metric:9} {arm:12} {values[arm].mean():.4f}"
                 if arm != arms[0] and len(runs) > 1:
                     gain = values[arm] - values[arms[0]]
-                    half = stats.t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / len(gain) ** 0.5
+                    half = gain.mean() - over_seeds(gain, 0.95).low
                     each = " ".join(f"{value:+.4f}" for value in gain)
                     line += f"   minus {arms[0]}: {gain.mean():+.4f} +- {half:.4f} ({each})"
                 print(line)

@@ -4,19 +4,40 @@ python -m pipeline train retrieval                                  as dvc.yaml 
 python -m pipeline train expert=sts --multirun train.optimizer.lr=1e-5,3e-5    Hydra decides; writes below multirun/
 python -m pipeline merge --base DIR --expert DIR --expert DIR method=ties out=DIR    any directories, or Hub ids id@revision
 python -m pipeline search "rolling window over a dataframe"
+python -m pipeline search corpus=notes.jsonl text=body "where the keys lie"       any table of texts
+python -m pipeline push user/name                                   checkpoints/final to the Hub, private unless --public
+python -m pipeline track                                            every stage that has run as a W&B run, with artifacts
 """
 
 import argparse
+import html
 import importlib
 import json
 import os
+import resource
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
 
-STAGES = ("compose", "ingest", "curate", "pretrain", "mine", "train", "merge", "evaluate", "baseline", "report")
-ITEMS = {"train": "expert", "merge": "method", "evaluate": "model"}
+STAGES = (
+    "compose",
+    "ingest",
+    "curate",
+    "pretrain",
+    "mine",
+    "train",
+    "merge",
+    "evaluate",
+    "baseline",
+    "final",
+    "stress",
+    "report",
+)
+COMMANDS = ("search", "push", "track")
+COSTS = Path("costs")  # beside the outputs, since nothing in an output may depend on time
+ITEMS = {"train": "expert", "merge": "method", "evaluate": "model", "baseline": "baseline"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -29,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("stage", choices=(*STAGES, "search"))
+    parser.add_argument("stage", choices=(*STAGES, *COMMANDS))
     parser.add_argument(
         "rest", nargs=argparse.REMAINDER, help="an item (an expert, a method, a model), Hydra overrides, or a question"
     )
@@ -47,8 +68,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(stage: str, rest: list[str]) -> None:
     if stage == "compose":
         importlib.import_module("pipeline.stage.compose").run(Path())
-    elif stage == "search":
-        importlib.import_module("pipeline.stage.search").run(rest)
+    elif stage in COMMANDS:
+        importlib.import_module(f"pipeline.stage.{stage}").run(rest)
     elif stage == "merge" and "--base" in rest:
         importlib.import_module("pipeline.stage.merge").command(rest)
     elif any("=" in word or word.startswith("-") for word in rest):
@@ -56,16 +77,42 @@ def _run(stage: str, rest: list[str]) -> None:
     else:
         from pipeline.params import load
 
+        start = time.monotonic()
         _stage(stage, load(), rest[0] if rest else None, Path())
+        _record_cost("@".join([stage, *rest[:1]]), time.monotonic() - start)
 
 
 def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> dict[str, float]:
     kind = ITEMS.get(stage)
     if kind:
-        known = sorted(config[{"expert": "train", "method": "merge", "model": "models"}[kind]])
+        known = sorted(config[{"expert": "train", "method": "merge", "model": "models", "baseline": "baseline"}[kind]])
         if item not in known:
             raise ValueError(f"{stage} needs one {kind} of {', '.join(known)}; got {item!r}; see params.yaml")
     return importlib.import_module(f"pipeline.stage.{stage}").run(config, config["runtime"], item, out)
+
+
+def _record_cost(name: str, seconds: float) -> None:
+    """Seconds of a stage, less the start of Python, and the most memory it held: a file each, and one page of them all."""
+    from pipeline.checkpoint import read_json, write_json, write_text
+    from pipeline.distributed import first_process
+
+    if not first_process():
+        return
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3  # kilobytes on Linux
+    write_json(COSTS / f"{name}.json", {"stage": name, "seconds": round(seconds, 1), "peak_mb": round(peak_mb)})
+    costs = sorted((read_json(file) for file in COSTS.glob("*.json")), key=lambda cost: (-cost["seconds"], cost["stage"]))
+    rem = 14 / (costs[0]["seconds"] or 1)
+    bar = "<div style='background:#0e7490; height:.6rem; width:{:.1f}rem'></div>"
+    rows = "".join(
+        f"<tr><td>{html.escape(one['stage'])}<td>{one['seconds']:.1f}<td>{one['peak_mb']}<td>{bar.format(rem * one['seconds'])}"
+        for one in costs
+    )
+    write_text(COSTS / "index.html", (
+        "<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width'><title>Cost of each stage</title>"
+        "<style>body{font:16px/1.5 system-ui;margin:2rem}td,th{padding:.2rem .7rem;text-align:left}</style><h1>Cost of each stage</h1>"
+        f"<p>When it last ran on this machine; {sum(one['seconds'] for one in costs):.0f} s in all.<table><tr><th>stage<th>seconds"
+        f"<th>peak MB<th>{rows}</table>\n"
+    ))  # fmt: skip
 
 
 def _with_hydra(stage: str, rest: list[str]) -> None:
@@ -82,7 +129,7 @@ def _with_hydra(stage: str, rest: list[str]) -> None:
 
     def job(cfg: DictConfig) -> float:
         choices = HydraConfig.get().runtime.choices
-        item = {"train": choices["expert"], "merge": choices["method"], "evaluate": page_model(rest)}.get(stage)
+        item = {"train": choices["expert"], "merge": choices["method"]}.get(stage, page_item(rest) if stage in ITEMS else None)
         out = Path(HydraConfig.get().runtime.output_dir)
         config = sweep_config(cfg, page, stage, item, HydraConfig.get().overrides.task)
         first = first_process()
@@ -97,7 +144,7 @@ def _with_hydra(stage: str, rest: list[str]) -> None:
         print(json.dumps({"output": str(out.relative_to(Path.cwd())), **metrics}))
         return next(iter(metrics.values()), 0.0)
 
-    def page_model(words: list[str]) -> str | None:
+    def page_item(words: list[str]) -> str | None:
         return next((word for word in words if "=" not in word and not word.startswith("-")), None)
 
     overrides = [word for word in rest if "=" in word or word.startswith("-")]

@@ -35,6 +35,7 @@ class Page(Shape):
     corpora: dict[str, dict[str, Any]]
     experts: dict[str, str]
     methods: list[str]
+    baselines: list[str]
     models: dict[str, str]
     set: dict[str, Any]
 
@@ -42,6 +43,7 @@ class Page(Shape):
 class Corpus(Shape):
     source: Node
     mirror: Node | None  # the same data as local files below runtime.mirror
+    licence: str = "not stated"  # of its rows, for the model card
 
 
 class Ingest(Shape):
@@ -158,10 +160,19 @@ class Evaluate(Shape):
     max_length_tokens: int = Field(gt=2)
 
 
-class Report(Shape):
+class Final(Shape):
+    forms: dict[str, Node | None]
     candidates: list[str] = Field(min_length=1)
     confidence: float = Field(gt=0, lt=1)
     resamples: int = Field(gt=0)
+    texts_compared: int = Field(gt=0)
+
+
+class Stress(Shape):
+    behaviours: dict[str, Node | None]
+
+
+class Report(Shape):
     examples: int = Field(ge=0)
 
 
@@ -198,7 +209,10 @@ class Config(Shape):
     mine: Mine
     train: dict[str, Training]
     merge: dict[str, Merge]
+    baseline: dict[str, Node]
     evaluate: Evaluate
+    final: Final
+    stress: Stress
     report: Report
     runtime: Runtime
 

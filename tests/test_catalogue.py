@@ -5,7 +5,7 @@ A file added to conf/ is tested here without an edit.
 
 import itertools
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import hydra
@@ -17,6 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
+from pipeline.behaviour.subject import Subject
 from pipeline.corpus.collection import Collection
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.delta import Models
@@ -37,9 +38,12 @@ CHOSEN = (
     "split",
 )  # each has a default
 PARTS = (
+    "baseline",
+    "behaviour",
     "cluster",
     "evaluator",
     "filter",
+    "form",
     "measure",
     "objective",
     "optimizer",
@@ -375,15 +379,14 @@ def test_every_miner_gives_each_query_documents_that_are_not_its_own(composed, n
     assert all(negatives and i not in negatives and len(set(negatives)) == len(negatives) for i, negatives in enumerate(found))
 
 
-@pytest.mark.parametrize("name", names("evaluator"))
-def test_every_evaluator_has_a_main_score_that_one_full_draw_gives_again(composed, name):
-    evaluator = build(composed(f"+evaluator={name}")["evaluator"])
+def small_collection(task):
+    """Six items of a task."""
     texts = {f"{kind}{i}": f"{kind} {i}" for kind in "qd" for i in range(6)}
     documents = {key: text for key, text in texts.items() if key[0] == "d"}
     judgements = {f"q{i}": {f"d{i}": 1} for i in range(6)}
     pairs = [(str(i), f"q {i}", f"d {i}", float(i)) for i in range(6)]
     classes = [(str(i), f"q {i}", "ab"[i % 2]) for i in range(6)]
-    collections = {
+    return {
         "bitext": Collection("x", "bitext", pairs=pairs),
         "classification": Collection(
             "x", "classification", labelled=classes, examples=[(k, f"e {t}", c) for k, t, c in classes]
@@ -393,8 +396,13 @@ def test_every_evaluator_has_a_main_score_that_one_full_draw_gives_again(compose
         "reranking": Collection("x", "reranking", {q: texts[q] for q in judgements}, documents, judgements),
         "retrieval": Collection("x", "retrieval", {q: texts[q] for q in judgements}, documents, judgements),
         "sts": Collection("x", "sts", pairs=pairs),
-    }
-    scores, items = evaluator.evaluate(_vectors, collections[evaluator.task])
+    }[task]
+
+
+@pytest.mark.parametrize("name", names("evaluator"))
+def test_every_evaluator_has_a_main_score_that_one_full_draw_gives_again(composed, name):
+    evaluator = build(composed(f"+evaluator={name}")["evaluator"])
+    scores, items = evaluator.evaluate(_vectors, small_collection(evaluator.task))
     assert -1 <= scores[evaluator.main] <= 1
     num = len(items["id"])
     assert num == (10 if evaluator.task == "clustering" else 6)
@@ -402,11 +410,50 @@ def test_every_evaluator_has_a_main_score_that_one_full_draw_gives_again(compose
     assert evaluator.resampled(items, np.zeros((3, num), dtype=int)).shape == (3,)
     none, all_of_them = np.zeros((1, num), dtype=bool), np.ones((1, num), dtype=bool)
     other = evaluator.evaluate(
-        lambda texts, side, task: _vectors([f"{text}!" for text in texts], side, task), collections[evaluator.task]
+        lambda texts, side, task: _vectors([f"{text}!" for text in texts], side, task), small_collection(evaluator.task)
     )
     there = evaluator.exchanged(items, other[1], none)
     assert there == pytest.approx([scores[evaluator.main] - other[0][evaluator.main]], abs=1e-6)
     assert evaluator.exchanged(items, other[1], all_of_them) == pytest.approx(-there, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", names("behaviour"))
+def test_every_behaviour_gives_a_value_for_each_of_its_columns_or_is_not_measured(composed, name):
+    """Where there is nothing to measure, None: so on pairs alone, for what looks at searches."""
+    behaviour = build(composed(f"+behaviour={name}")["behaviour"])
+    words = ["lamp is red", "kettle was blue", "table can turn", "window has glass", "carpet must dry"]
+    documents = {f"d{i}": f"the {words[i % 5]} number {i} and more of it " * 8 for i in range(60)}
+    queries = {f"q{i}": f"which {words[i % 5]} number {i}" for i in range(60)}
+    ranked = Collection("limit_small", "retrieval", queries, documents, {f"q{i}": {f"d{i}": 1} for i in range(60)})
+    subject = Subject(
+        encode=lambda texts, side, task, *, max_length_tokens=None: _vectors(texts, side, task),
+        tokens=lambda texts, side, task: [_vectors(text.split(), side, task) for text in texts],
+        count=lambda texts: [len(text.split()) + 2 for text in texts], max_length_tokens=64, collections=[ranked], seed=0,
+    )  # fmt: skip
+    found = behaviour.measure(subject)
+    assert found.rows
+    assert found.at
+    assert all(len(values) == len(found.at) and np.isfinite(values).all() for values in found.rows.values())
+    assert behaviour.measure(subject) == found  # the same from the same seed
+    assert json.loads(json.dumps(asdict(found))) == asdict(found)
+    nothing = replace(subject, collections=[])
+    assert behaviour.measure(nothing) is None or name == "passkey"
+
+
+@pytest.mark.parametrize("name", names("baseline"))
+def test_every_baseline_answers_a_task_like_a_model_or_leaves_it(composed, tiny_encoder, tmp_path, monkeypatch, name):
+    tiny_encoder().save(tmp_path / "checkpoints/backbone", pooling={"_target_": "pipeline.pooling.mean.Mean"})
+    monkeypatch.chdir(tmp_path)
+    baseline = build(composed(f"+baseline={name}")["baseline"])
+    answered = []
+    for evaluator in (build(composed(f"+evaluator={task}")["evaluator"]) for task in names("evaluator")):
+        answer = baseline.answer(evaluator, small_collection(evaluator.task))
+        if answer is not None:
+            scores, items = answer
+            answered.append(evaluator.task)
+            everything = np.arange(len(items["id"]))[None, :]
+            assert evaluator.resampled(items, everything) == pytest.approx([scores[evaluator.main]])
+    assert answered
 
 
 def _vectors(texts, side, task):

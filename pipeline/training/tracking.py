@@ -8,6 +8,9 @@ from typing import Any
 import wandb
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
+from pipeline.checkpoint import sha256
+from pipeline.params import CONFIG
+
 
 def tracker_mode(choice: str) -> str:
     """``auto``: what WANDB_MODE says, else online only where a key is already there. Never asks, never waits."""
@@ -22,9 +25,14 @@ def loggers(folder: Path, name: str, runtime: Mapping[str, Any]) -> list[Logger]
     mode = tracker_mode(runtime["tracker"])
     if mode != "disabled":
         settings = wandb.Settings(silent=True, console="off")
-        run = wandb.init(project=runtime["project"], name=name, dir=".", mode=mode, settings=settings)  # pyright: ignore[reportArgumentType]
+        run = wandb.init(project=runtime["project"], name=name, group=group(), dir=".", mode=mode, settings=settings)  # pyright: ignore[reportArgumentType]
         found.append(WandbLogger(experiment=run))
     return found
+
+
+def group() -> str | None:
+    """Of all stages that one configuration makes; None where there is none."""
+    return sha256(CONFIG)[:12] if CONFIG.is_file() else None
 
 
 def finish() -> None:

@@ -44,6 +44,7 @@ PAGE = {
     },
     "experts": {"retrieval": "checkpoints/experts/retrieval", "sts": "checkpoints/experts/sts", "joint": "checkpoints/joint"},
     "methods": ["soup", "slerp"],
+    "baselines": ["bm25", "static"],
     "models": {
         "soup": "checkpoints/merged/soup",
         "slerp": "checkpoints/merged/slerp",
@@ -67,7 +68,8 @@ PAGE = {
         },
         "evaluate.resamples": 50,
         "merge.slerp.method.norm": 1.0,
-        "report": {"resamples": 50, "examples": 3},
+        "final": {"resamples": 50, "forms": {"onnx": None, "int8": None}},  # tests/form makes these
+        "report": {"examples": 3},
         "runtime": {"accelerator": "cpu", "threads": 1, "tracker": "disabled", "mirror": None},
     },
 }

@@ -1,0 +1,71 @@
+"""stress: how the final model behaves on long texts, misspelt queries, negation and hidden facts. Measured, not judged.
+
+Reads:  checkpoints/final/, data/curated/
+Writes: data/metrics/stress.json
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+
+from pipeline.behaviour.subject import Subject
+from pipeline.checkpoint import write_json
+from pipeline.corpus.collection import collections
+from pipeline.corpus.files import corpora
+from pipeline.encoder.encoder import CPU_TOKENS, Encoder, by_tokens
+from pipeline.params import build
+from pipeline.training.prepare import prepare
+
+CURATED, FINAL = Path("data/curated"), Path("checkpoints/final")
+
+
+def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
+    prepare(runtime, cfg["seed"])
+    subject = _subject(Encoder.load(FINAL), runtime["batch_tokens"], cfg["seed"])
+    measured: dict[str, Any] = {}
+    for name, node in sorted(cfg["stress"]["behaviours"].items()):
+        found = build(node).measure(subject) if node is not None else None
+        if found is not None:
+            measured[name] = asdict(found)
+            print(f"{name}: {found.axis} {found.at}: {found.rows}")
+    write_json(out / "data/metrics/stress.json", measured)
+    return {f"{name}/{row}": values[-1] for name, one in measured.items() for row, values in one["rows"].items()}
+
+
+def _subject(encoder: Encoder, batch_tokens: int, seed: int) -> Subject:
+    def encode(texts: Sequence[str], side: str, task: str, *, max_length_tokens: int | None = None) -> Float[np.ndarray, "B D"]:
+        cut = max_length_tokens or encoder.max_length_tokens
+        return encoder.encode(
+            texts, max_length_tokens=cut, batch_tokens=batch_tokens, title=f"{task} {side}", task=task, side=side
+        )
+
+    return Subject(
+        encode=encode,
+        tokens=lambda texts, side, task: token_vectors(encoder, texts, side, task),
+        count=lambda texts: [len(ids) for ids in encoder.tokenizer(list(texts), verbose=False)["input_ids"]],  # pyright: ignore[reportArgumentType]
+        max_length_tokens=encoder.max_length_tokens,
+        collections=[c for corpus in corpora(CURATED) for c in collections(CURATED, corpus, "test")],
+        seed=seed,
+    )
+
+
+@torch.inference_mode()
+def token_vectors(encoder: Encoder, texts: Sequence[str], side: str, task: str) -> list[Float[np.ndarray, "L D"]]:
+    """A unit vector of each token that the model reads, out of its last layer; special tokens and prompt too."""
+    encoder.eval()
+    device = next(encoder.parameters()).device
+    ids = encoder.token_ids(texts, encoder.max_length_tokens, task=task, side=side)
+    found: dict[int, np.ndarray] = {}
+    for batch in by_tokens(sorted(range(len(ids)), key=lambda i: (len(ids[i]), i)), [len(row) for row in ids], CPU_TOKENS):
+        input_ids, mask = encoder.padded([ids[i] for i in batch])
+        plain = torch.where(input_ids >= 0, input_ids, ~input_ids).to(device)
+        hidden = encoder.backbone(input_ids=plain, attention_mask=mask.to(device)).last_hidden_state
+        vectors = F.normalize(hidden.float(), dim=-1).cpu().numpy()
+        found |= {i: vectors[row, : len(ids[i])] for row, i in enumerate(batch)}
+    return [found[i] for i in range(len(ids))]

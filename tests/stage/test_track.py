@@ -1,0 +1,93 @@
+"""W&B's offline files, read back: runs of one group, artifacts that were written and read."""
+
+import json
+
+import pytest
+import yaml
+from wandb.proto import wandb_internal_pb2
+from wandb.sdk.internal.datastore import DataStore
+
+from pipeline.stage.track import _in_order, numbers
+
+LOCK = {
+    "report": {"deps": [{"path": "data/metrics", "md5": "5"}, {"path": "checkpoints/final", "md5": "4"}], "outs": []},
+    "final": {
+        "params": {"data/config.yaml": {"seed": 0}},
+        "deps": [{"path": "checkpoints/base", "md5": "3"}, {"path": "pipeline/shape.py", "md5": "1"}],
+        "outs": [{"path": "checkpoints/final", "md5": "4"}, {"path": "data/metrics/final.json", "md5": "6"}],
+    },
+    "pretrain": {"deps": [], "outs": [{"path": "checkpoints/base", "md5": "3"}]},
+}
+
+
+def test_a_stage_comes_behind_those_it_reads_from():
+    assert _in_order(LOCK) == ["pretrain", "final", "report"]
+
+
+def test_numbers_are_named_by_their_place_and_nothing_else_is_one():
+    assert dict(numbers({"a": {"b": 1, "c": "x", "d": True}, "e": 2.5, "f": None})) == {"a/b": 1, "e": 2.5}
+
+
+@pytest.fixture
+def folder(copied):
+    folder = copied("data/config.yaml", "data/metrics", "checkpoints/final", "checkpoints/base", runtime={"tracker": "offline"})
+    (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": LOCK}), encoding="utf-8")
+    return folder
+
+
+def records(folder):
+    """By run name: the records W&B keeps for `wandb sync`."""
+    found = {}
+    for file in sorted(folder.glob("wandb/offline-run-*/*.wandb")):
+        store, of = DataStore(), []
+        store.open_for_scan(str(file))
+        while (data := store.scan_data()) is not None:
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(data)
+            of.append(record)
+        (run,) = [record.run for record in of if record.HasField("run")][:1]
+        found[run.display_name] = (run, of)
+    return found
+
+
+def test_every_stage_is_a_run_of_one_group_with_what_it_read_and_wrote(folder, run, capsys):
+    assert run(folder, "track") == 0
+    assert "tracked 3 stages, offline" in capsys.readouterr().out
+    found = records(folder)
+    assert sorted(found) == ["final", "pretrain", "report"]
+    assert len({one.run_group for one, _ in found.values()}) == 1
+    artifacts = {
+        name: {(r.request.log_artifact.artifact.name, r.request.log_artifact.artifact.use_after_commit) for r in of
+               if r.request.HasField("log_artifact")} | {(r.artifact.name, r.artifact.use_after_commit) for r in of if r.HasField("artifact")}
+        for name, (_, of) in found.items()
+    }  # fmt: skip
+    assert ("checkpoints-base", False) in artifacts["pretrain"]
+    assert ("checkpoints-base", True) in artifacts["final"]
+    assert ("checkpoints-final", False) in artifacts["final"]
+    assert ("checkpoints-final", True) in artifacts["report"]
+    digests = {(r.artifact.name, r.artifact.digest) for _, of in found.values() for r in of if r.HasField("artifact")}
+    assert len([1 for name, _ in digests if name == "checkpoints-base"]) == 1  # what was read is what was written
+    config = {item.key: json.loads(item.value_json) for item in found["final"][0].config.update}
+    assert config["inputs"] == {"checkpoints/base": "3", "pipeline/shape.py": "1"}
+
+
+def test_a_stage_is_tracked_once_until_it_changes(folder, run, capsys):
+    assert run(folder, "track") == 0
+    capsys.readouterr()
+    assert run(folder, "track") == 0
+    assert "tracked 0 of 3" in capsys.readouterr().out
+    changed = LOCK | {"report": LOCK["report"] | {"deps": []}}
+    (folder / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": changed}), encoding="utf-8")
+    assert run(folder, "track") == 0
+    assert "tracked 1 of 3" in capsys.readouterr().out
+
+
+def test_a_tracker_that_is_off_writes_nothing_and_without_a_run_it_says_so(folder, copied, run, capsys):
+    config = yaml.safe_load((folder / "data/config.yaml").read_text())
+    config["runtime"]["tracker"] = "disabled"
+    (folder / "data/config.yaml").write_text(yaml.safe_dump(config))
+    assert run(folder, "track") == 0
+    assert not (folder / "wandb").exists()
+    (folder / "dvc.lock").unlink()
+    assert run(folder, "track") == 1
+    assert "dvc.lock is missing; run `dvc repro` first" in capsys.readouterr().err
