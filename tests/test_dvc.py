@@ -90,7 +90,11 @@ def test_every_stage_lists_the_code_it_runs_and_no_other(root, stand_in, nodes, 
 PAGE = {
     "choose": {"experiment": "apidocs", "encoder": "minilm"},
     "corpora": {},
-    "experts": {"retrieval": "checkpoints/experts/retrieval", "sts": "checkpoints/experts/sts", "joint": "checkpoints/controls/joint"},
+    "experts": {
+        "retrieval": "checkpoints/experts/retrieval",
+        "sts": "checkpoints/experts/sts",
+        "joint": "checkpoints/controls/joint",
+    },
     "methods": ["slerp"],
     "models": {"slerp": "checkpoints/merged/slerp", "joint": "checkpoints/controls/joint"},
     "set": {},

@@ -42,7 +42,11 @@ PAGE = {
         },
         "graded": {"source": "sts", "path": "data/source/graded"},
     },
-    "experts": {"retrieval": "checkpoints/experts/retrieval", "sts": "checkpoints/experts/sts", "joint": "checkpoints/controls/joint"},
+    "experts": {
+        "retrieval": "checkpoints/experts/retrieval",
+        "sts": "checkpoints/experts/sts",
+        "joint": "checkpoints/controls/joint",
+    },
     "methods": ["soup", "slerp"],
     "models": {
         "soup": "checkpoints/merged/soup",
