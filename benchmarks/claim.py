@@ -41,8 +41,8 @@ def cell(folder: Path, data: str, encoder: str, seed: int, pairs: int, steps: in
     values = {f"merge.{m}.probe": {"pairs_per_task": pairs, "steps": steps, "landscape": 0} for m in probed}
     values |= {"seed": seed, "runtime": {"accelerator": "cpu", "tracker": "disabled"}}
     page = {
-        "choose": {"experiment": data, "encoder": encoder}, "corpora": {}, "experts": EXPERTS, "methods": METHODS, "models": MODELS,
-        "set": values,
+        "choose": {"experiment": data, "encoder": encoder}, "corpora": {}, "experts": EXPERTS, "methods": METHODS, "baselines": [],
+        "models": MODELS, "set": values,
     }  # fmt: skip
     (place / "params.yaml").write_text(yaml.safe_dump(page), encoding="utf-8")
     shared = folder / f"rows-{data}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 STAGES = ("compose", "ingest", "curate", "pretrain", "mine", "train", "merge", "evaluate", "baseline", "report")
-ITEMS = {"train": "expert", "merge": "method", "evaluate": "model"}
+ITEMS = {"train": "expert", "merge": "method", "evaluate": "model", "baseline": "baseline"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,7 +62,7 @@ def _run(stage: str, rest: list[str]) -> None:
 def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> dict[str, float]:
     kind = ITEMS.get(stage)
     if kind:
-        known = sorted(config[{"expert": "train", "method": "merge", "model": "models"}[kind]])
+        known = sorted(config[{"expert": "train", "method": "merge", "model": "models", "baseline": "baseline"}[kind]])
         if item not in known:
             raise ValueError(f"{stage} needs one {kind} of {', '.join(known)}; got {item!r}; see params.yaml")
     return importlib.import_module(f"pipeline.stage.{stage}").run(config, config["runtime"], item, out)
@@ -82,7 +82,7 @@ def _with_hydra(stage: str, rest: list[str]) -> None:
 
     def job(cfg: DictConfig) -> float:
         choices = HydraConfig.get().runtime.choices
-        item = {"train": choices["expert"], "merge": choices["method"], "evaluate": page_model(rest)}.get(stage)
+        item = {"train": choices["expert"], "merge": choices["method"]}.get(stage, page_item(rest) if stage in ITEMS else None)
         out = Path(HydraConfig.get().runtime.output_dir)
         config = sweep_config(cfg, page, stage, item, HydraConfig.get().overrides.task)
         first = first_process()
@@ -97,7 +97,7 @@ def _with_hydra(stage: str, rest: list[str]) -> None:
         print(json.dumps({"output": str(out.relative_to(Path.cwd())), **metrics}))
         return next(iter(metrics.values()), 0.0)
 
-    def page_model(words: list[str]) -> str | None:
+    def page_item(words: list[str]) -> str | None:
         return next((word for word in words if "=" not in word and not word.startswith("-")), None)
 
     overrides = [word for word in rest if "=" in word or word.startswith("-")]

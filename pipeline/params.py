@@ -24,6 +24,7 @@ from pipeline.shape import Config, Node, Page, checked, nearest
 CONF = Path("conf")
 PAGE = Path("params.yaml")
 CONFIG = Path("data/config.yaml")
+PER_ITEM = {"train": "experts", "merge": "methods", "baseline": "baselines"}  # sections with a part for each item of the page
 GROUPS = ("experiment", "encoder", "pooling", "prompt", "adapter", "dedup", "split", "miner")  # what `choose` may name
 
 
@@ -53,7 +54,28 @@ def read_page(path: Path = PAGE) -> Page:
         check_choice("method", name, f"{path}: methods")
     for name in page.experts:
         check_choice("expert", name, f"{path}: experts")
+    for name in page.baselines:
+        check_choice("baseline", name, f"{path}: baselines")
+        if name in page.models:
+            raise ValueError(
+                f"{path}: models.{name}: a baseline has that name; scores are kept by name, so call the model otherwise"
+            )
+    _check_own_page(page, path)
     return page
+
+
+def _check_own_page(page: Page, path: Path) -> None:
+    """An experiment whose rows are of another kind has a page of its own, since DVC reads its lists from `params.yaml` alone."""
+    own = CONF / "page" / f"{page.choose.get('experiment')}.yaml"
+    if not own.is_file():
+        return
+    known = checked(Page, OmegaConf.to_container(OmegaConf.load(own)), str(own)).experts
+    if not set(known) & set(page.experts):
+        raise ValueError(
+            f"{path}: choose.experiment is {own.stem}, whose experts are {', '.join(known)}, but `experts` lists "
+            f"{', '.join(page.experts) or 'none'}: lists of another experiment. Take its own page:\n"
+            f"cp {own} {path} && dvc repro"
+        )
 
 
 def check_choice(group: str, name: str, where: str) -> None:
@@ -66,7 +88,7 @@ def check_choice(group: str, name: str, where: str) -> None:
 def compose_config(page: Page) -> dict[str, Any]:
     """Every stage's section: one composition per item, interpolations resolved, everything checked.
 
-    ``page.set`` holds paths of `data/config.yaml` (``train.sts.steps``); a path of ``train`` or ``merge`` that names no item
+    ``page.set`` holds paths of `data/config.yaml` (``train.sts.steps``); a path of ``train``, ``merge`` or ``baseline`` that names no item
     (``train.steps``) holds for every item.
     """
     _register_resolvers()
@@ -76,10 +98,11 @@ def compose_config(page: Page) -> dict[str, Any]:
         root = compose("config", overrides=choices)
         trains = {name: compose("config", overrides=[*choices, f"expert={name}"]) for name in page.experts}
         merges = {name: compose("config", overrides=[*choices, f"method={name}"]) for name in page.methods}
+        baselines = {name: compose("config", overrides=[*choices, f"+baseline={name}"]) for name in page.baselines}
         corpora = {name: _corpus(name, {}, choices) for name in root.corpora}
         corpora |= {name: _corpus(name, dict(own), choices) for name, own in page.corpora.items()}
-    sections: dict[str, Any] = {"train": {}, "merge": {}}
-    for stage, items in (("train", trains), ("merge", merges)):
+    sections: dict[str, Any] = {stage: {} for stage in PER_ITEM}
+    for stage, items in (("train", trains), ("merge", merges), ("baseline", baselines)):
         _check_item_paths(page.set, stage, items)
         for name, cfg in items.items():
             values = dict(_for_item(page.set, stage, name, items))
@@ -236,7 +259,7 @@ def _check_item_paths(tree: Mapping[str, Any], stage: str, items: Mapping[str, D
         first, *rest = path.split(".")
         where = f"{PAGE}: set.{path}"
         if first == stage and not items:
-            raise ValueError(f"{where}: {stage} has no items; list one under {'experts' if stage == 'train' else 'methods'}")
+            raise ValueError(f"{where}: {stage} has no items; list one under {PER_ITEM[stage]}")
         if first == stage and rest and rest[0] not in known:
             raise ValueError(
                 f"{where}: no key {rest[0]!r} under {stage}{nearest(rest[0], known)}; items and keys there: {', '.join(known)}"
@@ -249,7 +272,7 @@ def _for_item(tree: Mapping[str, Any], stage: str, item: str, items: Mapping[str
         if keys[0] == stage and len(keys) > 1 and keys[1] in items:
             if keys[1] == item:
                 yield ".".join([stage, *keys[2:]]), value
-        elif keys[0] == stage or keys[0] not in ("train", "merge"):
+        elif keys[0] == stage or keys[0] not in PER_ITEM:
             yield path, value
 
 
@@ -286,7 +309,7 @@ def sweep_config(cfg: DictConfig, page: Page, stage: str, item: str | None, over
     values = {path: value for path, value in named.items() if not any(f"{path}.".startswith(f"{key}.") for key in own)}
     whole = resolved(cfg, values, f"{PAGE}: set")
     config = {name: whole[name] for name in Config.model_fields if name in whole}
-    for section in ("train", "merge"):
+    for section in PER_ITEM:
         config[section] = {item: whole[section]} if section == stage else composed[section]
     config["experts"] = dict(page.experts)
     if stage == "train":

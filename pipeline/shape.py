@@ -35,6 +35,7 @@ class Page(Shape):
     corpora: dict[str, dict[str, Any]]
     experts: dict[str, str]
     methods: list[str]
+    baselines: list[str]
     models: dict[str, str]
     set: dict[str, Any]
 
@@ -54,6 +55,7 @@ class Curate(Shape):
     filters: dict[str, Node]
     dedup: Node
     split: Node
+    controls: dict[str, Node]  # further deals of the same rows, by name
     near: Node
     contamination: Literal["text", "query", "document", "pair", "off"]
     audit: Node
@@ -230,6 +232,7 @@ class Config(Shape):
     mine: Mine
     train: dict[str, Expert]
     merge: dict[str, Merge]
+    baseline: dict[str, Node]
     evaluate: Evaluate
     report: Report
     runtime: Runtime

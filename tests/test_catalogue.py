@@ -37,6 +37,7 @@ CHOSEN = (
     "split",
 )  # each has a default
 PARTS = (
+    "baseline",
     "cluster",
     "evaluator",
     "filter",
@@ -375,15 +376,14 @@ def test_every_miner_gives_each_query_documents_that_are_not_its_own(composed, n
     assert all(negatives and i not in negatives and len(set(negatives)) == len(negatives) for i, negatives in enumerate(found))
 
 
-@pytest.mark.parametrize("name", names("evaluator"))
-def test_every_evaluator_has_a_main_score_that_one_full_draw_gives_again(composed, name):
-    evaluator = build(composed(f"+evaluator={name}")["evaluator"])
+def small_collection(task):
+    """Six items of a task."""
     texts = {f"{kind}{i}": f"{kind} {i}" for kind in "qd" for i in range(6)}
     documents = {key: text for key, text in texts.items() if key[0] == "d"}
     judgements = {f"q{i}": {f"d{i}": 1} for i in range(6)}
     pairs = [(str(i), f"q {i}", f"d {i}", float(i)) for i in range(6)]
     classes = [(str(i), f"q {i}", "ab"[i % 2]) for i in range(6)]
-    collections = {
+    return {
         "bitext": Collection("x", "bitext", pairs=pairs),
         "classification": Collection(
             "x", "classification", labelled=classes, examples=[(k, f"e {t}", c) for k, t, c in classes]
@@ -393,8 +393,13 @@ def test_every_evaluator_has_a_main_score_that_one_full_draw_gives_again(compose
         "reranking": Collection("x", "reranking", {q: texts[q] for q in judgements}, documents, judgements),
         "retrieval": Collection("x", "retrieval", {q: texts[q] for q in judgements}, documents, judgements),
         "sts": Collection("x", "sts", pairs=pairs),
-    }
-    scores, items = evaluator.evaluate(_vectors, collections[evaluator.task])
+    }[task]
+
+
+@pytest.mark.parametrize("name", names("evaluator"))
+def test_every_evaluator_has_a_main_score_that_one_full_draw_gives_again(composed, name):
+    evaluator = build(composed(f"+evaluator={name}")["evaluator"])
+    scores, items = evaluator.evaluate(_vectors, small_collection(evaluator.task))
     assert -1 <= scores[evaluator.main] <= 1
     num = len(items["id"])
     assert num == (10 if evaluator.task == "clustering" else 6)
@@ -402,11 +407,27 @@ def test_every_evaluator_has_a_main_score_that_one_full_draw_gives_again(compose
     assert evaluator.resampled(items, np.zeros((3, num), dtype=int)).shape == (3,)
     none, all_of_them = np.zeros((1, num), dtype=bool), np.ones((1, num), dtype=bool)
     other = evaluator.evaluate(
-        lambda texts, side, task: _vectors([f"{text}!" for text in texts], side, task), collections[evaluator.task]
+        lambda texts, side, task: _vectors([f"{text}!" for text in texts], side, task), small_collection(evaluator.task)
     )
     there = evaluator.exchanged(items, other[1], none)
     assert there == pytest.approx([scores[evaluator.main] - other[0][evaluator.main]], abs=1e-6)
     assert evaluator.exchanged(items, other[1], all_of_them) == pytest.approx(-there, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", names("baseline"))
+def test_every_baseline_answers_a_task_like_a_model_or_leaves_it(composed, tiny_encoder, tmp_path, monkeypatch, name):
+    tiny_encoder().save(tmp_path / "checkpoints/backbone", pooling={"_target_": "pipeline.pooling.mean.Mean"})
+    monkeypatch.chdir(tmp_path)
+    baseline = build(composed(f"+baseline={name}")["baseline"])
+    answered = []
+    for evaluator in (build(composed(f"+evaluator={task}")["evaluator"]) for task in names("evaluator")):
+        answer = baseline.answer(evaluator, small_collection(evaluator.task))
+        if answer is not None:
+            scores, items = answer
+            answered.append(evaluator.task)
+            everything = np.arange(len(items["id"]))[None, :]
+            assert evaluator.resampled(items, everything) == pytest.approx([scores[evaluator.main]])
+    assert answered
 
 
 def _vectors(texts, side, task):

@@ -22,7 +22,7 @@ BROUGHT_IN = {
     "pipeline.probing.trial": "pipeline.objective",  # a probe's objectives; methods without one share the list in dvc.yaml
 }
 FILES_BESIDE = {"report": ["pipeline/stage/report_templates"]}
-BUILDS_NONE = {("report", "merge")}  # the stage only looks up names in that section
+BUILDS_NONE = {("report", "merge"), ("report", "baseline")}  # the stage only looks up names in that section
 
 
 @pytest.fixture(scope="module")
@@ -96,13 +96,15 @@ PAGE = {
         "joint": "checkpoints/controls/joint",
     },
     "methods": ["slerp"],
+    "baselines": ["bm25", "static"],
     "models": {"slerp": "checkpoints/merged/slerp", "joint": "checkpoints/controls/joint"},
     "set": {},
 }
 MERGE = {"merge@slerp", "evaluate@slerp"}
 EVALUATE = {"evaluate@slerp", "evaluate@joint"}
 AFTER_BASE = {"mine", "train@retrieval", "train@sts", "train@joint", "merge@slerp", "report"} | EVALUATE
-AFTER_CURATED = {"pretrain", "baseline"} | AFTER_BASE
+BASELINES = {"baseline@bm25", "baseline@static"}
+AFTER_CURATED = {"pretrain"} | BASELINES | AFTER_BASE
 
 
 class Workspace:
@@ -168,7 +170,7 @@ def workspace(root, tmp_path_factory):
 def test_a_first_run_runs_every_stage_and_the_first_model_before_the_rest(workspace, stand_in):
     ran = workspace.first_run
     assert sorted(ran) == sorted(stand_in.nodes(workspace.folder))
-    assert ran.index("evaluate@slerp") < min(ran.index(name) for name in ("train@joint", "evaluate@joint", "baseline"))
+    assert ran.index("evaluate@slerp") < min(ran.index(name) for name in ("train@joint", "evaluate@joint", "baseline@bm25"))
 
 
 def add_method(w):
@@ -215,7 +217,7 @@ MORE_EDITS = {
     ),
     "another encoder": (
         lambda w: w.write_page(choose=w.page["choose"] | {"encoder": "scratch"}),
-        {"compose", "pretrain"} | AFTER_BASE,
+        {"compose", "pretrain"} | BASELINES | AFTER_BASE,
     ),
     "a row of the data": (
         lambda w: w.append("data/source/pairs.jsonl", '{"query": "c", "document": "d"}\n'),
@@ -224,14 +226,18 @@ MORE_EDITS = {
     "the seed": (lambda w: w.write_page(set=w.page["set"] | {"seed": 1}), {"compose", "curate"} | AFTER_CURATED),
     "a value of the evaluation": (
         lambda w: w.write_page(set=w.page["set"] | {"evaluate.resamples": 500}),
-        {"compose", "baseline", "report"} | EVALUATE,
+        {"compose", "report"} | BASELINES | EVALUATE,
     ),
     "a comment in the code of curate": (lambda w: w.append("pipeline/stage/curate.py", "# a thought\n"), {"curate"}),
     "the code of mine": (lambda w: w.append("pipeline/stage/mine.py", "MORE = 1\n"), AFTER_BASE),
     "the code of a merge method": (lambda w: w.append("pipeline/merging/slerp.py", "MORE = 1\n"), {"report"} | MERGE),
+    "a value of one baseline": (
+        lambda w: w.write_page(set=w.page["set"] | {"baseline.bm25.b": 0.5}),
+        {"compose", "baseline@bm25", "report"},
+    ),
     "the code of an evaluator": (
         lambda w: w.append("pipeline/evaluator/retrieval.py", "MORE = 1\n"),
-        {"baseline", "report"} | EVALUATE,
+        {"report"} | BASELINES | EVALUATE,
     ),
     "one expert fewer": (
         lambda w: w.write_page(

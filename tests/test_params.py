@@ -26,6 +26,7 @@ SMALL = {  # one corpus, no items: composed in a moment
     "corpora": {"tickets": {"source": "table", "path": "tickets.jsonl"}},
     "experts": {},
     "methods": [],
+    "baselines": [],
     "models": {},
     "set": {},
 }

@@ -101,3 +101,9 @@ def read_rows(
 def dealt(folder: Path, corpus: str, control: str | None) -> Path:
     """Where the splits of ``corpus`` lie: its own, or those of a control, the same rows dealt again."""
     return folder / corpus if control is None else folder / corpus / "controls" / control
+
+
+def controls(folder: Path, corpus: str) -> list[str]:
+    """Names of the further deals of ``corpus``, sorted."""
+    found = folder / corpus / "controls"
+    return sorted(path.name for path in found.iterdir() if path.is_dir()) if found.is_dir() else []

@@ -1,7 +1,7 @@
-"""baseline: BM25 on the retrieval tasks, what a model must beat to be worth its vectors.
+"""baseline: what a model must beat to be worth its training, on the tasks that the baseline can answer.
 
-Reads:  data/curated/
-Writes: data/metrics/evaluate/bm25.json, data/evaluated/bm25.json
+Reads:  checkpoints/backbone/, data/curated/
+Writes: data/metrics/evaluate/<baseline>.json, data/evaluated/<baseline>.json
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from typing import Any
 
 from pipeline.checkpoint import write_json
 from pipeline.corpus.collection import collections
-from pipeline.corpus.files import corpora
-from pipeline.evaluator.bm25 import bm25
+from pipeline.corpus.files import controls, corpora
+from pipeline.evaluator.items import details
 from pipeline.metric import draws, interval
 from pipeline.params import build
 
@@ -20,20 +20,28 @@ CURATED = Path("data/curated")
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
     section = cfg["evaluate"]
-    evaluator = build(section["evaluators"]["retrieval"])
+    baseline = build(cfg["baseline"][item])
+    evaluators = {evaluator.task: evaluator for evaluator in map(build, section["evaluators"].values())}
     scores: dict[str, Any] = {"validation": {}, "test": {}}
     items: dict[str, Any] = {"validation": {}, "test": {}}
     for corpus in corpora(CURATED):
         for split in ("validation", "test"):
-            for collection in collections(CURATED, corpus, split):
-                if collection.task != evaluator.task:
+            for collection in [
+                c for deal in (None, *controls(CURATED, corpus)) for c in collections(CURATED, corpus, split, control=deal)
+            ]:
+                evaluator = evaluators[collection.task]
+                answer = baseline.answer(evaluator, collection)
+                if answer is None:
                     continue
-                name = f"{collection.task}/{corpus}"
-                found, items[split][name] = evaluator.judge(bm25, collection)
-                index = draws(len(collection.queries), section["resamples"], seed=cfg["seed"])
-                drawn = evaluator.resampled(items[split][name], index)
-                low, high = interval(drawn, section["confidence"], num_items=len(collection.queries))
-                scores[split][name] = {**found, "low": low, "high": high, "num_items": len(collection.queries)}
-    write_json(out / "data/evaluated/bm25.json", items)
-    write_json(out / "data/metrics/evaluate/bm25.json", scores)
-    return {name: score[evaluator.main] for name, score in scores["test"].items()}
+                name = collection.name
+                found, items[split][name] = answer
+                num_items = len(items[split][name]["id"])
+                drawn = evaluator.resampled(items[split][name], draws(num_items, section["resamples"], seed=cfg["seed"]))
+                low, high = interval(drawn, section["confidence"], num_items=num_items)
+                more = details(evaluator, items[split][name], section, cfg["seed"])
+                scores[split][name] = {**found, **more, "low": low, "high": high, "num_items": num_items}
+    write_json(out / f"data/evaluated/{item}.json", items)
+    write_json(out / f"data/metrics/evaluate/{item}.json", scores)
+    test = {name: score[evaluators[name.split("/")[0]].main] for name, score in scores["test"].items()}
+    print(f"{item}: " + ", ".join(f"{name} {value:.4f}" for name, value in test.items()))
+    return test

@@ -20,9 +20,9 @@ from pipeline.corpus.row import Row
 from pipeline.distributed import first_process, together
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
+from pipeline.masking import fit_masked
 from pipeline.params import build
 from pipeline.training.fit import RUNS, Point, curve_text, fit
-from pipeline.training.masked import fit_masked
 from pipeline.training.mined import by_query, mined, teaching, with_negatives
 from pipeline.training.prepare import prepare
 

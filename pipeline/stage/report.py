@@ -42,7 +42,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     section = cfg["report"]
     evaluators = {e.task: e for e in (build(node) for node in cfg["evaluate"]["evaluators"].values())}
     order = sorted(cfg["models"], key=lambda name: (name in cfg["merge"], name in cfg["experts"], name))
-    models = ["bm25", *order]
+    models = [*cfg["baseline"], *order]
     scores = {name: read_json(METRICS / f"evaluate/{name}.json") for name in models}
     items = {name: read_json(EVALUATED / f"{name}.json") for name in models}
     mains = {task: evaluator.main for task, evaluator in evaluators.items()}

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
+from pipeline.affinity.training import TASK, fit_affinity
 from pipeline.checkpoint import sha256, whole_directory, write_provenance, write_text
 from pipeline.corpus.files import Negative, read, read_rows
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder, pooling_node
 from pipeline.encoder.lora import adapt
-from pipeline.training.affinity import TASK, fit_affinity
 from pipeline.training.checks import check_rows
 from pipeline.training.fit import curve_text, fit
 from pipeline.training.mined import by_query, teaching, with_negatives

@@ -1,4 +1,4 @@
-"""What the trainings that are not contrastive share: texts or complexes in chunks, a loss of the whole batch, one optimizer."""
+"""What all trainings share: a batch goes through the model in chunks, one optimizer, numbers that are watched."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
@@ -49,20 +49,20 @@ class ChunkedModule(pl.LightningModule):
             )
         values = {"loss": value, f"loss/{task}": value, **further}
         self.log_dict({"loss": value, f"loss/{task}": value}, logger=False, batch_size=1)
-        self._log(values)
+        self.log_further(values)
         self.log("step_loss", value, prog_bar=True, logger=False, batch_size=1)
         return loss
 
-    def _log(self, values: Mapping[str, float]) -> None:
+    def log_further(self, values: Mapping[str, float]) -> None:
         for logger in self.loggers:
             logger.log_metrics(values, step=self.global_step)  # pyright: ignore[reportArgumentType]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         norm = finite_step(self, optimizer)
         if norm is not None:
-            self._log({"gradient_norm": norm})
+            self.log_further({"gradient_norm": norm})
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer([weight for weight in self.trained_weights() if weight.requires_grad])
+        optimizer = self.make_optimizer(self.trained_weights())
         schedule = warmed_up(optimizer, steps=self.steps, warmup_steps=self.warmup_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

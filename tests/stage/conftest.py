@@ -48,6 +48,7 @@ PAGE = {
         "joint": "checkpoints/controls/joint",
     },
     "methods": ["soup", "slerp"],
+    "baselines": ["bm25", "static"],
     "models": {
         "soup": "checkpoints/merged/soup",
         "slerp": "checkpoints/merged/slerp",

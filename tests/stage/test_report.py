@@ -29,7 +29,7 @@ def test_the_page_asks_nothing_of_the_network(page):
 
 
 def test_the_page_names_every_model_with_its_score_and_every_reason(finished, page, chosen):
-    for model in ("bm25", *MERGES, *SINGLES, "backbone"):
+    for model in ("bm25", "static", *MERGES, *SINGLES, "backbone"):
         score = read_json(finished / f"data/metrics/evaluate/{model}.json")["test"]["retrieval/questions"]["ndcg@10"]
         assert re.search(rf"<td>{model}\b.*?{score:.4f}", page, flags=re.DOTALL), model
     assert chosen["verdict"] in page
@@ -110,7 +110,7 @@ def test_the_plain_page_holds_the_verdict_and_one_table_row_for_each_model(finis
     assert len({row.count("|") for row in rows}) == 1
     first = table.index(rows[0])
     assert table[first : first + len(rows)] == rows  # no blank line parts the table
-    assert len(rows) == 2 + len(("bm25", *MERGES, *SINGLES, "backbone"))
+    assert len(rows) == 2 + len(("bm25", "static", *MERGES, *SINGLES, "backbone"))
 
 
 def test_the_page_shows_where_models_differ_and_how_their_vectors_lie(page):

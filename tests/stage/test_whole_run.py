@@ -26,7 +26,7 @@ WRITTEN = {
     *(f"{encoder}/{name}" for encoder in ENCODERS
       for name in ("model.safetensors", "config.json", "encoder.yaml", "tokenizer.json", "modules.json", "provenance.json")),
     *(f"data/{kind}/{model}.json" for kind in ("metrics/evaluate", "evaluated")
-      for model in ("bm25", "soup", "slerp", "backbone", "base", "retrieval", "sts", "joint")),
+      for model in ("bm25", "static", "soup", "slerp", "backbone", "base", "retrieval", "sts", "joint")),
     *(f"data/metrics/{name}.csv" for name in ("pretrain", "train/retrieval", "train/sts", "train/joint")),
     *("data/config.yaml", "data/mined/questions.parquet", "data/report/index.html"),
     *("checkpoints/final/chosen.json", "checkpoints/final/README.md"),

@@ -1,12 +1,15 @@
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 
-from pipeline.evaluator.bm25 import bm25
+from pipeline.baseline.bm25 import Bm25
+from pipeline.baseline.bm25 import bm25 as searched
 
 DOCUMENTS = ["cat sat mat", "dog ran park ran", "cat cat dog", "sunny weather outside tomorrow", "mat"]
 K1, B = 0.9, 0.4
+bm25 = partial(searched, k1=K1, b=B)
 
 
 def by_hand(query, document):
@@ -51,3 +54,15 @@ def test_as_many_documents_are_ranked_as_asked_for_or_as_there_are():
 def test_a_query_without_a_known_word_scores_nothing():
     scores, _ = bm25(["the", "unseen words"], DOCUMENTS, 5)
     assert not scores.any()
+
+
+def test_what_counts_for_nothing_is_refused():
+    for k1, b in ((-0.1, 0.4), (0.9, 1.1)):
+        with pytest.raises(ValueError, match=r"b in \[0, 1\]"):
+            Bm25(k1=k1, b=b)
+
+
+def test_documents_without_a_word_are_all_as_far():
+    scores, rows = bm25(["cat", "dog"], ["a", "!", "the"], 100)
+    assert not scores.any()
+    assert rows.tolist() == [[0, 1, 2]] * 2

@@ -14,7 +14,8 @@ from jaxtyping import Float
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
-from pipeline.affinity import AffinityModel, Complex, Line, Tokens
+from pipeline.affinity.model import AffinityModel, Complex, Line, Tokens
+from pipeline.affinity.token_store import TokenStore
 from pipeline.corpus.batches import Feed, plan
 from pipeline.corpus.row import Row
 from pipeline.criterion.criterion import Criterion
@@ -27,7 +28,6 @@ from pipeline.training.data import shuffled, text_hash
 from pipeline.training.fit import RUNS
 from pipeline.training.module import ChunkedModule
 from pipeline.training.strategy import strategy_for
-from pipeline.training.token_store import TokenStore
 from pipeline.training.trainer import Point, curve_in, mark_of, run_trainer, without_gradient
 
 TASK = "affinity"
