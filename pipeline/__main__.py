@@ -15,7 +15,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-STAGES = ("compose", "ingest", "curate", "pretrain", "mine", "train", "merge", "evaluate", "baseline", "report")
+STAGES = ("compose", "ingest", "curate", "pretrain", "mine", "train", "merge", "evaluate", "baseline", "final", "report")
 ITEMS = {"train": "expert", "merge": "method", "evaluate": "model", "baseline": "baseline"}
 
 

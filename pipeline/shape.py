@@ -43,6 +43,7 @@ class Page(Shape):
 class Corpus(Shape):
     source: Node
     mirror: Node | None  # the same data as local files below runtime.mirror
+    licence: str = "not stated"  # of its rows, for the model card
 
 
 class Ingest(Shape):
@@ -191,10 +192,15 @@ class Evaluate(Shape):
     max_length_tokens: int = Field(gt=2)
 
 
-class Report(Shape):
+class Final(Shape):
+    forms: dict[str, Node | None]
     candidates: list[str] = Field(min_length=1)
     confidence: float = Field(gt=0, lt=1)
     resamples: int = Field(gt=0)
+    texts_compared: int = Field(gt=0)
+
+
+class Report(Shape):
     examples: int = Field(ge=0)
 
 
@@ -234,6 +240,7 @@ class Config(Shape):
     merge: dict[str, Merge]
     baseline: dict[str, Node]
     evaluate: Evaluate
+    final: Final
     report: Report
     runtime: Runtime
 

@@ -41,6 +41,7 @@ PARTS = (
     "cluster",
     "evaluator",
     "filter",
+    "form",
     "measure",
     "objective",
     "optimizer",

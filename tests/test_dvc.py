@@ -19,10 +19,14 @@ from pipeline.params import nodes as targets_in
 # Code that no import statement shows, by the module that brings it in, and files that are no Python.
 BROUGHT_IN = {
     "pipeline.encoder.encoder": "pipeline.pooling",  # Encoder.load builds the pooling that a directory names
+    "pipeline.affinity.model": "pipeline.architecture",  # AffinityModel.load builds what a directory names
+    "pipeline.affinity.training": "pipeline.criterion",  # of the experts of another page
     "pipeline.probing.trial": "pipeline.objective",  # a probe's objectives; methods without one share the list in dvc.yaml
 }
-FILES_BESIDE = {"report": ["pipeline/stage/report_templates"]}
-BUILDS_NONE = {("report", "merge"), ("report", "baseline")}  # the stage only looks up names in that section
+FILES_BESIDE = {"report": ["pipeline/stage/report_templates"], "final": ["pipeline/stage/final_templates"]}
+# The stage only looks up names, values and licences in that section.
+BUILDS_NONE = {("report", "merge"), ("report", "baseline"), ("report", "final"),
+               ("final", "merge"), ("final", "baseline"), ("final", "encoder"), ("final", "ingest")}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +106,8 @@ PAGE = {
 }
 MERGE = {"merge@slerp", "evaluate@slerp"}
 EVALUATE = {"evaluate@slerp", "evaluate@joint"}
-AFTER_BASE = {"mine", "train@retrieval", "train@sts", "train@joint", "merge@slerp", "report"} | EVALUATE
+LAST = {"final", "report"}
+AFTER_BASE = {"mine", "train@retrieval", "train@sts", "train@joint", "merge@slerp"} | LAST | EVALUATE
 BASELINES = {"baseline@bm25", "baseline@static"}
 AFTER_CURATED = {"pretrain"} | BASELINES | AFTER_BASE
 
@@ -197,23 +202,23 @@ EDITS = {
     ),
     "a value of one expert": (
         lambda w: w.write_page(set={"train.sts.steps_per_task": 7}),
-        {"compose", "train@sts", "report"} | MERGE,
+        {"compose", "train@sts"} | LAST | MERGE,
     ),
-    "the template of the page": (lambda w: w.append("pipeline/stage/report_templates/card.md", "\nMore.\n"), {"report"}),
+    "the template of the page": (lambda w: w.append("pipeline/stage/report_templates/report.md", "\nMore.\n"), {"report"}),
 }
 MORE_EDITS = {
-    "one more merge method": (add_method, {"compose", "merge@mean", "evaluate@mean", "report"}),
+    "one more merge method": (add_method, {"compose", "merge@mean", "evaluate@mean"} | LAST),
     "that method taken out again": (
         lambda w: w.write_page(methods=["slerp"], models=without(w.page["models"], "mean")),
-        {"compose", "report"},
+        {"compose"} | LAST,
     ),
     "the YAML of one expert": (
         lambda w: w.append("conf/expert/joint.yaml", "warmup_steps: 1\n"),
-        {"compose", "train@joint", "evaluate@joint", "report"},
+        {"compose", "train@joint", "evaluate@joint"} | LAST,
     ),
     "a value of an objective": (
         lambda w: w.replace("conf/objective/cosent.yaml", "scale: 20.0", "scale: 21.0"),
-        {"compose", "train@sts", "train@joint", "evaluate@joint", "report"} | MERGE,
+        {"compose", "train@sts", "train@joint", "evaluate@joint"} | LAST | MERGE,
     ),
     "another encoder": (
         lambda w: w.write_page(choose=w.page["choose"] | {"encoder": "scratch"}),
@@ -226,24 +231,24 @@ MORE_EDITS = {
     "the seed": (lambda w: w.write_page(set=w.page["set"] | {"seed": 1}), {"compose", "curate"} | AFTER_CURATED),
     "a value of the evaluation": (
         lambda w: w.write_page(set=w.page["set"] | {"evaluate.resamples": 500}),
-        {"compose", "report"} | BASELINES | EVALUATE,
+        {"compose"} | LAST | BASELINES | EVALUATE,
     ),
     "a comment in the code of curate": (lambda w: w.append("pipeline/stage/curate.py", "# a thought\n"), {"curate"}),
     "the code of mine": (lambda w: w.append("pipeline/stage/mine.py", "MORE = 1\n"), AFTER_BASE),
-    "the code of a merge method": (lambda w: w.append("pipeline/merging/slerp.py", "MORE = 1\n"), {"report"} | MERGE),
+    "the code of a merge method": (lambda w: w.append("pipeline/merging/slerp.py", "MORE = 1\n"), LAST | MERGE),
     "a value of one baseline": (
         lambda w: w.write_page(set=w.page["set"] | {"baseline.bm25.b": 0.5}),
-        {"compose", "baseline@bm25", "report"},
+        {"compose", "baseline@bm25"} | LAST,
     ),
     "the code of an evaluator": (
         lambda w: w.append("pipeline/evaluator/retrieval.py", "MORE = 1\n"),
-        {"report"} | BASELINES | EVALUATE,
+        LAST | BASELINES | EVALUATE,
     ),
     "one expert fewer": (
         lambda w: w.write_page(
             experts=without(w.page["experts"], "sts"), set=without(w.page["set"], "train.sts.steps_per_task")
         ),
-        {"compose", "report"} | MERGE,
+        {"compose"} | LAST | MERGE,
     ),
 }
 

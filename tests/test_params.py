@@ -169,8 +169,8 @@ def test_a_value_of_train_without_any_expert_is_refused(composed):
 
 
 def test_a_number_out_of_range_is_refused(composed):
-    with refuses("data/config.yaml: report.confidence", "less than 1", "got 95"):
-        composed(set={"report.confidence": 95})
+    with refuses("data/config.yaml: final.confidence", "less than 1", "got 95"):
+        composed(set={"final.confidence": 95})
 
 
 # --- the page

@@ -153,7 +153,7 @@ class Encoder(nn.Module):
         ids = self.token_ids(texts, max_length_tokens, task=task, side=side) if len(texts) else []
         order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), i))
         with tqdm(total=len(texts), desc=title, unit="text", leave=False, disable=None) as bar:
-            for batch in _by_tokens(order, [len(row) for row in ids], batch_tokens):
+            for batch in by_tokens(order, [len(row) for row in ids], batch_tokens):
                 input_ids, mask = self.padded([ids[i] for i in batch])
                 out[batch] = self(input_ids.to(device), mask.to(device)).cpu().numpy()
                 bar.update(len(batch))
@@ -241,7 +241,7 @@ def pooling_node(directory: Path) -> Node:
     return yaml.safe_load((directory / "encoder.yaml").read_text(encoding="utf-8"))["pooling"]
 
 
-def _by_tokens(order: list[int], lengths: list[int], batch_tokens: int) -> list[list[int]]:
+def by_tokens(order: list[int], lengths: list[int], batch_tokens: int) -> list[list[int]]:
     """Cut ``order`` (short to long) into batches whose count times longest length stays within ``batch_tokens``."""
     batches: list[list[int]] = []
     for i in order:

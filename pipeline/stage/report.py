@@ -1,15 +1,13 @@
 """report: which model became final and why, on one page.
 
 Reads:  data/metrics/, data/evaluated/, data/curated/, checkpoints/
-Writes: data/report/{index.html,report.md}, checkpoints/final/
+Writes: data/report/{index.html,report.md}
 """
 
 import base64
 import csv
 import io
-import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +15,15 @@ import matplotlib as mpl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline import __version__
-from pipeline.checkpoint import read_json, sha256, whole_directory, write_json
+from pipeline.checkpoint import read_json, whole_directory
 from pipeline.corpus.collection import collections
 from pipeline.corpus.files import Dropped, corpora, read
-from pipeline.evaluator.comparison import Difference, accepted, differences, significant
+from pipeline.evaluator.comparison import differences, significant
 from pipeline.params import build
 
 METRICS, EVALUATED, CURATED = Path("data/metrics"), Path("data/evaluated"), Path("data/curated")
+FINAL = Path("checkpoints/final")
 TEMPLATES = Path(__file__).parent / "report_templates"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The model that becomes final, the best single one, and how each merge stands against that."""
-
-    final: str
-    best_single: str
-    merges: dict[str, dict[str, Difference]]
-    refused: list[str]
-    sentence: str
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
@@ -46,78 +34,29 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     scores = {name: read_json(METRICS / f"evaluate/{name}.json") for name in models}
     items = {name: read_json(EVALUATED / f"{name}.json") for name in models}
     mains = {task: evaluator.main for task, evaluator in evaluators.items()}
-    verdict = judge(cfg, scores, items, evaluators, mains)
-    table = _table(scores, mains, verdict.final, _marks(cfg, items, evaluators, verdict.final))
-    browser = _browser(items, verdict.final, section["examples"])
-    with whole_directory(out / "checkpoints/final") as folder:
-        source = Path(cfg["models"][verdict.final])
-        shutil.copytree(source, folder, dirs_exist_ok=True)
-        summary = {"model": verdict.final, "verdict": verdict.sentence, "test": scores[verdict.final]["test"]}
-        write_json(folder / "chosen.json", {**summary, "sha256": sha256(source / "model.safetensors")})
-        (folder / "README.md").write_text(_render("card.md", verdict=verdict, table=table, **_facts(cfg)), encoding="utf-8")
+    verdict = read_json(FINAL / "chosen.json")
+    final = verdict["model"]
+    table = _table(scores, mains, final, _marks(cfg, items, evaluators, final))
+    browser = _browser(items, final, section["examples"])
+    facts = {"confidence": cfg["final"]["confidence"], "version": __version__, "forms": read_json(METRICS / "final.json")}
+    facts |= {"corpora": corpora(CURATED), "verdict": verdict, "table": table}
     with whole_directory(out / "data/report") as folder:
         page = _render(
-            "index.html", verdict=verdict, table=table, curves=_curves(cfg["experts"]), cards=_cards(section["examples"]),
-            browser=browser, geometry=_geometry(order), version=__version__, confidence=section["confidence"],
-            searches=_searches(cfg), **_facts(cfg),
+            "index.html", curves=_curves(cfg["experts"]), cards=_cards(section["examples"]), browser=browser,
+            geometry=_geometry(order), searches=_searches(cfg), **facts,
         )  # fmt: skip
         (folder / "index.html").write_text(page, encoding="utf-8")
-        plain = _render(
-            "report.md", verdict=verdict, table=table, version=__version__, confidence=section["confidence"], **_facts(cfg)
-        )
+        plain = _render("report.md", **facts)
         (folder / "report.md").write_text(plain.replace("|\n\n|", "|\n|"), encoding="utf-8")
-    print(f"{verdict.sentence}\nthe page: data/report/index.html   the model: checkpoints/final")
-    return {f"final/{name}": score[mains[name.split("/")[0]]] for name, score in scores[verdict.final]["test"].items()}
-
-
-def judge(
-    cfg: Mapping[str, Any],
-    scores: Mapping[str, Any],
-    items: Mapping[str, Any],
-    evaluators: Mapping[str, Any],
-    mains: Mapping[str, str],
-) -> Verdict:
-    """Decided on validation alone; test scores are only shown."""
-    section = cfg["report"]
-    singles = [name for name in section["candidates"] if name in cfg["models"] and name not in cfg["merge"]]
-    candidates = [*singles, *sorted(name for name in cfg["models"] if name in cfg["merge"])]
-    if not singles:
-        raise ValueError(
-            f"report.candidates names no single model that is evaluated: {section['candidates']}; add one to `models` in params.yaml"
-        )
-    means = {name: _mean(scores[name]["validation"], mains) for name in candidates}
-    best = max(singles, key=lambda name: means[name])
-    limits = {"resamples": section["resamples"], "confidence": section["confidence"], "seed": cfg["seed"]}
-    merges = {
-        name: differences(evaluators, items[name]["validation"], items[best]["validation"], **limits)
-        for name in candidates
-        if name in cfg["merge"]
-    }
-    passed = [name for name, against in merges.items() if accepted(against)]
-    final = max([best, *passed], key=lambda name: means[name])
-    refused = [name for name in merges if name not in passed]
-    if final == best:
-        sentence = (
-            f"{best}, the best single model, is final: no merge was better on the mean without losing a task (validation)."
-        )
-    else:
-        gain = means[final] - means[best]
-        sentence = (
-            f"{final} is final: on validation its mean is {gain:.4f} above {best}, the best single model, "
-            "and it loses no task significantly."
-        )
-    return Verdict(final, best, merges, refused, sentence)
-
-
-def _mean(scores: Mapping[str, Any], mains: Mapping[str, str]) -> float:
-    return sum(score[mains[name.split("/")[0]]] for name, score in scores.items()) / len(scores)
+    print(f"{verdict['verdict']}\nthe page: data/report/index.html   the model: checkpoints/final")
+    return {f"final/{name}": score[mains[name.split("/")[0]]] for name, score in scores[final]["test"].items()}
 
 
 def _marks(
     cfg: Mapping[str, Any], items: Mapping[str, Any], evaluators: Mapping[str, Any], final: str
 ) -> dict[tuple[str, str], str]:
     """Of every model and collection: better or worse than ``final`` on test, by permutation test with Holm's correction."""
-    limits = {name: cfg["report"][name] for name in ("resamples", "confidence")} | {"seed": cfg["seed"]}
+    limits = {name: cfg["final"][name] for name in ("resamples", "confidence")} | {"seed": cfg["seed"]}
     own = items[final]["test"]
     compared = {
         model: differences(evaluators, {name: at["test"][name] for name in at["test"] if name in own}, own, **limits)
@@ -266,14 +205,6 @@ def _searches(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _points(file: Path) -> list[dict[str, str]]:
     with file.open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
-
-
-def _facts(cfg: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "corpora": corpora(CURATED),
-        "encoder": cfg["encoder"],
-        "models": cfg["models"],
-    }
 
 
 def _render(name: str, **values: Any) -> str:

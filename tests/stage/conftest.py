@@ -72,7 +72,8 @@ PAGE = {
         },
         "evaluate.resamples": 50,
         "merge.slerp.method.norm": 1.0,
-        "report": {"resamples": 50, "examples": 3},
+        "final": {"resamples": 50, "forms": {"onnx": None, "int8": None}},  # tests/form makes these
+        "report": {"examples": 3},
         "runtime": {"accelerator": "cpu", "threads": 1, "tracker": "disabled", "mirror": None},
     },
 }

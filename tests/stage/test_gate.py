@@ -12,8 +12,8 @@ from pipeline.checkpoint import read_json
 from pipeline.evaluator.comparison import differences, significant
 from pipeline.params import build
 from pipeline.stage.evaluate import run as evaluate
+from pipeline.stage.final import judge
 from pipeline.stage.merge import merge_directories
-from pipeline.stage.report import judge
 
 GOOD = {name: f"checkpoints/experts/{name}" for name in ("retrieval", "sts")}
 PLANTED = ("noise", "shuffled", "wrong_base")
@@ -95,7 +95,7 @@ def test_no_accepted_merge_of_fifty_is_significantly_worse_on_a_task(place, monk
             bad.add(name)
     for model in cfg["models"]:
         evaluate(cfg, runtime, model, place)
-    cfg["report"]["candidates"] = ["base", *GOOD]
+    cfg["final"]["candidates"] = ["base", *GOOD]
     evaluators = {e.task: e for e in (build(node) for node in cfg["evaluate"]["evaluators"].values())}
     mains = {task: evaluator.main for task, evaluator in evaluators.items()}
     items = {model: read_json(place / f"data/evaluated/{model}.json") for model in cfg["models"]}

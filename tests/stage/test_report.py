@@ -2,10 +2,9 @@ import re
 
 import pytest
 
-from pipeline.checkpoint import read_json, sha256
+from pipeline.checkpoint import read_json
 
 MERGES, SINGLES = ("soup", "slerp"), ("base", "retrieval", "sts", "joint")
-MAIN = {"retrieval/questions": "ndcg@10", "sts/graded": "spearman"}
 
 
 @pytest.fixture(scope="module")
@@ -16,11 +15,6 @@ def page(finished):
 @pytest.fixture(scope="module")
 def chosen(finished):
     return read_json(finished / "checkpoints/final/chosen.json")
-
-
-def mean(finished, model):
-    scores = read_json(finished / f"data/metrics/evaluate/{model}.json")["validation"]
-    return sum(scores[name][main] for name, main in MAIN.items()) / len(MAIN)
 
 
 def test_the_page_asks_nothing_of_the_network(page):
@@ -47,59 +41,6 @@ def test_the_page_shows_a_curve_for_every_training_of_params_yaml_alone(copied, 
     assert run(folder, "report") == 0
     later = (folder / "data/report/index.html").read_text(encoding="utf-8")
     assert later.count("<!-- loss -->") == page.count("<!-- loss -->") - 1
-
-
-def test_final_is_the_model_of_the_verdict(finished, chosen):
-    folder = read_model_folder(finished, chosen["model"])
-    assert sha256(folder / "model.safetensors") == chosen["sha256"] == sha256(finished / "checkpoints/final/model.safetensors")
-    assert chosen["test"] == read_json(finished / f"data/metrics/evaluate/{chosen['model']}.json")["test"]
-
-
-def read_model_folder(finished, model):
-    import yaml
-
-    return finished / yaml.safe_load((finished / "params.yaml").read_text())["models"][model]
-
-
-def test_the_verdict_goes_by_the_mean_on_validation(finished, chosen):
-    best = max(SINGLES, key=lambda model: mean(finished, model))
-    if chosen["model"] in SINGLES:
-        assert chosen["model"] == best
-        assert chosen["verdict"].startswith(f"{best}, the best single model, is final")
-    else:
-        assert mean(finished, chosen["model"]) > mean(finished, best)
-
-
-def test_a_merge_that_is_better_on_every_validation_item_becomes_final(copied, run, finished):
-    import json
-
-    folder = copied("data/config.yaml", "data/metrics", "data/evaluated", "data/curated", "checkpoints")
-    for kind in ("metrics/evaluate", "evaluated"):
-        file = folder / f"data/{kind}/soup.json"
-        content = read_json(file)
-        at = content["validation"]
-        if kind == "evaluated":
-            at["retrieval/questions"]["ndcg@10"] = [1.0] * len(at["retrieval/questions"]["id"])
-            at["sts/graded"]["cosine"] = at["sts/graded"]["score"]
-        else:
-            at["retrieval/questions"]["ndcg@10"] = at["sts/graded"]["spearman"] = 1.0
-        file.write_text(json.dumps(content))
-    assert run(folder, "report") == 0
-    chosen = read_json(folder / "checkpoints/final/chosen.json")
-    assert chosen["model"] == "soup"
-    assert "it loses no task significantly" in chosen["verdict"]
-    assert sha256(folder / "checkpoints/final/model.safetensors") == sha256(
-        finished / "checkpoints/merged/soup/model.safetensors"
-    )
-
-
-def test_the_card_holds_the_table_and_how_to_load(finished):
-    card = (finished / "checkpoints/final/README.md").read_text(encoding="utf-8")
-    assert card.startswith("---\nlibrary_name: sentence-transformers\n")
-    assert 'SentenceTransformer("checkpoints/final")' in card
-    assert "| soup |" in card or "| soup (this one) |" in card
-    assert "cut" in card
-    assert "32 tokens" in card
 
 
 def test_the_plain_page_holds_the_verdict_and_one_table_row_for_each_model(finished, chosen):

@@ -1,0 +1,203 @@
+"""final: the model that validation prefers, in every form it can be used in, with a card.
+
+Reads:  data/metrics/evaluate/, data/evaluated/, data/curated/, checkpoints/
+Writes: checkpoints/final/, data/metrics/final.json (what each form loses on test rows)
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pipeline import __version__
+from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory, write_json
+from pipeline.corpus.collection import Collection, Encode, collections
+from pipeline.corpus.files import corpora
+from pipeline.encoder.encoder import Encoder
+from pipeline.evaluator.comparison import Difference, accepted, differences
+from pipeline.params import build
+from pipeline.training.prepare import prepare
+
+METRICS, EVALUATED, CURATED = Path("data/metrics/evaluate"), Path("data/evaluated"), Path("data/curated")
+TEMPLATES = Path(__file__).parent / "final_templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The model that becomes final, the best single one, and how each merge stands against that."""
+
+    final: str
+    best_single: str
+    merges: dict[str, dict[str, Difference]]
+    refused: list[str]
+    sentence: str
+
+
+def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
+    prepare(runtime, cfg["seed"])
+    evaluators = {e.task: e for e in (build(node) for node in cfg["evaluate"]["evaluators"].values())}
+    mains = {task: evaluator.main for task, evaluator in evaluators.items()}
+    models = [*cfg["baseline"], *cfg["models"]]
+    scores = {name: read_json(METRICS / f"{name}.json") for name in models}
+    items = {name: read_json(EVALUATED / f"{name}.json") for name in models}
+    verdict = judge(cfg, scores, items, evaluators, mains)
+    print(verdict.sentence)
+    source = Path(cfg["models"][verdict.final])
+    with whole_directory(out / "checkpoints/final") as folder:
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+        write_json(folder / "chosen.json", {
+            "model": verdict.final, "verdict": verdict.sentence, "test": scores[verdict.final]["test"],
+            "best_single": verdict.best_single, "refused": verdict.refused, "sha256": sha256(source / "model.safetensors"),
+            "merges": {name: {at: asdict(one) for at, one in against.items()} for name, against in verdict.merges.items()},
+        })  # fmt: skip
+        forms = _forms(cfg, runtime, folder, evaluators)
+        (folder / "README.md").write_text(_card(cfg, verdict, scores, mains, forms, folder), encoding="utf-8")
+    measured = {
+        name: {key: form[key] for key in ("test", "vector_bytes", "farthest") if key in form} for name, form in forms.items()
+    }
+    write_json(out / "data/metrics/final.json", measured)
+    for name, form in forms.items():
+        changes = [f"{at} {one['change']:+.4f}" for at, one in form.get("test", {}).items()]
+        print(f"{name}: " + (", ".join(changes) or f"equal within {form['farthest']:.1e}"))
+    return {f"final/{name}": score[mains[name.split("/")[0]]] for name, score in scores[verdict.final]["test"].items()}
+
+
+def judge(
+    cfg: Mapping[str, Any],
+    scores: Mapping[str, Any],
+    items: Mapping[str, Any],
+    evaluators: Mapping[str, Any],
+    mains: Mapping[str, str],
+) -> Verdict:
+    """Decided on validation alone; test scores are only shown."""
+    section = cfg["final"]
+    singles = [name for name in section["candidates"] if name in cfg["models"] and name not in cfg["merge"]]
+    candidates = [*singles, *sorted(name for name in cfg["models"] if name in cfg["merge"])]
+    if not singles:
+        raise ValueError(
+            f"final.candidates names no single model that is evaluated: {section['candidates']}; add one to `models` in params.yaml"
+        )
+    means = {name: _mean(scores[name]["validation"], mains) for name in candidates}
+    best = max(singles, key=lambda name: means[name])
+    limits = {"resamples": section["resamples"], "confidence": section["confidence"], "seed": cfg["seed"]}
+    merges = {
+        name: differences(evaluators, items[name]["validation"], items[best]["validation"], **limits)
+        for name in candidates
+        if name in cfg["merge"]
+    }
+    passed = [name for name, against in merges.items() if accepted(against)]
+    final = max([best, *passed], key=lambda name: means[name])
+    refused = [name for name in merges if name not in passed]
+    if final == best:
+        sentence = (
+            f"{best}, the best single model, is final: no merge was better on the mean without losing a task (validation)."
+        )
+    else:
+        gain = means[final] - means[best]
+        sentence = (
+            f"{final} is final: on validation its mean is {gain:.4f} above {best}, the best single model, "
+            "and it loses no task significantly."
+        )
+    return Verdict(final, best, merges, refused, sentence)
+
+
+def _mean(scores: Mapping[str, Any], mains: Mapping[str, str]) -> float:
+    return sum(score[mains[name.split("/")[0]]] for name, score in scores.items()) / len(scores)
+
+
+def _forms(
+    cfg: Mapping[str, Any], runtime: Mapping[str, Any], folder: Path, evaluators: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Make each form in ``folder``, and measure it against the model itself on test rows."""
+    section, cut = cfg["final"], cfg["evaluate"]["max_length_tokens"]
+    encoder = Encoder.load(folder)
+    forms = {name: build(node) for name, node in sorted(section["forms"].items()) if node is not None}
+    forms = dict(sorted(forms.items(), key=lambda pair: (pair[1].tolerance is None, pair[0])))  # what others build on, first
+    test = [c for corpus in corpora(CURATED) for c in collections(CURATED, corpus, "test")] if forms else []
+    plain = _remembering(lambda texts, side, task: encoder.encode(
+        texts, max_length_tokens=cut, batch_tokens=runtime["batch_tokens"], title=f"{task} {side}", task=task, side=side
+    ), encoder)  # fmt: skip
+    limits = {"resamples": section["resamples"], "confidence": section["confidence"], "seed": cfg["seed"]}
+    own = _items(evaluators, plain, test) if any(form.tolerance is None for form in forms.values()) else {}
+    found: dict[str, dict[str, Any]] = {}
+    for name, form in forms.items():
+        encode = form.make(encoder, folder, plain, max_length_tokens=cut)
+        facts = {
+            "path": "checkpoints/final", "file": form.file, "pad_id": encoder.pad_id, "pad_token": encoder.tokenizer.pad_token,
+            "max_length_tokens": encoder.max_length_tokens, "dims": form.vector_bytes(encoder.width) // 4,
+        }  # fmt: skip
+        found[name] = {
+            "about": form.about, "use": form.use.format(**facts), "vector_bytes": form.vector_bytes(encoder.width),
+            "file": form.file, "file_bytes": (folder / form.file).stat().st_size if form.file else None,
+        }  # fmt: skip
+        if form.tolerance is None:
+            changed = differences(evaluators, _items(evaluators, _remembering(encode, encoder), test), own, **limits)
+            found[name]["test"] = {at: {"change": d.value, "low": d.low, "high": d.high} for at, d in changed.items()}
+        else:
+            found[name]["farthest"] = _farthest(encode, plain, test, section["texts_compared"])
+            if not found[name]["farthest"] <= form.tolerance:
+                raise ValueError(
+                    f"final.forms.{name}: its vectors differ from the model's by {found[name]['farthest']:.1e}, more than "
+                    f"{form.tolerance:.1e}; set it to null in params.yaml to go on without it, and report the encoder"
+                )
+    return found
+
+
+def _items(evaluators: Mapping[str, Any], encode: Encode, test: Sequence[Collection]) -> dict[str, Any]:
+    return {f"{c.task}/{c.corpus}": evaluators[c.task].evaluate(encode, c)[1] for c in test}
+
+
+def _remembering(encode: Encode, encoder: Encoder) -> Encode:
+    """``encode``, each text with the same prompt once."""
+    known: dict[tuple[str, str], np.ndarray] = {}
+
+    def remembered(texts: Sequence[str], side: str, task: str) -> np.ndarray:
+        prompt = encoder.prompt(task, side)
+        new = [text for text in dict.fromkeys(texts) if (prompt, text) not in known]
+        if new:
+            known.update({(prompt, text): vector for text, vector in zip(new, encode(new, side, task), strict=True)})
+        return np.stack([known[prompt, text] for text in texts])
+
+    return remembered
+
+
+def _farthest(encode: Encode, plain: Encode, test: Sequence[Collection], number: int) -> float:
+    """The largest difference of a number of a vector, over texts spread evenly over those of each collection."""
+    found = 0.0
+    for c in test:
+        texts = sorted({*c.queries.values(), *c.documents.values(), *(t for pair in c.pairs for t in pair[1:3]),
+                        *(text for _, text, _ in c.labelled)})  # fmt: skip
+        texts = texts[:: -(-len(texts) // number)]
+        found = max(found, float(np.abs(encode(texts, "query", c.task) - plain(texts, "query", c.task)).max()))
+    return found
+
+
+def _card(
+    cfg: Mapping[str, Any], verdict: Verdict, scores: Mapping[str, Any], mains: Mapping[str, str], forms: Mapping[str, Any],
+    folder: Path,
+) -> str:  # fmt: skip
+    own = scores[verdict.final]["test"]
+    names = sorted(own)
+    provenance = read_json(folder / PROVENANCE)
+    data = []
+    for corpus in corpora(CURATED):
+        card = read_json(CURATED / corpus / "card.json")
+        licence = cfg["ingest"]["corpora"].get(corpus, {}).get("licence", "not stated")
+        data.append({"name": corpus, "kept": card["kept"], "licence": licence})
+    backbone = cfg["encoder"]["backbone"]
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        autoescape=False,  # noqa: S701  Markdown
+    )  # fmt: skip
+    return environment.get_template("card.md").render(
+        verdict=verdict, names=names, metric={name: mains[name.split("/")[0]] for name in names}, forms=forms, data=data,
+        scores={model: score["test"] for model, score in scores.items()}, encoder=cfg["encoder"],
+        came_from=backbone.get("package") or backbone.get("repo") or "weights drawn at random, trained from scratch here",
+        confidence=cfg["final"]["confidence"], inputs=provenance["inputs"], version=__version__,
+        evaluated_tokens=cfg["evaluate"]["max_length_tokens"], sha256=sha256(folder / "model.safetensors"),
+        width=read_json(folder / "1_Pooling/config.json")["word_embedding_dimension"],
+    )  # fmt: skip

@@ -1,0 +1,150 @@
+import json
+
+import numpy as np
+import pytest
+
+from pipeline.checkpoint import read_json, sha256
+from pipeline.form.truncated import Truncated
+
+SINGLES = ("base", "retrieval", "sts", "joint")
+MAIN = {"retrieval/questions": "ndcg@10", "sts/graded": "spearman"}
+NEEDED = (
+    *("data/config.yaml", "data/metrics/evaluate", "data/evaluated", "data/curated"),
+    *("checkpoints/base", "checkpoints/controls", "checkpoints/experts", "checkpoints/merged"),
+)
+
+
+@pytest.fixture(scope="module")
+def chosen(finished):
+    return read_json(finished / "checkpoints/final/chosen.json")
+
+
+@pytest.fixture(scope="module")
+def card(finished):
+    return (finished / "checkpoints/final/README.md").read_text(encoding="utf-8")
+
+
+def mean(finished, model):
+    scores = read_json(finished / f"data/metrics/evaluate/{model}.json")["validation"]
+    return sum(scores[name][main] for name, main in MAIN.items()) / len(MAIN)
+
+
+def test_final_is_the_model_of_the_verdict(finished, chosen):
+    folder = read_model_folder(finished, chosen["model"])
+    assert sha256(folder / "model.safetensors") == chosen["sha256"] == sha256(finished / "checkpoints/final/model.safetensors")
+    assert chosen["test"] == read_json(finished / f"data/metrics/evaluate/{chosen['model']}.json")["test"]
+
+
+def read_model_folder(finished, model):
+    import yaml
+
+    return finished / yaml.safe_load((finished / "params.yaml").read_text())["models"][model]
+
+
+def test_the_verdict_goes_by_the_mean_on_validation(finished, chosen):
+    best = max(SINGLES, key=lambda model: mean(finished, model))
+    if chosen["model"] in SINGLES:
+        assert chosen["model"] == best
+        assert chosen["verdict"].startswith(f"{best}, the best single model, is final")
+    else:
+        assert mean(finished, chosen["model"]) > mean(finished, best)
+
+
+def test_a_merge_that_is_better_on_every_validation_item_becomes_final(copied, run, finished):
+    folder = copied(*NEEDED)
+    for kind in ("metrics/evaluate", "evaluated"):
+        file = folder / f"data/{kind}/soup.json"
+        content = read_json(file)
+        at = content["validation"]
+        if kind == "evaluated":
+            at["retrieval/questions"]["ndcg@10"] = [1.0] * len(at["retrieval/questions"]["id"])
+            at["sts/graded"]["cosine"] = at["sts/graded"]["score"]
+        else:
+            at["retrieval/questions"]["ndcg@10"] = at["sts/graded"]["spearman"] = 1.0
+        file.write_text(json.dumps(content))
+    assert run(folder, "final") == 0
+    chosen = read_json(folder / "checkpoints/final/chosen.json")
+    assert chosen["model"] == "soup"
+    assert "it loses no task significantly" in chosen["verdict"]
+    assert sha256(folder / "checkpoints/final/model.safetensors") == sha256(
+        finished / "checkpoints/merged/soup/model.safetensors"
+    )
+
+
+def test_the_card_holds_the_table_and_how_to_load(finished):
+    card = (finished / "checkpoints/final/README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\nlibrary_name: sentence-transformers\n")
+    assert 'SentenceTransformer("checkpoints/final")' in card
+    assert "| soup |" in card or "| soup (this one) |" in card
+    assert "cut" in card
+    assert "32 tokens" in card
+
+
+def test_the_card_holds_the_data_with_licences_and_what_it_was_made_from(card, chosen):
+    assert "| questions | " in card
+    assert "| not stated |" in card
+    assert f"`{chosen['sha256'][:16]}`" in card
+    assert "| `data/curated` |" in card or "| `checkpoints/base` |" in card
+
+
+def test_every_form_stands_in_the_card_with_its_change_on_test_rows(finished, card):
+    found = read_json(finished / "data/metrics/final.json")
+    assert sorted(found) == ["binary", "half", "quarter"]
+    for name, form in found.items():
+        assert sorted(form["test"]) == sorted(MAIN)
+        for one in form["test"].values():
+            assert one["low"] <= one["change"] <= one["high"]
+            assert f"{one['change']:+.4f} [{one['low']:+.4f}, {one['high']:+.4f}]" in card
+        assert f"**{name}**" in card
+    assert (found["binary"]["vector_bytes"], found["half"]["vector_bytes"]) == (2, 32)
+    assert "truncate_dim=8" in card
+
+
+def test_a_vector_cut_in_half_changes_the_score_by_what_is_stated(finished):
+    """Worked out anew, by sentence-transformers, as the card says to."""
+    from scipy.stats import spearmanr
+    from sentence_transformers import SentenceTransformer
+
+    from pipeline.corpus.files import read
+    from pipeline.corpus.row import Row
+
+    rows = read(finished / "data/curated/graded/test.parquet", Row)
+    model = SentenceTransformer(str(finished / "checkpoints/final"), device="cpu")
+
+    def score(**settings):
+        left, right = (
+            model.encode([getattr(row, side) for row in rows], normalize_embeddings=True, show_progress_bar=False, **settings)
+            for side in ("query", "document")
+        )
+        return spearmanr((left * right).sum(1).astype(np.float64), [row.score for row in rows]).statistic
+
+    found = read_json(finished / "data/metrics/final.json")["half"]["test"]["sts/graded"]["change"]
+    assert found == pytest.approx(score(truncate_dim=8) - score(), abs=1e-6)
+
+
+def test_without_a_form_the_model_is_final_all_the_same(copied, run, finished):
+    nothing = dict.fromkeys(("onnx", "int8", "binary", "half", "quarter"))
+    folder = copied(*NEEDED, final={"forms": nothing})
+    assert run(folder, "final") == 0
+    assert read_json(folder / "data/metrics/final.json") == {}
+    weights = [place / "checkpoints/final/model.safetensors" for place in (folder, finished)]
+    assert sha256(weights[0]) == sha256(weights[1])
+    assert "Smaller and faster" not in (folder / "checkpoints/final/README.md").read_text()
+
+
+def test_a_form_that_should_equal_the_model_and_does_not_stops_the_stage(copied, run, capsys, monkeypatch):
+    monkeypatch.setattr(Truncated, "tolerance", 1e-4)
+    monkeypatch.setattr(Truncated, "make", lambda self, encoder, folder, plain, **_: lambda *text: -plain(*text))
+    folder = copied(*NEEDED)
+    assert run(folder, "final") == 1
+    assert "final.forms.half: its vectors differ from the model's by" in capsys.readouterr().err
+    assert not (folder / "checkpoints/final").exists()
+    assert not (folder / "data/metrics/final.json").exists()
+
+
+def test_a_model_that_was_not_evaluated_stops_the_stage(copied, run, capsys):
+    folder = copied(*NEEDED)
+    (folder / "data/metrics/evaluate/soup.json").unlink()
+    assert run(folder, "final") == 1
+    assert "data/metrics/evaluate/soup.json is missing; run `dvc repro`" in capsys.readouterr().err
+    assert not (folder / "checkpoints/final").exists()
