@@ -21,7 +21,8 @@ def _check_reading(where: str, training: Mapping[str, Any], controls: Mapping[st
     if (training["affinity"] is not None) != ("affinity" in training["tasks"]):
         raise ValueError(
             f"{where}: task `affinity` needs `affinity` (a reading and an architecture) beside it, and the other way round; "
-            f"got tasks {', '.join(training['tasks'])} and affinity {'null' if training['affinity'] is None else 'given'}; see conf/expert/hp.yaml"
+            f"got tasks {', '.join(training['tasks'])} and affinity {'null' if training['affinity'] is None else 'given'}; "
+            f"see conf/expert/hp.yaml"
         )
     control = training["control"]
     if control is not None and (training["affinity"] is None or control not in controls):

@@ -17,9 +17,15 @@ def test_without_padding_it_is_the_layer_of_transformers():
     ours = head()
     theirs = ConvBertLayer(
         ConvBertConfig(
-            hidden_size=16, embedding_size=16, num_attention_heads=8, intermediate_size=8, conv_kernel_size=7, head_ratio=2,
-            num_groups=1, hidden_act="gelu",
-        )  # fmt: skip
+            hidden_size=16,
+            embedding_size=16,
+            num_attention_heads=8,
+            intermediate_size=8,
+            conv_kernel_size=7,
+            head_ratio=2,
+            num_groups=1,
+            hidden_act="gelu",
+        )
     ).eval()
     theirs.load_state_dict(ours.layers[0].state_dict())
     with torch.no_grad():
