@@ -194,9 +194,10 @@ def _card(
         autoescape=False,  # noqa: S701  Markdown
     )  # fmt: skip
     return environment.get_template("card.md").render(
-        verdict=verdict, names=names, affinity=(folder / "architecture.yaml").is_file(), metric={name: mains[name.split("/")[0]] for name in names}, forms=forms, data=data,
+        verdict=verdict, names=names, metric={name: mains[name.split("/")[0]] for name in names}, forms=forms, data=data,
         scores={model: score["test"] for model, score in scores.items()}, encoder=cfg["encoder"],
         came_from=backbone.get("package") or backbone.get("repo") or "weights drawn at random, trained from scratch here",
+        affinity=(folder / "architecture.yaml").is_file(),
         confidence=cfg["final"]["confidence"], inputs=provenance["inputs"], version=__version__,
         evaluated_tokens=cfg["evaluate"]["max_length_tokens"], sha256=sha256(folder / "model.safetensors"),
         width=read_json(folder / "1_Pooling/config.json")["word_embedding_dimension"],
