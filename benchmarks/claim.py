@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = sorted(file.stem for file in (ROOT / "conf/method").glob("*.yaml") if file.stem != "average")
-EXPERTS = {"retrieval": "checkpoints/experts/retrieval", "sts": "checkpoints/experts/sts", "joint": "checkpoints/joint"}
+EXPERTS = {"retrieval": "checkpoints/experts/retrieval", "sts": "checkpoints/experts/sts", "joint": "checkpoints/controls/joint"}
 MODELS = {m: f"checkpoints/merged/{m}" for m in METHODS} | {"base": "checkpoints/base", **EXPERTS}
 RESAMPLES = 2000
 

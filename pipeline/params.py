@@ -60,7 +60,22 @@ def read_page(path: Path = PAGE) -> Page:
             raise ValueError(
                 f"{path}: models.{name}: a baseline has that name; scores are kept by name, so call the model otherwise"
             )
+    _check_own_page(page, path)
     return page
+
+
+def _check_own_page(page: Page, path: Path) -> None:
+    """An experiment whose rows are of another kind has a page of its own, since DVC reads its lists from `params.yaml` alone."""
+    own = CONF / "page" / f"{page.choose.get('experiment')}.yaml"
+    if not own.is_file():
+        return
+    known = checked(Page, OmegaConf.to_container(OmegaConf.load(own)), str(own)).experts
+    if not set(known) & set(page.experts):
+        raise ValueError(
+            f"{path}: choose.experiment is {own.stem}, whose experts are {', '.join(known)}, but `experts` lists "
+            f"{', '.join(page.experts) or 'none'}: lists of another experiment. Take its own page:\n"
+            f"cp {own} {path} && dvc repro"
+        )
 
 
 def check_choice(group: str, name: str, where: str) -> None:

@@ -56,6 +56,7 @@ class Curate(Shape):
     filters: dict[str, Node]
     dedup: Node
     split: Node
+    controls: dict[str, Node]  # further deals of the same rows, by name
     near: Node
     contamination: Literal["text", "query", "document", "pair", "off"]
     audit: Node
@@ -116,6 +117,36 @@ class Training(Shape):
     early_stop: EarlyStop | None
 
 
+class Look(Shape):
+    every_steps: int = Field(gt=0)
+    complexes: int = Field(gt=1)
+
+
+class Affinity(Shape):
+    architecture: Node
+    head: Node | None
+    backbone: Literal["frozen", "trained"]
+    look: Look | None
+
+
+class Expert(Training):
+    affinity: Affinity | None
+    control: str | None
+
+
+class Masking(Shape):
+    share: float = Field(gt=0, lt=1)
+    batch_size: int = Field(gt=0)
+    steps: int = Field(gt=0)
+    warmup_steps: int = Field(ge=0)
+    max_length_tokens: int = Field(gt=2)
+    chunk_tokens: int = Field(gt=2)
+    precision: Literal["32-true", "bf16-mixed", "bf16-true"]
+    gradient_clip: float = Field(gt=0)
+    on_nonfinite: Literal["stop", "skip"]
+    optimizer: Node
+
+
 class Mine(Shape):
     miner: Node
     max_queries: int = Field(gt=0)
@@ -131,6 +162,7 @@ class Phase(Training):
 
 
 class Pretrain(Shape):
+    masking: Masking | None
     phases: dict[str, Phase]
 
 
@@ -193,6 +225,7 @@ class Runtime(Shape):
     tracker: Literal["auto", "online", "offline", "disabled"]
     project: str
     embeddings: str | None
+    tokens: str
     mirror: str | None
 
 
@@ -207,7 +240,7 @@ class Config(Shape):
     encoder: Encoder
     pretrain: Pretrain
     mine: Mine
-    train: dict[str, Training]
+    train: dict[str, Expert]
     merge: dict[str, Merge]
     baseline: dict[str, Node]
     evaluate: Evaluate

@@ -9,10 +9,27 @@ def check_trainings(config: Mapping[str, Any]) -> None:
     limits = {"longest": config["encoder"]["max_length_tokens"], "processes": num_processes(config["runtime"])}
     mined = {"retrieval": config["mine"]["miner"].get("num_negatives", 0)}  # the one task that stage mine looks at
     for name, training in config["train"].items():
+        _check_reading(f"train.{name}", training, config["curate"]["controls"])
         check_training(f"train.{name}", training, mined=mined, **limits)
     for name, phase in config["pretrain"]["phases"].items():
         most = phase["mine"]["miner"].get("num_negatives", 0) if phase["mine"] else 0
         check_training(f"pretrain.phases.{name}", phase, mined=dict.fromkeys(phase["tasks"], most), **limits)
+
+
+def _check_reading(where: str, training: Mapping[str, Any], controls: Mapping[str, Any]) -> None:
+    """Task `affinity` and how its complexes are read come together; a control is one that curate makes."""
+    if (training["affinity"] is not None) != ("affinity" in training["tasks"]):
+        raise ValueError(
+            f"{where}: task `affinity` needs `affinity` (a reading and an architecture) beside it, and the other way round; "
+            f"got tasks {', '.join(training['tasks'])} and affinity {'null' if training['affinity'] is None else 'given'}; "
+            f"see conf/expert/hp.yaml"
+        )
+    control = training["control"]
+    if control is not None and (training["affinity"] is None or control not in controls):
+        raise ValueError(
+            f"{where}.control: expected a name under curate.controls ({', '.join(sorted(controls)) or 'there is none'}), for an affinity "
+            f"expert, got {control!r}; add it there, or set it to null"
+        )
 
 
 def num_processes(runtime: Mapping[str, Any]) -> int:

@@ -17,12 +17,14 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
+from pipeline.architecture.architecture import Side
 from pipeline.behaviour.subject import Subject
 from pipeline.corpus.collection import Collection
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.delta import Models
-from pipeline.params import _register_resolvers, build, check_node, nodes
-from pipeline.shape import Config, Training
+from pipeline.params import _register_resolvers, build, check_node, compose_config, nodes, read_page
+from pipeline.shape import Config, Expert
+from pipeline.trainable import check_trainings
 
 CONF = Path(__file__).parents[1] / "conf"
 CHOSEN = (
@@ -38,16 +40,21 @@ CHOSEN = (
     "split",
 )  # each has a default
 PARTS = (
+    "architecture",
     "baseline",
     "behaviour",
     "cluster",
+    "criterion",
     "evaluator",
     "filter",
     "form",
+    "head",
+    "masking",
     "measure",
     "objective",
     "optimizer",
     "probe",
+    "reading",
     "source",
     "task",
 )  # each is put in somewhere by another file
@@ -79,7 +86,11 @@ def checked(tree):
 
 def test_every_folder_of_the_catalogue_is_tested():
     groups = {folder.name for folder in CONF.iterdir() if folder.is_dir()}
-    assert groups - set(CHOSEN) - set(PARTS) == {"corpus", "phase"}  # by way of the experiments that name them
+    assert groups - set(CHOSEN) - set(PARTS) == {
+        "corpus",
+        "page",
+        "phase",
+    }  # corpora and phases by way of the experiments that name them
 
 
 @pytest.mark.parametrize(("group", "name"), files(*CHOSEN))
@@ -88,7 +99,7 @@ def test_every_choice_composes_to_sections_of_the_known_shape(composed, group, n
     for section, field in Config.model_fields.items():
         if section in whole and section not in ("train", "merge", "seed"):
             field.annotation.model_validate(whole[section])
-    Training.model_validate(whole["train"])
+    Expert.model_validate(whole["train"])
     assert checked(whole)
 
 
@@ -112,6 +123,15 @@ def test_every_corpus_composes_to_a_complete_source(composed, name):
 @pytest.mark.parametrize("name", names("experiment"))
 def test_every_experiment_names_corpora_of_the_catalogue(composed, name):
     assert set(composed(f"experiment={name}")["corpora"]) <= set(names("corpus"))
+
+
+@pytest.mark.parametrize("name", names("page"))
+def test_every_page_is_that_of_an_experiment_and_composes(name, monkeypatch):
+    monkeypatch.chdir(CONF.parent)
+    page = read_page(CONF / "page" / f"{name}.yaml")
+    assert page.choose["experiment"] == name
+    check_trainings(compose_config(page))
+    assert set(page.models.values()) >= set(page.experts.values())
 
 
 # --- objectives
@@ -193,6 +213,44 @@ def test_every_objective_gives_the_same_a_few_anchors_at_a_time(composed, pairs,
     found = whole_and_parts(node, pairs, 1, rows_at_once=rows_at_once)
     for ours, value in zip(found, whole_and_parts(node, pairs, 1), strict=True):
         torch.testing.assert_close(ours, value, rtol=1e-9, atol=1e-12)
+
+
+# --- affinity
+
+
+@pytest.mark.parametrize("name", names("criterion"))
+def test_every_criterion_costs_less_where_values_are_right_and_pulls_them_there(composed, name):
+    criterion = build(composed(f"+criterion={name}")["criterion"])
+    score = torch.tensor([7.0, 5.0, 9.0, 6.0])
+    right, wrong = score.clone(), score.flip(0).clone().requires_grad_()
+    cost = criterion(wrong, score)
+    assert cost.shape == ()
+    assert criterion(right, score) < cost
+    cost.backward()
+    assert criterion((wrong - 0.01 * wrong.grad).detach(), score) < cost
+    assert isinstance(criterion.in_units, bool)
+
+
+@pytest.mark.parametrize("head", [None, *names("head")])
+@pytest.mark.parametrize("name", names("architecture"))
+def test_every_architecture_gives_each_complex_a_value_that_starts_where_it_is_told(composed, name, head):
+    torch.manual_seed(0)
+    architecture = build(composed(f"+architecture={name}")["architecture"])
+    architecture.set_width(16, build(composed(f"+head={head}")["head"])(16) if head else None)
+    architecture.start_at(7.0)
+    random = torch.Generator().manual_seed(0)
+    sides = [
+        Side(
+            torch.randn(2, 5, 16, generator=random),
+            torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]]),
+            torch.tensor([[0], [1], [0]]),
+        )
+        for _ in architecture.texts("AC:D", "EF")
+    ]
+    found = architecture.eval()(sides)
+    assert found.shape == (3,)
+    assert found[0] == found[2] != found[1]
+    assert (found - 7).abs().max() < 2
 
 
 # --- poolings
@@ -387,6 +445,7 @@ def small_collection(task):
     pairs = [(str(i), f"q {i}", f"d {i}", float(i)) for i in range(6)]
     classes = [(str(i), f"q {i}", "ab"[i % 2]) for i in range(6)]
     return {
+        "affinity": Collection("x", "affinity", pairs=pairs, trained=pairs, strata=[""] * len(pairs)),
         "bitext": Collection("x", "bitext", pairs=pairs),
         "classification": Collection(
             "x", "classification", labelled=classes, examples=[(k, f"e {t}", c) for k, t, c in classes]
@@ -402,7 +461,8 @@ def small_collection(task):
 @pytest.mark.parametrize("name", names("evaluator"))
 def test_every_evaluator_has_a_main_score_that_one_full_draw_gives_again(composed, name):
     evaluator = build(composed(f"+evaluator={name}")["evaluator"])
-    scores, items = evaluator.evaluate(_vectors, small_collection(evaluator.task))
+    predicts = getattr(evaluator, "predicts", False)
+    scores, items = evaluator.evaluate(_values if predicts else _vectors, small_collection(evaluator.task))
     assert -1 <= scores[evaluator.main] <= 1
     num = len(items["id"])
     assert num == (10 if evaluator.task == "clustering" else 6)
@@ -410,7 +470,10 @@ def test_every_evaluator_has_a_main_score_that_one_full_draw_gives_again(compose
     assert evaluator.resampled(items, np.zeros((3, num), dtype=int)).shape == (3,)
     none, all_of_them = np.zeros((1, num), dtype=bool), np.ones((1, num), dtype=bool)
     other = evaluator.evaluate(
-        lambda texts, side, task: _vectors([f"{text}!" for text in texts], side, task), small_collection(evaluator.task)
+        (lambda ligands, receptors: _values([f"{one}!" for one in ligands], receptors))
+        if predicts
+        else lambda texts, side, task: _vectors([f"{text}!" for text in texts], side, task),
+        small_collection(evaluator.task),
     )
     there = evaluator.exchanged(items, other[1], none)
     assert there == pytest.approx([scores[evaluator.main] - other[0][evaluator.main]], abs=1e-6)
@@ -459,3 +522,7 @@ def test_every_baseline_answers_a_task_like_a_model_or_leaves_it(composed, tiny_
 def _vectors(texts, side, task):
     drawn = np.stack([np.random.default_rng(sum(map(ord, text))).normal(size=4) for text in texts]).astype(np.float32)
     return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+
+
+def _values(ligands, receptors):
+    return np.array([np.random.default_rng(sum(map(ord, a + b))).normal() for a, b in zip(ligands, receptors, strict=True)])

@@ -19,6 +19,8 @@ from pipeline.params import nodes as targets_in
 # Code that no import statement shows, by the module that brings it in, and files that are no Python.
 BROUGHT_IN = {
     "pipeline.encoder.encoder": "pipeline.pooling",  # Encoder.load builds the pooling that a directory names
+    "pipeline.affinity.model": "pipeline.architecture",  # AffinityModel.load builds what a directory names
+    "pipeline.affinity.training": "pipeline.criterion",  # of the experts of another page
     "pipeline.probing.trial": "pipeline.objective",  # a probe's objectives; methods without one share the list in dvc.yaml
 }
 FILES_BESIDE = {"report": ["pipeline/stage/report_templates"], "final": ["pipeline/stage/final_templates"]}
@@ -92,10 +94,14 @@ def test_every_stage_lists_the_code_it_runs_and_no_other(root, stand_in, nodes, 
 PAGE = {
     "choose": {"experiment": "apidocs", "encoder": "minilm"},
     "corpora": {},
-    "experts": {"retrieval": "checkpoints/experts/retrieval", "sts": "checkpoints/experts/sts", "joint": "checkpoints/joint"},
+    "experts": {
+        "retrieval": "checkpoints/experts/retrieval",
+        "sts": "checkpoints/experts/sts",
+        "joint": "checkpoints/controls/joint",
+    },
     "methods": ["slerp"],
     "baselines": ["bm25", "static"],
-    "models": {"slerp": "checkpoints/merged/slerp", "joint": "checkpoints/joint"},
+    "models": {"slerp": "checkpoints/merged/slerp", "joint": "checkpoints/controls/joint"},
     "set": {},
 }
 MERGE = {"merge@slerp", "evaluate@slerp"}

@@ -23,8 +23,8 @@ class Static:
         self.tokenizer: Any = encoder.tokenizer
 
     def answer(self, evaluator: Any, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]] | None:
-        """``(scores, items)`` as ``evaluator`` gives them."""
-        return evaluator.evaluate(self.encode, collection)
+        """``(scores, items)`` as ``evaluator`` gives them; None for complexes, which have no vector of their own."""
+        return None if collection.trained else evaluator.evaluate(self.encode, collection)
 
     def encode(self, texts: Sequence[str], side: str, task: str) -> Float[np.ndarray, "B D"]:
         """Vectors of unit length; of a text without a token, zeros."""

@@ -8,12 +8,13 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.corpus.files import read
+from pipeline.corpus.files import dealt, read
 from pipeline.corpus.row import LABELLED, Document, Row, Split
 
 Encode: TypeAlias = Callable[[Sequence[str], str, str], Float[np.ndarray, "B D"]]  # texts, side, task -> unit vectors
 RANKED = ("retrieval", "reranking")
 PAIRED = ("sts", "pair_classification", "bitext")
+AFFINITY = "affinity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,10 @@ class Collection:
     """Texts by id. ``judgements[query][document]`` is a whole grade, above 0 if relevant; what is not listed is not relevant.
 
     ``pairs``: (id, text, text, score), of tasks that compare two texts. ``labelled``: (id, text, class), and ``examples`` the same
-    of the train split, for a probe. What a task has no use for is empty.
+    of the train split, for a probe. ``trained`` are the train split's pairs, and ``strata`` name what each pair belongs to, of task
+    ``affinity``, whose pairs are (id, ligand, receptor, pKd). What a task has no use for is empty.
+
+    ``control``: the deal that all this is of; None: the corpus' own split.
     """
 
     corpus: str
@@ -32,10 +36,23 @@ class Collection:
     pairs: list[tuple[str, str, str, float]] = field(default_factory=list)
     labelled: list[tuple[str, str, str]] = field(default_factory=list)
     examples: list[tuple[str, str, str]] = field(default_factory=list)
+    trained: list[tuple[str, str, str, float]] = field(default_factory=list)
+    strata: list[str] = field(default_factory=list)
+    control: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What scores are kept by: ``task/corpus``, of a control ``task/corpus@control``."""
+        return f"{self.task}/{self.corpus}" + (f"@{self.control}" if self.control else "")
 
 
-def collections(folder: Path, corpus: str, split: Split) -> list[Collection]:
-    """The collections of ``corpus`` in ``split``, sorted by task; none where the split is empty. Weak rows are not evaluated."""
+def collections(folder: Path, corpus: str, split: Split, *, control: str | None = None) -> list[Collection]:
+    """The collections of ``corpus`` in ``split``, sorted by task; none where the split is empty. Weak rows are not evaluated.
+
+    ``control``: as that deal has the rows, of task ``affinity`` alone.
+    """
+    if control is not None:
+        return _affinity(dealt(folder, corpus, control), corpus, split, control)
     rows = read(folder / corpus / f"{split}.parquet", Row)
     found: list[Collection] = []
     for task in RANKED:
@@ -61,7 +78,22 @@ def collections(folder: Path, corpus: str, split: Split) -> list[Collection]:
         if labelled:
             examples = _labelled(read(folder / corpus / "train.parquet", Row), task) if task == "classification" else []
             found.append(Collection(corpus, task, labelled=labelled, examples=examples))
+    found += _affinity(folder / corpus, corpus, split, None) if any(row.task == AFFINITY for row in rows) else []
     return sorted(found, key=lambda collection: collection.task)
+
+
+def _affinity(folder: Path, corpus: str, split: Split, control: str | None) -> list[Collection]:
+    """Complexes of ``split``, and those of train for baselines that learn from them."""
+    rows, train = ([row for row in read(folder / f"{part}.parquet", Row) if row.task == AFFINITY] for part in (split, "train"))
+    unscored = sum(row.score is None for row in (*rows, *train))
+    if unscored:
+        raise ValueError(f"{folder}: expected a score on every row of task {AFFINITY}, {unscored} have none")
+    pairs, trained = (
+        [(f"{r.query_id}|{r.document_id}|{i}", r.query, r.document, float(r.score or 0.0)) for i, r in enumerate(given)]
+        for given in (rows, train)
+    )
+    strata = [row.strata or "" for row in rows]
+    return [Collection(corpus, AFFINITY, pairs=pairs, trained=trained, strata=strata, control=control)] if rows else []
 
 
 def checked_judgements(collection: Collection) -> None:

@@ -90,7 +90,20 @@ def corpora(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
-def read_rows(folder: Path, split: Split, tasks: Sequence[str] | None = None) -> list[tuple[str, Row]]:
-    """``(corpus, row)`` of a split over all curated corpora, of ``tasks`` only if given."""
-    found = [(name, row) for name in corpora(folder) for row in read(folder / name / f"{split}.parquet", Row)]
+def read_rows(
+    folder: Path, split: Split, tasks: Sequence[str] | None = None, *, control: str | None = None
+) -> list[tuple[str, Row]]:
+    """``(corpus, row)`` of a split over all curated corpora, of ``tasks`` only if given; ``control``: as that deal has them."""
+    found = [(name, row) for name in corpora(folder) for row in read(dealt(folder, name, control) / f"{split}.parquet", Row)]
     return [(name, row) for name, row in found if tasks is None or row.task in tasks]
+
+
+def dealt(folder: Path, corpus: str, control: str | None) -> Path:
+    """Where the splits of ``corpus`` lie: its own, or those of a control, the same rows dealt again."""
+    return folder / corpus if control is None else folder / corpus / "controls" / control
+
+
+def controls(folder: Path, corpus: str) -> list[str]:
+    """Names of the further deals of ``corpus``, sorted."""
+    found = folder / corpus / "controls"
+    return sorted(path.name for path in found.iterdir() if path.is_dir()) if found.is_dir() else []

@@ -50,6 +50,7 @@ class Row:
     score: FiniteFloat | None = None
     split: Split | None = None
     group: str | None = None
+    strata: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

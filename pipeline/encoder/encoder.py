@@ -19,10 +19,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from pipeline.checkpoint import write_json, write_yaml
+from pipeline.encoder.backbone import load_backbone
 from pipeline.params import build
 from pipeline.shape import Node
 
@@ -47,7 +48,8 @@ class Encoder(nn.Module):
         prompts: Mapping[str, Any] | None = None, adapter: Node | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        longest = getattr(backbone.config, "max_position_embeddings", max_length_tokens)
+        rotary = getattr(backbone.config, "position_embedding_type", None) == "rotary"  # ESM2's number there is no limit
+        longest = max_length_tokens if rotary else getattr(backbone.config, "max_position_embeddings", max_length_tokens)
         if max_length_tokens > longest:
             raise ValueError(f"max_length_tokens is {max_length_tokens}, but the backbone has {longest} positions; lower it")
         self.backbone: Any = backbone
@@ -218,7 +220,7 @@ class Encoder(nn.Module):
         pooling = build(settings["pooling"])
         verbosity = transformers_logging.get_verbosity()
         transformers_logging.set_verbosity_error()  # it would report the pooling's weights as nobody's
-        backbone = AutoModel.from_pretrained(directory, local_files_only=True, use_safetensors=True)
+        backbone = load_backbone(str(directory), local_files_only=True, use_safetensors=True)
         transformers_logging.set_verbosity(verbosity)
         tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
         rest = {name: settings.get(name) for name in ("prompts", "adapter")}

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.checkpoint import sha256 as sha256_of
+from pipeline.encoder.backbone import load_backbone
 
 
 class InstalledBackbone:
@@ -77,7 +78,7 @@ def reads_ahead(backbone: PreTrainedModel) -> bool:
 
 def _load(name: str, revision: str | None, *, local: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     try:
-        backbone = AutoModel.from_pretrained(name, revision=revision, local_files_only=local, use_safetensors=True)
+        backbone = load_backbone(name, revision=revision, local_files_only=local, use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, local_files_only=local)
     except OSError as error:
         raise ValueError(f"cannot load backbone {name} (revision {revision}): {error}") from error

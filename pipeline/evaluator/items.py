@@ -36,6 +36,7 @@ class RankedPairs:
     models spread their cosines differently, and only the order counts."""
 
     main: str
+    answer = "cosine"  # where the items hold what is ranked
 
     def of(self, cosine: Float[np.ndarray, "*R N"], score: Float[np.ndarray, "*R N"]) -> Float[np.ndarray, "*R"]:
         """The main score along the last axis."""
@@ -43,11 +44,11 @@ class RankedPairs:
 
     def resampled(self, items: Items, index: Int[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
         """The main score on each draw."""
-        return self.of(np.asarray(items["cosine"])[index], np.asarray(items["score"])[index])
+        return self.of(np.asarray(items[self.answer])[index], np.asarray(items["score"])[index])
 
     def exchanged(self, a: Items, b: Items, swap: Bool[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
         """The difference ``a - b`` after each exchange of answers."""
-        first, second = rankdata(a["cosine"]), rankdata(b["cosine"])
+        first, second = rankdata(a[self.answer]), rankdata(b[self.answer])
         gold = np.broadcast_to(np.asarray(a["score"]), swap.shape)
         return self.of(np.where(swap, second, first), gold) - self.of(np.where(swap, first, second), gold)
 
@@ -68,3 +69,9 @@ def finite(vectors: Float[np.ndarray, "B D"], what: str) -> Float[np.ndarray, "B
     if not good.all():
         raise ValueError(f"the model gives NaN or infinity for {what} {int(np.argmin(good))}; look at its training's loss")
     return vectors
+
+
+def details(evaluator: Any, items: Items, section: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """What an evaluator has to tell beyond its scores, where it has; ``section`` says how intervals are drawn."""
+    told = getattr(evaluator, "details", None)
+    return told(items, resamples=section["resamples"], confidence=section["confidence"], seed=seed) if told else {}

@@ -10,7 +10,8 @@ from typing import Any
 
 from pipeline.checkpoint import write_json
 from pipeline.corpus.collection import collections
-from pipeline.corpus.files import corpora
+from pipeline.corpus.files import controls, corpora
+from pipeline.evaluator.items import details
 from pipeline.metric import draws, interval
 from pipeline.params import build
 
@@ -25,17 +26,20 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     items: dict[str, Any] = {"validation": {}, "test": {}}
     for corpus in corpora(CURATED):
         for split in ("validation", "test"):
-            for collection in collections(CURATED, corpus, split):
+            for collection in [
+                c for deal in (None, *controls(CURATED, corpus)) for c in collections(CURATED, corpus, split, control=deal)
+            ]:
                 evaluator = evaluators[collection.task]
                 answer = baseline.answer(evaluator, collection)
                 if answer is None:
                     continue
-                name = f"{collection.task}/{corpus}"
+                name = collection.name
                 found, items[split][name] = answer
                 num_items = len(items[split][name]["id"])
                 drawn = evaluator.resampled(items[split][name], draws(num_items, section["resamples"], seed=cfg["seed"]))
                 low, high = interval(drawn, section["confidence"], num_items=num_items)
-                scores[split][name] = {**found, "low": low, "high": high, "num_items": num_items}
+                more = details(evaluator, items[split][name], section, cfg["seed"])
+                scores[split][name] = {**found, **more, "low": low, "high": high, "num_items": num_items}
     write_json(out / f"data/evaluated/{item}.json", items)
     write_json(out / f"data/metrics/evaluate/{item}.json", scores)
     test = {name: score[evaluators[name.split("/")[0]].main] for name, score in scores["test"].items()}

@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from pipeline.affinity.model import AffinityModel, settings_of
 from pipeline.checkpoint import sha256, whole_directory, write_json
 from pipeline.corpus.collection import Collection, collections
 from pipeline.corpus.files import corpora
@@ -22,6 +23,7 @@ from pipeline.encoder.cache import EmbeddingCache
 from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator import mteb_tasks
 from pipeline.evaluator.geometry import alignment, geometry
+from pipeline.evaluator.items import details
 from pipeline.metric import draws, interval
 from pipeline.params import build
 from pipeline.training.prepare import prepare
@@ -35,11 +37,12 @@ class EvaluationModule(pl.LightningModule):
     """One collection a step; ``scores`` and ``items`` hold the result by split and ``task/corpus``."""
 
     def __init__(
-        self, encoder: Encoder, evaluators: Mapping[str, Any], *,
+        self, encoder: Encoder, evaluators: Mapping[str, Any], *, model: AffinityModel | None,
         cache: EmbeddingCache | None, max_length_tokens: int, batch_tokens: int, resamples: int, confidence: float, seed: int,
     ) -> None:  # fmt: skip
         super().__init__()
         self.encoder = encoder
+        self.model = model
         self.cache = cache
         self.evaluators = {evaluator.task: evaluator for evaluator in evaluators.values()}
         self.max_length_tokens = max_length_tokens
@@ -58,12 +61,15 @@ class EvaluationModule(pl.LightningModule):
     def test_step(self, batch: tuple[str, Collection], batch_idx: int) -> None:
         split, collection = batch
         evaluator = self.evaluators[collection.task]
-        name = f"{collection.task}/{collection.corpus}"
-        scores, items = evaluator.evaluate(self.encode, collection)
+        name = collection.name
+        predicts = getattr(evaluator, "predicts", False)
+        scores, items = evaluator.evaluate(self.predict if predicts else self.encode, collection)
         index = draws(len(items["id"]), self.resamples, seed=self.seed)
         low, high = interval(evaluator.resampled(items, index), self.confidence, num_items=len(items["id"]))
-        self.scores[split][name] = {**scores, "low": low, "high": high, "num_items": len(items["id"])}
-        self.lies[split][name] = self._geometry(collection)
+        limits = {"resamples": self.resamples, "confidence": self.confidence}
+        more = details(evaluator, items, limits, self.seed)
+        self.scores[split][name] = {**scores, **more, "low": low, "high": high, "num_items": len(items["id"])}
+        self.lies[split][name] = {} if predicts else self._geometry(collection)
         self.items[split][name] = items
 
     def _geometry(self, collection: Collection) -> dict[str, float]:
@@ -90,6 +96,11 @@ class EvaluationModule(pl.LightningModule):
             found["alignment"] = alignment(self.encode(left, "query", task), self.encode(right, document, task))
         return found
 
+    def predict(self, ligands: Sequence[str], receptors: Sequence[str]) -> np.ndarray:
+        """pKd of each complex."""
+        assert self.model is not None, "collections of complexes are for affinity models alone"
+        return self.model.predict(list(zip(ligands, receptors, strict=True)), batch_tokens=self.batch_tokens, title="complexes")
+
     def encode(self, texts: Sequence[str], side: str, task: str) -> np.ndarray:
         """Each text once, however many pairs and collections it stands in."""
         prompt = self.encoder.prompt(task, side)
@@ -112,9 +123,13 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     cut = section["max_length_tokens"]
     kept = runtime["embeddings"]
     cache = EmbeddingCache(Path(kept), model=f"{sha256(Path(cfg['models'][item]))} {cut}") if kept else None
+    directory = Path(cfg["models"][item])
+    settings = settings_of(directory)
+    model = AffinityModel.load(directory) if settings is not None else None
     module = EvaluationModule(
-        Encoder.load(Path(cfg["models"][item])),
+        Encoder.load(directory) if model is None else model.encoder,
         {name: build(node) for name, node in section["evaluators"].items()},
+        model=model,
         cache=cache,
         max_length_tokens=cut,
         batch_tokens=runtime["batch_tokens"],
@@ -122,9 +137,17 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         confidence=section["confidence"],
         seed=cfg["seed"],
     )
-    held_out = [(split, c) for corpus in corpora(CURATED) for split in HELD_OUT for c in collections(CURATED, corpus, split)]
+    deal = settings["control"] if settings is not None else None  # a model that learned from a control is judged by that
+    held_out = [
+        (split, c)
+        for corpus in corpora(CURATED)
+        for split in HELD_OUT
+        for c in collections(CURATED, corpus, split, control=deal)
+    ]
     if not any(split == "test" for split, _ in held_out):
         raise ValueError("no corpus has a test row to evaluate; raise curate.split.test, or add a corpus with a test split")
+    if model is None:  # it has vectors of texts, and no opinion of a complex
+        held_out = [(split, c) for split, c in held_out if not getattr(module.evaluators[c.task], "predicts", False)]
     trainer = pl.Trainer(
         accelerator=runtime["accelerator"], devices=1, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False,

@@ -197,6 +197,7 @@ def _card(
         verdict=verdict, names=names, metric={name: mains[name.split("/")[0]] for name in names}, forms=forms, data=data,
         scores={model: score["test"] for model, score in scores.items()}, encoder=cfg["encoder"],
         came_from=backbone.get("package") or backbone.get("repo") or "weights drawn at random, trained from scratch here",
+        affinity=(folder / "architecture.yaml").is_file(),
         confidence=cfg["final"]["confidence"], inputs=provenance["inputs"], version=__version__,
         evaluated_tokens=cfg["evaluate"]["max_length_tokens"], sha256=sha256(folder / "model.safetensors"),
         width=read_json(folder / "1_Pooling/config.json")["word_embedding_dimension"],

@@ -7,7 +7,7 @@ Writes: checkpoints/backbone/, checkpoints/base/, data/metrics/pretrain.csv
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from pipeline.corpus.row import Row
 from pipeline.distributed import first_process, together
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
+from pipeline.masking import fit_masked
 from pipeline.params import build
 from pipeline.training.fit import RUNS, Point, curve_text, fit
 from pipeline.training.mined import by_query, mined, teaching, with_negatives
@@ -41,10 +42,17 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         with whole_directory(out / "checkpoints/backbone") as folder:
             encoder.save(folder, pooling=settings["pooling"])
             write_provenance(folder, version=__version__, config={"encoder": settings, "seed": seed}, inputs=inputs)
-    if section["phases"]:
-        adapt(encoder)
     curves: list[Point] = []
     before = [settings, seed, sha256(CURATED)]
+    if section["masking"] is not None:
+        before.append(section["masking"])
+        inputs_of = {"before": _mark(before)}
+        curves += _kept(
+            encoder, "masking", before,
+            lambda: fit_masked(encoder, texts, section["masking"], runtime, seed=seed, inputs=inputs_of),
+        )  # fmt: skip
+    if section["phases"]:
+        adapt(encoder)
     for name, phase in sorted(section["phases"].items(), key=lambda item: (item[1]["order"], item[0])):
         before = [*before, name, phase]  # what the end of this phase depends on
         curves += _phase(encoder, name, phase, before, runtime, seed)
@@ -69,22 +77,35 @@ def _phase(
             raise ValueError(
                 f"phase {name}, task {task}: the teacher needs its `sha256`; checkpoints/base is what this stage makes"
             )
-    mark = hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()[:12]
-    end = RUNS / f"phase-{name}-{mark}"
-    if not end.is_dir():
+    mark = _mark(before)
+
+    def train() -> list[Point]:
         rows: dict[str, list[Row]] = {task: [] for task in phase["tasks"]}
         for corpus, row in read_rows(CURATED, "train", list(rows)):
             if teaching(row) and (phase["corpora"] is None or corpus in phase["corpora"]):
                 rows[row.task].append(row)
-        negatives = _negatives(encoder, rows, phase, runtime, end.with_name(f"{end.name}-mined"))
+        negatives = _negatives(encoder, rows, phase, runtime, RUNS / f"phase-{name}-{mark}-mined")
         for task, settings in phase["tasks"].items():
             rows[task] = with_negatives(task, rows[task], negatives.get(task, {}), settings["num_negatives"])
         training = {key: value for key, value in phase.items() if key not in ("order", "mine", "corpora")}
         held_out = {task: [r for _, r in read_rows(CURATED, "validation", [task]) if teaching(r)] for task in rows}
-        curve = fit(
+        return fit(
             encoder, rows, negatives, training, runtime, seed=seed, name=f"pretrain-{name}", inputs={"before": mark},
             held_out=held_out,
         )  # fmt: skip
+
+    return _kept(encoder, name, before, train)
+
+
+def _mark(before: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _kept(encoder: Encoder, name: str, before: list[Any], train: Callable[[], list[Point]]) -> list[Point]:
+    """The curve of ``train``, or of an earlier start of this stage that came to the same end; ``encoder`` as it was then."""
+    end = RUNS / f"phase-{name}-{_mark(before)}"
+    if not end.is_dir():
+        curve = train()
         if first_process():
             with whole_directory(end) as folder:
                 save_model(encoder, str(folder / "weights.safetensors"))

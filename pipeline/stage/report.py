@@ -20,6 +20,7 @@ from pipeline.corpus.collection import collections
 from pipeline.corpus.files import Dropped, corpora, read
 from pipeline.evaluator.comparison import differences, significant
 from pipeline.params import build
+from pipeline.stage.report_affinity import affinity_parts
 
 METRICS, EVALUATED, CURATED = Path("data/metrics"), Path("data/evaluated"), Path("data/curated")
 FINAL = Path("checkpoints/final")
@@ -39,7 +40,9 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     table = _table(scores, mains, final, _marks(cfg, items, evaluators, final))
     browser = _browser(items, final, section["examples"])
     facts = {"confidence": cfg["final"]["confidence"], "version": __version__, "forms": read_json(METRICS / "final.json")}
-    facts |= {"corpora": corpora(CURATED), "verdict": verdict, "table": table}
+    limits = {name: cfg["final"][name] for name in ("resamples", "confidence")} | {"seed": cfg["seed"]}
+    affinity = affinity_parts(scores, items, evaluators, final, limits)
+    facts |= {"corpora": corpora(CURATED), "verdict": verdict, "table": table, "affinity": affinity}
     with whole_directory(out / "data/report") as folder:
         page = _render(
             "index.html", curves=_curves(cfg["experts"]), cards=_cards(section["examples"]), browser=browser,
@@ -140,7 +143,8 @@ def _table(
 def _cell(score: Mapping[str, Any] | None, main: str, mark: str) -> dict[str, Any] | None:
     if score is None:
         return None
-    others = {key: value for key, value in score.items() if key not in (main, "low", "high", "num_items")}
+    beside = (main, "low", "high", "num_items", "strata")
+    others = {key: value for key, value in score.items() if key not in beside}
     return {"value": score[main], "low": score["low"], "high": score["high"], "others": others, "mark": mark}
 
 

@@ -4,14 +4,15 @@ Reads:  checkpoints/base/, data/curated/, data/mined/
 Writes: the expert's directory (params.yaml: experts), data/metrics/train/<expert>.csv
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
+from pipeline.affinity.training import TASK, fit_affinity
 from pipeline.checkpoint import sha256, whole_directory, write_provenance, write_text
 from pipeline.corpus.files import Negative, read, read_rows
-from pipeline.corpus.row import Row
+from pipeline.corpus.row import SPLITS, Row
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder, pooling_node
 from pipeline.encoder.lora import adapt
@@ -19,6 +20,7 @@ from pipeline.training.checks import check_rows
 from pipeline.training.fit import curve_text, fit
 from pipeline.training.mined import by_query, teaching, with_negatives
 from pipeline.training.prepare import prepare
+from pipeline.training.trainer import Point
 
 BASE, CURATED, MINED = Path("checkpoints/base"), Path("data/curated"), Path("data/mined")
 
@@ -26,6 +28,8 @@ BASE, CURATED, MINED = Path("checkpoints/base"), Path("data/curated"), Path("dat
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
     seed, section = cfg["seed"], cfg["train"][item]
     prepare(runtime, seed)
+    if section["affinity"] is not None:
+        return _affinity(cfg, runtime, str(item), out)
     negatives = {"retrieval": by_query([n for file in sorted(MINED.glob("*.parquet")) for n in read(file, Negative)])}
     rows: dict[str, list[Row]] = {}
     for task, settings in section["tasks"].items():
@@ -41,8 +45,31 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         return {}
     with whole_directory(out / cfg["experts"][item]) as folder:
         encoder.save(folder, pooling=pooling_node(BASE))
-        parts = {str(path): path for path in (BASE, CURATED, MINED)}
-        write_provenance(folder, version=__version__, config={"train": section, "seed": seed}, inputs=parts)
+        _write_provenance(folder, section, seed, (BASE, CURATED, MINED))
+    return _told(item, curve, out)
+
+
+def _affinity(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str, out: Path) -> dict[str, float]:
+    """An expert that predicts a number for a complex, on the deal of the rows that its section names."""
+    seed, section = cfg["seed"], cfg["train"][item]
+    rows = {split: [row for _, row in read_rows(CURATED, split, [TASK], control=section["control"])] for split in SPLITS}
+    encoder = Encoder.load(BASE)
+    inputs = {str(path): sha256(path) for path in (BASE, CURATED)}
+    model, curve = fit_affinity(encoder, rows, section, runtime, seed=seed, name=f"train-{item}", inputs=inputs)
+    if not first_process():
+        return {}
+    with whole_directory(out / cfg["experts"][item]) as folder:
+        model.save(folder, pooling=pooling_node(BASE))
+        _write_provenance(folder, section, seed, (BASE, CURATED))
+    return _told(item, curve, out)
+
+
+def _write_provenance(folder: Path, section: Mapping[str, Any], seed: int, parts: Sequence[Path]) -> None:
+    inputs = {str(path): path for path in parts}
+    write_provenance(folder, version=__version__, config={"train": section, "seed": seed}, inputs=inputs)
+
+
+def _told(item: str | None, curve: Sequence[Point], out: Path) -> dict[str, float]:
     write_text(out / f"data/metrics/train/{item}.csv", curve_text(curve))
     last = [point["loss"] for point in curve[-5:]]
     return {"loss": sum(last) / len(last)}

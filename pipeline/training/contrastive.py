@@ -1,9 +1,8 @@
 """The one module that all trainings share: encode the global batch, ask the objective of each task in it, step."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
 
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -14,11 +13,11 @@ from pipeline.encoder.encoder import Encoder
 from pipeline.gradcache import cut, embedded
 from pipeline.tensors import EmbeddedPairs
 from pipeline.training.data import Part, TextBatch
-from pipeline.training.guards import finite_step, geometry
-from pipeline.training.optimizer import warmed_up
+from pipeline.training.guards import geometry
+from pipeline.training.module import ChunkedModule
 
 
-class ContrastiveModule(pl.LightningModule):
+class ContrastiveModule(ChunkedModule):
     """``objectives`` and ``negatives`` by task; ``optimizer`` makes one from the parameters.
 
     ``chunk_tokens`` are encoded at once; memory is kept for ``kept_tokens`` of them, and ``similarities_at_once`` numbers of a
@@ -31,19 +30,14 @@ class ContrastiveModule(pl.LightningModule):
         negatives: Mapping[str, Literal["in_batch", "gathered"]], steps: int, warmup_steps: int, seed: int, chunk_tokens: int,
         kept_tokens: int, similarities_at_once: int, return_memory: bool, on_nonfinite: Literal["stop", "skip"],
     ) -> None:  # fmt: skip
-        super().__init__()
+        super().__init__(
+            optimizer, steps=steps, warmup_steps=warmup_steps, seed=seed, chunk_tokens=chunk_tokens, kept_tokens=kept_tokens,
+            return_memory=return_memory, on_nonfinite=on_nonfinite,
+        )  # fmt: skip
         self.encoder = encoder.train()  # loaded weights come in evaluation mode, and the trainer would leave them there
         self.objectives = nn.ModuleDict(objectives)
-        self.make_optimizer = optimizer
         self.negatives = dict(negatives)
-        self.steps = steps
-        self.warmup_steps = warmup_steps
-        self.seed = seed
-        self.chunk_tokens = chunk_tokens
-        self.kept_tokens = kept_tokens
         self.similarities_at_once = similarities_at_once
-        self.return_memory = return_memory
-        self.on_nonfinite: Literal["stop", "skip"] = on_nonfinite
         self.with_layers = any(getattr(objective, "needs_layers", False) for objective in objectives.values())
 
     def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
@@ -142,16 +136,8 @@ class ContrastiveModule(pl.LightningModule):
             scale = getattr(objective, "scale", None) or 1 / getattr(objective, "temperature", float("inf"))
             values |= {f"logit_scale/{part.task}": float(scale)} if scale else {}
         self.log_dict({name: value for name, value in values.items() if name.startswith("loss")}, logger=False, batch_size=1)
-        for logger in self.loggers:
-            logger.log_metrics(values, step=self.global_step)  # pyright: ignore[reportArgumentType]
+        self.log_further(values)
         self.log("step_loss", values["loss"], prog_bar=True, logger=False, batch_size=1)
 
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        norm = finite_step(self, optimizer)
-        for logger in self.loggers if norm is not None else []:
-            logger.log_metrics({"gradient_norm": norm}, step=self.global_step)  # pyright: ignore[reportArgumentType]
-
-    def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer(self.encoder.parameters())
-        schedule = warmed_up(optimizer, steps=self.steps, warmup_steps=self.warmup_steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    def trained_weights(self) -> Iterator[nn.Parameter]:
+        return self.encoder.parameters()

@@ -2,18 +2,15 @@
 
 import copy
 import csv
-import hashlib
 import io
-import json
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
 
 from pipeline.corpus.batches import Feed, turns
 from pipeline.corpus.row import Row
@@ -24,13 +21,10 @@ from pipeline.trainable import num_processes
 from pipeline.training.checks import built_objectives, check_batches, check_encoder, check_rows
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData, shuffled
-from pipeline.training.resume import Resumable, checkpoints, whole_weights
 from pipeline.training.stopping import EarlyStop
 from pipeline.training.strategy import strategy_for
 from pipeline.training.teacher import Teacher
-from pipeline.training.tracking import finish, loggers
-
-Point: TypeAlias = dict[str, Any]  # "step", "loss" and "loss/<task>"
+from pipeline.training.trainer import Point, curve_in, mark_of, run_trainer, without_gradient
 
 RUNS = Path("data/runs")  # what a stopped training needs to go on; emptied when it ends
 
@@ -70,42 +64,18 @@ def fit(
     optimizer = build(training["optimizer"], later=True)  # made after the model has moved to its device
     strategy = strategy_for(runtime)
     trained = encoder if isinstance(strategy, str) else copy.deepcopy(encoder)  # which a strategy may take to pieces
-    unused = _without_gradient(trained)
+    unused = without_gradient(trained, lambda: _of_one_text(trained))
     module = ContrastiveModule(
         trained, objectives, optimizer, negatives={task: settings["negatives"] for task, settings in tasks.items()},
         steps=steps, warmup_steps=training["warmup_steps"], seed=seed, chunk_tokens=training["chunk_tokens"],
         kept_tokens=runtime["kept_tokens"], similarities_at_once=runtime["similarities_at_once"], return_memory=runtime["return_memory"],
         on_nonfinite=training["on_nonfinite"],
     )  # fmt: skip
-    mark = hashlib.sha256(json.dumps([dict(training), seed, dict(inputs)], sort_keys=True).encode()).hexdigest()[:12]
-    folder = RUNS / f"{name}-{mark}"
-    found = checkpoints(folder)
-    trainer = pl.Trainer(
-        accelerator=runtime["accelerator"],
-        devices=runtime["devices"],
-        num_nodes=runtime["num_nodes"],
-        strategy=strategy,
-        max_steps=steps,
-        max_epochs=1,
-        precision=training["precision"],
-        gradient_clip_val=training["gradient_clip"],
-        logger=loggers(folder, name, runtime) if first_process() else False,
-        callbacks=[
-            TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else max(1, steps // 4)),
-            *_stopping(encoder, held_out, objectives, training, teachers, seed),
-            Resumable(folder, every_steps=runtime["checkpoint_every_steps"]),
-        ],
-        log_every_n_steps=1,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        deterministic="warn",
+    folder = RUNS / f"{name}-{mark_of(training, seed, inputs)}"
+    callbacks = _stopping(encoder, held_out, objectives, training, teachers, seed)
+    weights = run_trainer(
+        module, data, training, runtime, strategy=strategy, steps=steps, folder=folder, name=name, callbacks=callbacks
     )
-    try:
-        trainer.fit(module, data, ckpt_path=str(found[-1]) if found else None, weights_only=True)
-        weights = whole_weights(trainer, folder)
-    finally:
-        finish()
     still = {name for name, weight in trained.named_parameters() if not weight.requires_grad}
     for weight in unused:
         weight.requires_grad_(True)
@@ -114,7 +84,7 @@ def fit(
         assert set(absent) <= still | {name for name, _ in encoder.named_buffers()}, absent  # a sharded file leaves these out
     if not first_process():
         return []
-    curve = _curve(folder)
+    curve = curve_in(folder)
     shutil.rmtree(folder)
     return curve
 
@@ -153,33 +123,9 @@ def _stopping(
     return [EarlyStop(data.batches, every_steps=settings["every_steps"], patience=settings["patience"])]
 
 
-def _without_gradient(encoder: Encoder) -> list[torch.nn.Parameter]:
-    """Weights that no vector depends on, such as a head of the backbone, taken out of the training: DDP would wait for them."""
-    encoder.zero_grad()
-    limit = torch.tensor([encoder.token_ids(["text"], 8)[0]])
-    with torch.enable_grad():
-        encoder(limit, torch.ones_like(limit)).sum().backward()
-    unused = [p for p in encoder.parameters() if p.requires_grad and p.grad is None]
-    encoder.zero_grad(set_to_none=True)
-    for weight in unused:
-        weight.requires_grad_(False)
-    return unused
-
-
-def _curve(folder: Path) -> list[Point]:
-    """Step and losses; a task that had no turn at a step has no value there.
-
-    Each start of the training wrote a file of its own; where one went back to a checkpoint, the later one counts.
-    """
-    points: dict[int, dict[str, str]] = {}
-    for file in sorted(folder.glob("version_*/metrics.csv"), key=lambda file: int(file.parent.name.removeprefix("version_"))):
-        written: dict[int, dict[str, str]] = {}
-        with file.open(encoding="utf-8", newline="") as lines:
-            for row in csv.DictReader(lines):  # a step has a row for its losses, and one for its gradient
-                losses = {name: value for name, value in row.items() if name.startswith("loss") and value}
-                written.setdefault(int(row["step"]), {}).update(losses)
-        points |= written
-    return [{"step": step, **{k: float(v) for k, v in losses.items()}} for step, losses in sorted(points.items()) if losses]
+def _of_one_text(encoder: Encoder) -> Tensor:
+    ids = torch.tensor([encoder.token_ids(["text"], 8)[0]])
+    return encoder(ids, torch.ones_like(ids)).sum()
 
 
 def curve_text(points: Sequence[Mapping[str, Any]]) -> str:

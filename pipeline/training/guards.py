@@ -1,7 +1,7 @@
 """What watches a training: numbers that are none, the norm of the gradient, the shape of the space."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -9,9 +9,6 @@ from torch import Tensor
 
 from pipeline.distributed import mean_of
 from pipeline.training.data import Part
-
-if TYPE_CHECKING:
-    from pipeline.training.contrastive import ContrastiveModule
 
 _SAMPLE = 256  # rows of a batch whose geometry is looked at
 
@@ -30,7 +27,16 @@ def geometry(part: Part, vectors: Float[Tensor, "T D"]) -> dict[str, float]:
     return {"alignment": alignment.item(), "uniformity": uniformity.item()}
 
 
-def finite_step(module: "ContrastiveModule", optimizer: torch.optim.Optimizer) -> float | None:
+class Guarded(Protocol):
+    """A training whose gradients are looked at."""
+
+    on_nonfinite: str
+
+    @property
+    def global_step(self) -> int: ...
+
+
+def finite_step(module: Guarded, optimizer: torch.optim.Optimizer) -> float | None:
     """The norm of the gradient before clipping; None where a sharding strategy holds it, which then checks it itself.
 
     Where it is no number, the training stops, or, by policy ``skip``, this step changes nothing.

@@ -42,7 +42,11 @@ PAGE = {
         },
         "graded": {"source": "sts", "path": "data/source/graded"},
     },
-    "experts": {"retrieval": "checkpoints/experts/retrieval", "sts": "checkpoints/experts/sts", "joint": "checkpoints/joint"},
+    "experts": {
+        "retrieval": "checkpoints/experts/retrieval",
+        "sts": "checkpoints/experts/sts",
+        "joint": "checkpoints/controls/joint",
+    },
     "methods": ["soup", "slerp"],
     "baselines": ["bm25", "static"],
     "models": {
@@ -52,7 +56,7 @@ PAGE = {
         "base": "checkpoints/base",
         "retrieval": "checkpoints/experts/retrieval",
         "sts": "checkpoints/experts/sts",
-        "joint": "checkpoints/joint",
+        "joint": "checkpoints/controls/joint",
     },
     "set": {
         "near.threshold": 1.0,  # sentences made from a pattern are all near each other

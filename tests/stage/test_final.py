@@ -10,7 +10,7 @@ SINGLES = ("base", "retrieval", "sts", "joint")
 MAIN = {"retrieval/questions": "ndcg@10", "sts/graded": "spearman"}
 NEEDED = (
     *("data/config.yaml", "data/metrics/evaluate", "data/evaluated", "data/curated"),
-    *("checkpoints/base", "checkpoints/joint", "checkpoints/experts", "checkpoints/merged"),
+    *("checkpoints/base", "checkpoints/controls", "checkpoints/experts", "checkpoints/merged"),
 )
 
 

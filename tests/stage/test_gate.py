@@ -22,7 +22,7 @@ PLANTED = ("noise", "shuffled", "wrong_base")
 @pytest.fixture(scope="module")
 def place(make, run, tmp_path_factory):
     """Two experts and three bad ones beside them: noise, trained on shuffled pairs, and of another base."""
-    experts = {**GOOD, "joint": "checkpoints/joint", "retrieval_control": "checkpoints/experts/shuffled"}
+    experts = {**GOOD, "joint": "checkpoints/controls/joint", "retrieval_control": "checkpoints/experts/shuffled"}
     folder = make(tmp_path_factory.mktemp("gate") / "workspace", experts=experts)
     for words in (
         ["compose"],

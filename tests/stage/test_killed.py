@@ -74,8 +74,8 @@ def kill_at(folder: Path, root: Path, step: int) -> None:
     process.wait()
 
 
-def differing(left: Path, right: Path, *, of: str = "checkpoints/joint") -> float:
-    a, b = load_file(left / "checkpoints/joint/model.safetensors"), load_file(right / of / "model.safetensors")
+def differing(left: Path, right: Path, *, of: str = "checkpoints/controls/joint") -> float:
+    a, b = load_file(left / "checkpoints/controls/joint/model.safetensors"), load_file(right / of / "model.safetensors")
     assert a.keys() == b.keys()
     return max(float((a[key] - b[key]).abs().max()) for key in a)
 
@@ -99,9 +99,9 @@ def test_a_training_killed_at_random_steps_ends_with_the_same_bytes(training, ro
     draw = random.Random(KILLS)
     for step in sorted(draw.sample(range(2, 2 * STEPS - 12), KILLS)):
         kill_at(folder, root, step)
-        assert not (folder / "checkpoints/joint").exists()
+        assert not (folder / "checkpoints/controls/joint").exists()
     finish(folder, root, "train", "joint")
-    for file in ("checkpoints/joint/model.safetensors", "data/metrics/train/joint.csv"):
+    for file in ("checkpoints/controls/joint/model.safetensors", "data/metrics/train/joint.csv"):
         assert (folder / file).read_bytes() == (whole / file).read_bytes(), file
     assert list((folder / "data/runs").iterdir()) == []
     orders = [(f / "order").read_text().split("\n")[:-1] for f in (whole, folder)]
@@ -144,7 +144,7 @@ def test_an_adapter_learns_the_same_by_two_processes(adapted, root, strategy):
     finish(folder, root, "train", "joint")
     assert 0 < differing(whole, folder) < 1e-5
     assert differing(folder, folder, of="checkpoints/base") > 1e-4
-    assert not any("lora" in name for name in load_file(folder / "checkpoints/joint/model.safetensors"))
+    assert not any("lora" in name for name in load_file(folder / "checkpoints/controls/joint/model.safetensors"))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ def points(file):
         return list(csv.DictReader(lines))
 
 
-@pytest.mark.parametrize("expert", ["checkpoints/experts/retrieval", "checkpoints/experts/sts", "checkpoints/joint"])
+@pytest.mark.parametrize("expert", ["checkpoints/experts/retrieval", "checkpoints/experts/sts", "checkpoints/controls/joint"])
 def test_an_expert_is_the_base_moved_by_training(finished, expert):
     base, trained = (load_file(finished / folder / "model.safetensors") for folder in ("checkpoints/base", expert))
     assert {key: tensor.shape for key, tensor in trained.items()} == {key: tensor.shape for key, tensor in base.items()}
@@ -86,7 +86,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_end(finished, copied, r
         patch.setattr(ContrastiveModule, "training_step", stopping)
         with pytest.raises(RuntimeError, match="stopped"):
             run(folder, "train", "joint")
-    assert not (folder / "checkpoints/joint").exists()
+    assert not (folder / "checkpoints/controls/joint").exists()
     assert len(list(folder.glob("data/runs/train-joint-*/[0-9]*.ckpt"))) == 1
     steps = []
     with monkeypatch.context() as patch:
@@ -95,7 +95,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_end(finished, copied, r
         )
         assert run(folder, "train", "joint") == 0
     assert steps == [2, 3, 4, 5, 6, 7]
-    for file in ("checkpoints/joint/model.safetensors", "data/metrics/train/joint.csv"):
+    for file in ("checkpoints/controls/joint/model.safetensors", "data/metrics/train/joint.csv"):
         assert (folder / file).read_bytes() == (finished / file).read_bytes(), file
     assert list((folder / "data/runs").iterdir()) == []
 

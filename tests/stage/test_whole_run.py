@@ -15,7 +15,7 @@ from pipeline.encoder.encoder import Encoder
 
 ENCODERS = (
     *("checkpoints/backbone", "checkpoints/base", "checkpoints/experts/retrieval", "checkpoints/experts/sts"),
-    *("checkpoints/joint", "checkpoints/merged/soup", "checkpoints/merged/slerp", "checkpoints/final"),
+    *("checkpoints/controls/joint", "checkpoints/merged/soup", "checkpoints/merged/slerp", "checkpoints/final"),
 )
 WRITTEN = {
     *(f"data/raw/{corpus}/{name}" for corpus in ("questions", "labels", "graded")

@@ -1,0 +1,86 @@
+"""Binding affinity: are complexes ranked as their measured pKd, and how far off are the values?
+
+Spearman (the main score), Pearson, and RMSE in units of pKd, with intervals, over all complexes and by stratum. ``shuffled`` is
+Spearman with the receptors dealt anew among the complexes: what a model keeps there it does not owe to who binds whom.
+
+Source of the three measures: arXiv:2505.20036.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from pipeline.corpus.collection import Collection
+from pipeline.evaluator.items import RankedPairs
+from pipeline.metric import draws, interval, spearman
+
+Predict: TypeAlias = Callable[[Sequence[str], Sequence[str]], Float[np.ndarray, " N"]]  # ligands, receptors -> pKd
+Values: TypeAlias = Float[np.ndarray, "*R N"]
+
+
+def pearson(a: Values, b: Values) -> Float[np.ndarray, "*R"]:
+    """Along the last axis; 0 where one side is constant."""
+    x, y = (side - side.mean(-1, keepdims=True) for side in (a, b))
+    spread = np.sqrt((x**2).sum(-1) * (y**2).sum(-1))
+    return np.divide((x * y).sum(-1), spread, out=np.zeros_like(spread), where=spread > 1e-12)
+
+
+def rmse(predicted: Values, score: Values) -> Float[np.ndarray, "*R"]:
+    return np.sqrt(((predicted - score) ** 2).mean(-1))
+
+
+MEASURES = {"spearman": spearman, "pearson": pearson, "rmse": rmse}
+
+
+class Affinity(RankedPairs):
+    """``least`` complexes make a stratum worth a number."""
+
+    task = "affinity"
+    main = "spearman"
+    answer = "prediction"
+    predicts = True  # it asks for values of complexes, not for vectors of texts
+
+    def __init__(self, *, least: int, seed: int) -> None:
+        self.least = least
+        self.seed = seed
+
+    def evaluate(self, predict: Predict, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]]:
+        """``(scores, items)``; per complex its id, predicted and measured pKd, and its strata."""
+        keys, ligands, receptors, gold = (list(part) for part in zip(*collection.pairs, strict=True))
+        predicted, score = np.asarray(predict(ligands, receptors), dtype=np.float64), np.asarray(gold)
+        if not np.isfinite(predicted).all():
+            raise ValueError(
+                f"{collection.corpus}: the model gives NaN for complex {keys[int(np.argmin(np.isfinite(predicted)))]}; "
+                f"look at its training's loss"
+            )
+        order = list(range(len(receptors)))
+        random.Random(f"{self.seed} partners").shuffle(order)
+        strangers = np.asarray(predict(ligands, [receptors[i] for i in order]), dtype=np.float64)
+        scores = {name: float(measure(predicted, score)) for name, measure in MEASURES.items()}
+        items = {"id": keys, "prediction": predicted.tolist(), "score": gold, "strata": list(collection.strata)}
+        return {**scores, "shuffled": float(spearman(strangers, score))}, items
+
+    def of(self, cosine: Values, score: Values) -> Float[np.ndarray, "*R"]:
+        return spearman(cosine, score)
+
+    def details(self, items: dict[str, list[Any]], *, resamples: int, confidence: float, seed: int) -> dict[str, Any]:
+        """``strata``: by ``name=value``, and under ``all``: the number of complexes and, of each measure, value, low and high."""
+        predicted, score = np.asarray(items["prediction"]), np.asarray(items["score"])
+        of_stratum: dict[str, list[int]] = {"all": list(range(len(score)))}
+        for i, text in enumerate(items["strata"]):
+            for stratum in filter(None, text.split(";")):
+                of_stratum.setdefault(stratum, []).append(i)
+        found: dict[str, Any] = {}
+        for stratum, rows in sorted(of_stratum.items()):
+            if len(rows) < self.least and stratum != "all":
+                continue
+            p, s = predicted[rows], score[rows]
+            index: Int[np.ndarray, "R N"] = draws(len(rows), resamples, seed=seed)
+            found[stratum] = {"num_items": len(rows)}
+            for name, measure in MEASURES.items():
+                low, high = interval(measure(p[index], s[index]), confidence, num_items=len(rows))
+                found[stratum][name] = [float(measure(p, s)), low, high]
+        return {"strata": found}

@@ -1,0 +1,44 @@
+"""The price of leakage: how much better a model looks on test rows that were dealt at random than on rows without relatives in train.
+
+The two are different test rows (and, for what is trained, two trainings), so their draws are independent and the interval is that of
+a difference of two samples.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pipeline.evaluator.comparison import Items
+from pipeline.metric import draws, interval
+
+
+def pairs_of(items: Mapping[str, Items]) -> list[tuple[str, str, str, str]]:
+    """``(model, collection, model of the control, collection of the control)``, sorted. By name: the control of ``hp`` is
+    ``hp_random`` for the deal ``random``; a baseline answers both deals itself."""
+    found = []
+    for model, at in sorted(items.items()):
+        for name in sorted(name for name in at if "@" not in name):
+            for other, there in sorted(items.items()):
+                for control in sorted(there):
+                    own, _, deal = control.partition("@")
+                    if deal and own == name and other in (f"{model}_{deal}", model):
+                        found.append((model, name, other, control))
+    return found
+
+
+def price(
+    evaluator: Any, own: Mapping[str, Any], control: Mapping[str, Any], *, resamples: int, confidence: float, seed: int
+) -> tuple[float, float, float]:
+    """``control - own`` in the main score, with its interval."""
+    sizes = [len(items["id"]) for items in (own, control)]
+    drawn = [
+        evaluator.resampled(items, draws(size, resamples, seed=seed + i))
+        for i, (items, size) in enumerate(zip((own, control), sizes, strict=True))
+    ]
+    low, high = interval(drawn[1] - drawn[0], confidence, num_items=min(sizes))
+    value = [
+        float(evaluator.resampled(items, np.arange(size)[None, :])[0])
+        for items, size in zip((own, control), sizes, strict=True)
+    ]
+    return value[1] - value[0], low, high

@@ -1,0 +1,182 @@
+"""Masked-language-model training of a protein backbone on chains: which residue stood where it was hidden?
+
+15 % of the residues are asked for; of these 80 % are masked, 10 % replaced by another residue, 10 % left (Devlin et al. 2019,
+arXiv:1810.04805, section 3.1; for proteins: Rives et al. 2021, doi:10.1073/pnas.2016239118). The layer that answers is tied to the
+embeddings and thrown away afterwards.
+"""
+
+import random
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from pipeline.distributed import agreed, first_process
+from pipeline.encoder.encoder import Encoder
+from pipeline.params import build
+from pipeline.training.fit import RUNS
+from pipeline.training.module import ChunkedModule
+from pipeline.training.strategy import strategy_for
+from pipeline.training.trainer import Point, curve_in, mark_of, run_trainer, without_gradient
+
+MASKED, REPLACED = 0.8, 0.1
+NOT_ASKED = -100  # what cross-entropy passes over
+
+
+@dataclass
+class MaskedBatch:
+    """``given`` is read, ``asked`` holds the true ids where one is asked for, `NOT_ASKED` elsewhere; one tensor a chain."""
+
+    number: int
+    given: list[Int[Tensor, " L"]]
+    asked: list[Int[Tensor, " L"]]
+
+
+class MaskedChains:
+    """The batches of a plan drawn from the seed: every chain once, then again in another order. Knows how many it gave."""
+
+    def __init__(
+        self, ids: Sequence[Sequence[int]], encoder: Encoder, *, share: float, batch_size: int, steps: int, seed: int
+    ) -> None:
+        if len(ids) < batch_size:
+            raise ValueError(f"pretrain.masking: a batch of {batch_size} chains, but there are {len(ids)}; lower batch_size")
+        self.ids = ids
+        self.share = share
+        self.seed = seed
+        tokenizer: Any = encoder.tokenizer
+        if tokenizer.mask_token_id is None:
+            raise ValueError("pretrain.masking: the encoder's tokenizer has no mask token; set pretrain.masking to null")
+        self.mask_id = int(tokenizer.mask_token_id)
+        self.special = torch.tensor(sorted(tokenizer.all_special_ids))
+        self.letters = torch.tensor(sorted({i for row in ids for i in row} - set(tokenizer.all_special_ids)))
+        order: list[int] = []
+        while len(order) < batch_size * steps:
+            rows = list(range(len(ids)))
+            random.Random(f"{seed} {len(order)}").shuffle(rows)
+            order += rows[: len(rows) // batch_size * batch_size]
+        self.batches = [order[first : first + batch_size] for first in range(0, batch_size * steps, batch_size)]
+        self.given = self.start = 0
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[MaskedBatch]:
+        start, self.start = self.start, 0
+        for number in range(start, len(self.batches)):
+            batch = self._masked(number)
+            self.given = number + 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"given": self.given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.start = self.given = state["given"]
+
+    def _masked(self, number: int) -> MaskedBatch:
+        draw = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        given, asked = [], []
+        for row in self.batches[number]:
+            true = torch.tensor(self.ids[row])
+            chosen = (torch.rand(len(true), generator=draw) < self.share) & ~torch.isin(true, self.special)
+            fate = torch.rand(len(true), generator=draw)
+            other = self.letters[torch.randint(len(self.letters), (len(true),), generator=draw)]
+            seen = torch.where(chosen & (fate < MASKED), torch.full_like(true, self.mask_id), true)
+            given.append(torch.where(chosen & (fate >= 1 - REPLACED), other, seen))
+            asked.append(torch.where(chosen, true, torch.full_like(true, NOT_ASKED)))
+        return MaskedBatch(number, given, asked)
+
+
+class Answers(nn.Module):
+    """Token vectors to a score of each token of the vocabulary; the last matrix is the backbone's own embeddings."""
+
+    def __init__(self, width: int, vocabulary: int) -> None:
+        super().__init__()
+        self.dense, self.norm = nn.Linear(width, width), nn.LayerNorm(width)
+        self.bias = nn.Parameter(torch.zeros(vocabulary))
+
+    def forward(self, hidden: Float[Tensor, "N D"], embeddings: Float[Tensor, "V D"]) -> Float[Tensor, "N V"]:
+        return F.linear(self.norm(F.gelu(self.dense(hidden))), embeddings, self.bias)
+
+
+class MaskedModule(ChunkedModule):
+    def __init__(self, encoder: Encoder, optimizer: Callable[..., torch.optim.Optimizer], **settings: Any) -> None:
+        super().__init__(optimizer, **settings)
+        self.encoder = encoder.train()
+        self.answers = Answers(encoder.width, len(self._embeddings()))
+
+    def _embeddings(self) -> Tensor:
+        return self.encoder.backbone.get_input_embeddings().weight
+
+    def trained_weights(self) -> Iterator[nn.Parameter]:
+        return self.parameters()
+
+    def transfer_batch_to_device(self, batch: MaskedBatch, device: torch.device, dataloader_idx: int) -> MaskedBatch:
+        return batch  # chunks are moved when their turn comes
+
+    def training_step(self, batch: MaskedBatch, batch_idx: int) -> Tensor:
+        mark = (batch.number + sum(int(row.sum()) for row in batch.given)) % 2**62
+        if not agreed(mark, self.device):
+            raise ValueError(f"the processes hold different chains at step {self.global_step}; start all with the same files")
+        return self.told(self.loss(batch), "masking")
+
+    def loss(self, batch: MaskedBatch) -> Tensor:
+        """Mean cross-entropy over all that is asked for in the batch."""
+        costs = self.one_by_one(lambda rows: self.costs(batch, rows), [len(row) for row in batch.given], batch.number)
+        return costs.sum() / max(1, sum(int((row != NOT_ASKED).sum()) for row in batch.asked))
+
+    def costs(self, batch: MaskedBatch, rows: Sequence[int]) -> Float[Tensor, " n"]:
+        """Summed over each chain."""
+        ids, mask = (x.to(self.device) for x in self.encoder.padded([batch.given[i].tolist() for i in rows]))
+        asked = torch.full_like(ids, NOT_ASKED)
+        for place, i in enumerate(rows):
+            asked[place, : len(batch.asked[i])] = batch.asked[i].to(self.device)
+        hidden = self.encoder.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+        here = asked != NOT_ASKED
+        cost = F.cross_entropy(self.answers(hidden[here], self._embeddings()), asked[here], reduction="none")
+        owner = torch.arange(len(rows), device=ids.device)[:, None].expand_as(here)[here]
+        return torch.zeros(len(rows), device=ids.device, dtype=cost.dtype).index_add(0, owner, cost)
+
+
+def chains_of(texts: Sequence[str]) -> list[str]:
+    """Every chain once, sorted."""
+    return sorted({chain for text in texts for chain in text.split(":") if chain})
+
+
+def fit_masked(
+    encoder: Encoder, texts: Sequence[str], training: Mapping[str, Any], runtime: Mapping[str, Any], *, seed: int,
+    inputs: Mapping[str, str],
+) -> list[Point]:  # fmt: skip
+    """Train ``encoder`` in place on the chains of ``texts``; the loss curve. It holds a dense backbone, no adapter."""
+    strategy = strategy_for(runtime)
+    if not isinstance(strategy, str) and "deepspeed" in str(runtime["strategy"]):
+        raise ValueError(
+            "pretrain.masking: expected runtime.strategy auto or ddp, which hold the model whole; got " + runtime["strategy"]
+        )
+    ids = encoder.token_ids(chains_of(texts), training["max_length_tokens"])
+    data = MaskedChains(
+        ids, encoder, share=training["share"], batch_size=training["batch_size"], steps=training["steps"], seed=seed
+    )
+    module = MaskedModule(
+        encoder, build(training["optimizer"], later=True), steps=training["steps"], warmup_steps=training["warmup_steps"], seed=seed,
+        chunk_tokens=training["chunk_tokens"], kept_tokens=runtime["kept_tokens"], return_memory=runtime["return_memory"],
+        on_nonfinite=training["on_nonfinite"],
+    )  # fmt: skip
+    unused = without_gradient(module, lambda: module.costs(data._masked(0), range(len(data.batches[0]))).sum())
+    folder = RUNS / f"pretrain-masking-{mark_of(training, seed, inputs)}"
+    run_trainer(
+        module, data, training, runtime, strategy=strategy, steps=training["steps"], folder=folder, name="pretrain-masking",
+        callbacks=[],
+    )  # fmt: skip
+    for weight in unused:
+        weight.requires_grad_(True)
+    if not first_process():
+        return []
+    curve = curve_in(folder)
+    shutil.rmtree(folder)
+    return curve

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+import scipy.stats
+
+from pipeline.corpus.collection import Collection
+from pipeline.evaluator.affinity import Affinity
+
+SEED = np.random.default_rng(0)
+SCORE = SEED.normal(7, 2, size=60)
+PREDICTED = SCORE + SEED.normal(size=60)
+STRATA = ["mutated=yes;source=A" if i % 3 else "mutated=no;source=B" for i in range(60)]
+PAIRS = [(f"{i}", f"L{i}", f"R{i}", float(s)) for i, s in enumerate(SCORE)]
+
+
+def predict(ligands, receptors):
+    """Knows the complexes; a stranger's value is that of its ligand and, half and half, of its receptor."""
+    return np.array([(PREDICTED[int(a[1:])] + PREDICTED[int(b[1:])]) / 2 for a, b in zip(ligands, receptors, strict=True)])
+
+
+@pytest.fixture
+def evaluated():
+    return Affinity(least=20, seed=0).evaluate(predict, Collection("x", "affinity", pairs=PAIRS, strata=STRATA))
+
+
+def test_the_three_measures_are_those_of_scipy(evaluated):
+    scores, items = evaluated
+    assert scores["spearman"] == pytest.approx(scipy.stats.spearmanr(PREDICTED, SCORE).statistic)
+    assert scores["pearson"] == pytest.approx(scipy.stats.pearsonr(PREDICTED, SCORE).statistic)
+    assert scores["rmse"] == pytest.approx(np.sqrt(np.mean((PREDICTED - SCORE) ** 2)))
+    assert items["prediction"] == pytest.approx(PREDICTED.tolist())
+
+
+def test_with_other_partners_less_is_left(evaluated):
+    assert evaluated[0]["shuffled"] < evaluated[0]["spearman"] - 0.1
+
+
+def test_each_stratum_of_enough_complexes_has_its_measures_with_intervals(evaluated):
+    evaluator = Affinity(least=30, seed=0)
+    strata = evaluator.details(evaluated[1], resamples=400, confidence=0.95, seed=0)["strata"]
+    assert sorted(strata) == ["all", "mutated=yes", "source=A"]  # of the others there are 20
+    yes = np.array([i % 3 != 0 for i in range(60)])
+    assert strata["mutated=yes"]["num_items"] == 40
+    value, low, high = strata["mutated=yes"]["rmse"]
+    assert value == pytest.approx(np.sqrt(np.mean((PREDICTED - SCORE)[yes] ** 2)))
+    assert low < value < high
+    value, low, high = strata["all"]["spearman"]
+    assert low < value < high
+    assert high - low < strata["mutated=yes"]["spearman"][2] - strata["mutated=yes"]["spearman"][1]
+
+
+def test_a_value_that_is_no_number_is_told():
+    with pytest.raises(ValueError, match="the model gives NaN for complex 1"):
+        Affinity(least=20, seed=0).evaluate(
+            lambda a, b: np.array([1.0, np.nan, 2.0]), Collection("x", "affinity", pairs=PAIRS[:3], strata=STRATA[:3])
+        )
