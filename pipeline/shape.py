@@ -114,6 +114,15 @@ class Training(Shape):
     early_stop: EarlyStop | None
 
 
+class Kept(Shape):
+    every_steps: int = Field(gt=0)
+    last: int = Field(gt=0)
+
+
+class Expert(Training):
+    snapshots: Kept | None
+
+
 class Mine(Shape):
     miner: Node
     max_queries: int = Field(gt=0)
@@ -134,6 +143,7 @@ class Pretrain(Shape):
 
 class Probe(Shape):
     objectives: dict[str, Node] = Field(min_length=1)
+    relative: bool
     pairs_per_task: int = Field(gt=1)
     batch_size: int = Field(gt=1)
     steps: int = Field(gt=0)
@@ -147,6 +157,7 @@ class Probe(Shape):
 class Merge(Shape):
     method: Node
     probe: Probe | None
+    snapshots: bool
     max_distance: float = Field(gt=0)
 
 
@@ -196,7 +207,7 @@ class Config(Shape):
     encoder: Encoder
     pretrain: Pretrain
     mine: Mine
-    train: dict[str, Training]
+    train: dict[str, Expert]
     merge: dict[str, Merge]
     evaluate: Evaluate
     report: Report

@@ -21,7 +21,7 @@ from pipeline.corpus.collection import Collection
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.delta import Models
 from pipeline.params import _register_resolvers, build, check_node, nodes
-from pipeline.shape import Config, Training
+from pipeline.shape import Config, Expert
 
 CONF = Path(__file__).parents[1] / "conf"
 CHOSEN = (
@@ -84,7 +84,7 @@ def test_every_choice_composes_to_sections_of_the_known_shape(composed, group, n
     for section, field in Config.model_fields.items():
         if section in whole and section not in ("train", "merge", "seed"):
             field.annotation.model_validate(whole[section])
-    Training.model_validate(whole["train"])
+    Expert.model_validate(whole["train"])
     assert checked(whole)
 
 

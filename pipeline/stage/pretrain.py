@@ -83,7 +83,7 @@ def _phase(
         held_out = {task: [r for _, r in read_rows(CURATED, "validation", [task]) if teaching(r)] for task in rows}
         curve = fit(
             encoder, rows, negatives, training, runtime, seed=seed, name=f"pretrain-{name}", inputs={"before": mark},
-            held_out=held_out,
+            held_out=held_out, snapshots=None,
         )  # fmt: skip
         if first_process():
             with whole_directory(end) as folder:

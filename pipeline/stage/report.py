@@ -51,7 +51,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     browser = _browser(items, verdict.final, section["examples"])
     with whole_directory(out / "checkpoints/final") as folder:
         source = Path(cfg["models"][verdict.final])
-        shutil.copytree(source, folder, dirs_exist_ok=True)
+        shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("snapshots"))
         summary = {"model": verdict.final, "verdict": verdict.sentence, "test": scores[verdict.final]["test"]}
         write_json(folder / "chosen.json", {**summary, "sha256": sha256(source / "model.safetensors")})
         (folder / "README.md").write_text(_render("card.md", verdict=verdict, table=table, **_facts(cfg)), encoding="utf-8")

@@ -1,12 +1,16 @@
 """train: one expert, from the base.
 
 Reads:  checkpoints/base/, data/curated/, data/mined/
-Writes: the expert's directory (params.yaml: experts), data/metrics/train/<expert>.csv
+Writes: the expert's directory (params.yaml: experts), in it snapshots/<step>/ where asked for; data/metrics/train/<expert>.csv
 """
 
+import copy
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from safetensors.torch import load_model
 
 from pipeline import __version__
 from pipeline.checkpoint import sha256, whole_directory, write_provenance, write_text
@@ -16,9 +20,10 @@ from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder, pooling_node
 from pipeline.encoder.lora import adapt
 from pipeline.training.checks import check_rows
-from pipeline.training.fit import curve_text, fit
+from pipeline.training.fit import RUNS, curve_text, fit
 from pipeline.training.mined import by_query, teaching, with_negatives
 from pipeline.training.prepare import prepare
+from pipeline.training.snapshots import Snapshots
 
 BASE, CURATED, MINED = Path("checkpoints/base"), Path("data/curated"), Path("data/mined")
 
@@ -36,13 +41,24 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     adapt(encoder)
     inputs = {str(path): sha256(path) for path in (BASE, CURATED, MINED)}
     held_out = {task: [r for _, r in read_rows(CURATED, "validation", [task]) if teaching(r)] for task in rows}
-    curve = fit(encoder, rows, negatives, section, runtime, seed=seed, name=f"train-{item}", inputs=inputs, held_out=held_out)
+    kept = Snapshots(RUNS / f"snapshots-{item}", **section["snapshots"]) if section["snapshots"] else None
+    curve = fit(
+        encoder, rows, negatives, section, runtime, seed=seed, name=f"train-{item}", inputs=inputs, held_out=held_out, snapshots=kept
+    )  # fmt: skip
     if not first_process():
         return {}
     with whole_directory(out / cfg["experts"][item]) as folder:
-        encoder.save(folder, pooling=pooling_node(BASE))
         parts = {str(path): path for path in (BASE, CURATED, MINED)}
-        write_provenance(folder, version=__version__, config={"train": section, "seed": seed}, inputs=parts)
+        config = {"train": section, "seed": seed}
+        for file in kept.files() if kept else []:
+            one, place = copy.deepcopy(encoder), folder / "snapshots" / file.stem
+            load_model(one, str(file))
+            one.save(place, pooling=pooling_node(BASE))
+            write_provenance(place, version=__version__, config=config | {"step": int(file.stem)}, inputs=parts)
+        encoder.save(folder, pooling=pooling_node(BASE))
+        write_provenance(folder, version=__version__, config=config, inputs=parts)
+    if kept:
+        shutil.rmtree(kept.folder, ignore_errors=True)
     write_text(out / f"data/metrics/train/{item}.csv", curve_text(curve))
     last = [point["loss"] for point in curve[-5:]]
     return {"loss": sum(last) / len(last)}
