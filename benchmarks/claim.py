@@ -1,13 +1,15 @@
 """Does a merge beat the uniform soup, and lose nothing to the best single expert? Data x backbone x seed, every method of the catalogue.
 
     TRIBUTARY_DATA=<folder of benchmark data> python benchmarks/claim.py run --folder /tmp/claim [--data apidocs] [--encoder minilm]
-        [--seed 0] [--pairs 128] [--steps 32]
+        [--seed 0] [--method soup ...] [--pairs 128] [--steps 32] [--train-steps 15]
     python benchmarks/claim.py table --folder /tmp/claim
 
-`run` makes each cell (one run of the DAG at its default settings, experts trained once) and goes on where it was stopped: a stage whose
-output is there is left out. Raw and curated rows are made once per data, so the test rows are the same for all seeds. `table` prints
-the main scores on test rows, their mean, and the mean's paired difference to the soup, to the best single expert (chosen on
-validation) and to joint, with 95 % intervals and the two-sided bootstrap p; with several seeds, those of the mean over seeds.
+`run` makes each cell and goes on where it was stopped: what is there is left out. Rows are made once per data, so the test items are
+the same for all seeds. A cell trains base, two experts and joint as the DAG does, merges, and evaluates every model in one process on
+a sample of each collection (`SIZES`), with every judged document of its queries. So scores are higher than on whole collections;
+differences are between models that search the same documents.
+`table` prints the main scores on test items, their mean, and the mean's paired difference to the soup, to the best single expert
+(chosen on validation) and to joint, with 95 % intervals and the two-sided bootstrap p; with several seeds, those of the mean over seeds.
 """
 
 import argparse
@@ -18,16 +20,24 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+from sampled import Size, balanced, evaluate
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = sorted(file.stem for file in (ROOT / "conf/method").glob("*.yaml") if file.stem != "average")
-EXPERTS = {"retrieval": "checkpoints/experts/retrieval", "sts": "checkpoints/experts/sts", "joint": "checkpoints/controls/joint"}
-MODELS = {m: f"checkpoints/merged/{m}" for m in METHODS} | {"base": "checkpoints/base", **EXPERTS}
+EXPERTS = {
+    "retrieval": "checkpoints/experts/retrieval",
+    "sts": "checkpoints/experts/sts",
+    "joint": "checkpoints/controls/joint",
+}
+SINGLES = {"base": "checkpoints/base", **EXPERTS}
+SIZES = {split: Size(queries=400, documents=500, pairs=700) for split in ("test", "validation")}
 RESAMPLES = 2000
 
 
-def cell(folder: Path, data: str, encoder: str, seed: int, pairs: int, steps: int) -> None:
-    """Every stage of one cell, in this process."""
+def cell(folder: Path, data: str, encoder: str, seed: int, methods: list[str], page: dict[str, Any]) -> None:
+    """One cell, in this process. ``page``: values of params.yaml's `set`."""
     import yaml
 
     from pipeline.__main__ import main
@@ -37,39 +47,53 @@ def cell(folder: Path, data: str, encoder: str, seed: int, pairs: int, steps: in
         place.mkdir(parents=True, exist_ok=True)
         shutil.copytree(ROOT / "conf", place / "conf")
         shutil.copy(ROOT / "constraints.txt", place)
-    probed = [m for m in METHODS if "/probe@probe" in (ROOT / f"conf/method/{m}.yaml").read_text(encoding="utf-8")]
-    values = {f"merge.{m}.probe": {"pairs_per_task": pairs, "steps": steps, "landscape": 0} for m in probed}
-    values |= {"seed": seed, "runtime": {"accelerator": "cpu", "tracker": "disabled"}}
-    page = {
-        "choose": {"experiment": data, "encoder": encoder}, "corpora": {}, "experts": EXPERTS, "methods": METHODS, "baselines": [],
-        "models": MODELS, "set": values,
+    values = {"seed": seed, "runtime": {"accelerator": "cpu", "tracker": "disabled", "threads": 1}} | page
+    params = {
+        "choose": {"experiment": data, "encoder": encoder}, "corpora": {}, "experts": EXPERTS, "methods": methods, "baselines": [],
+        "models": SINGLES, "set": values,
     }  # fmt: skip
-    (place / "params.yaml").write_text(yaml.safe_dump(page), encoding="utf-8")
-    shared = folder / f"rows-{data}"
+    (place / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     os.chdir(place)
-    stages = [("data/raw", "ingest"), ("data/curated", "curate"), ("checkpoints/base", "pretrain"), ("data/mined", "mine")]
-    stages += [(path, f"train {name}") for name, path in EXPERTS.items()]
-    stages += [(f"checkpoints/merged/{m}", f"merge {m}") for m in METHODS]
-    stages += [(f"data/evaluated/{name}.json", f"evaluate {name}") for name in MODELS]
     if main(["compose"]):
         sys.exit("the configuration does not compose")
+    shared = folder / f"rows-{data}/curated"
+    stages = [] if shared.is_dir() else [("data/raw", "ingest"), ("data/curated", "curate")]
+    stages += [("checkpoints/base", "pretrain"), ("data/mined", "mine")]
+    stages += [(path, f"train {name}") for name, path in EXPERTS.items()]
+    stages += [(f"checkpoints/merged/{m}", f"merge {m}") for m in methods]
+    if shared.is_dir() and not Path("data/curated").exists():
+        Path("data/curated").symlink_to(shared)
     for out, words in stages:
         if Path(out).exists():
             continue
-        start = time.perf_counter()
-        kept = shared / Path(out).name
-        if words in ("ingest", "curate") and kept.is_dir():
-            shutil.copytree(kept, out)
-            continue
-        if main(words.split()):
-            print(f"{place.name}: {words} failed", flush=True)
-            if not words.startswith("merge"):
-                sys.exit(1)
-            continue
-        if words in ("ingest", "curate"):
-            shutil.copytree(out, kept, dirs_exist_ok=True)
-        with (place / "seconds.csv").open("a", encoding="utf-8") as log:
-            log.write(f"{words},{time.perf_counter() - start:.1f}\n")
+        with timed(words):
+            if main(words.split()):
+                print(f"{place.name}: {words} failed", flush=True)
+                if not words.startswith("merge"):
+                    sys.exit(1)
+        if words == "curate":
+            shutil.copytree("data/curated", shared)
+    models = SINGLES | {m: f"checkpoints/merged/{m}" for m in methods if Path(f"checkpoints/merged/{m}").is_dir()}
+    wanted = {
+        name: ("test", "validation") if name in SINGLES else ("test",) for name in models
+    }  # by validation the best is chosen
+    with timed("evaluate"):
+        evaluate(models, wanted, SIZES, Path("data/evaluated"))
+
+
+class timed:  # noqa: N801
+    """Wall and CPU seconds of the block into seconds.csv."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __enter__(self) -> None:
+        self.start = time.perf_counter(), time.process_time()
+
+    def __exit__(self, *error: object) -> None:
+        wall, cpu = time.perf_counter() - self.start[0], time.process_time() - self.start[1]
+        with Path("seconds.csv").open("a", encoding="utf-8") as log:
+            log.write(f"{self.what},{wall:.1f},{cpu:.1f}\n")
 
 
 def table(folder: Path) -> None:
@@ -109,17 +133,15 @@ def table(folder: Path) -> None:
         test = {m: [drawn(p, m, "test") for p in places] for m in names}
         best = []
         for place in places:
-            means = {m: np.mean([v[0] for v in drawn(place, m, "validation").values()]) for m in ("retrieval", "sts")}
+            means = {m: balanced(drawn(place, m, "validation"))[0] for m in ("retrieval", "sts")}
             best.append(max(means, key=lambda m: means[m]))
         tasks = sorted(test["soup"][0])
 
-        def mean(model: str, task: str | None = None, test=test, tasks=tasks) -> np.ndarray:
-            return np.mean([np.mean([one[t] for t in ([task] if task else tasks)], axis=0) for one in test[model]], axis=0)
+        def mean(model: str, task: str | None = None, test=test) -> np.ndarray:
+            return np.mean([one[task] if task else balanced(one) for one in test[model]], axis=0)
 
-        def single(task: str | None = None, test=test, tasks=tasks, best=best) -> np.ndarray:
-            return np.mean(
-                [np.mean([test[b][i][t] for t in ([task] if task else tasks)], axis=0) for i, b in enumerate(best)], axis=0
-            )
+        def single(task: str | None = None, test=test, best=best) -> np.ndarray:
+            return np.mean([test[b][i][task] if task else balanced(test[b][i]) for i, b in enumerate(best)], axis=0)
 
         print(f"best single by validation: {best}\n")
         print("| model | " + " | ".join(tasks) + " | mean | - soup | - best single | tasks lost to it | - joint |")
@@ -161,21 +183,32 @@ if __name__ == "__main__":
     parser.add_argument("--data", action="append")
     parser.add_argument("--encoder", action="append")
     parser.add_argument("--seed", action="append", type=int)
+    parser.add_argument("--method", action="append")
     parser.add_argument("--pairs", type=int, default=128)
     parser.add_argument("--steps", type=int, default=32)
+    parser.add_argument("--train-steps", type=int)
     asked = parser.parse_args()
     asked.folder = asked.folder.resolve()
     if asked.what == "table":
         table(asked.folder)
     elif asked.what == "cell":
-        cell(asked.folder, asked.data[0], asked.encoder[0], asked.seed[0], asked.pairs, asked.steps)
+        chosen = asked.method or METHODS
+        probed = [m for m in chosen if "/probe@probe" in (ROOT / f"conf/method/{m}.yaml").read_text(encoding="utf-8")]
+        given: dict[str, Any] = {
+            f"merge.{m}.probe": {"pairs_per_task": asked.pairs, "steps": asked.steps, "landscape": 0} for m in probed
+        }
+        given |= {"train.steps_per_task": asked.train_steps} if asked.train_steps else {}
+        cell(asked.folder, asked.data[0], asked.encoder[0], asked.seed[0], chosen, given)
     else:
+        words = [word for m in asked.method or [] for word in ("--method", m)]
+        words += ["--pairs", str(asked.pairs), "--steps", str(asked.steps)]
+        words += ["--train-steps", str(asked.train_steps)] if asked.train_steps else []
         for number in asked.seed or (0, 1, 2):
             for rows in asked.data or ("apidocs", "science"):
                 for backbone in asked.encoder or ("scratch", "minilm"):
-                    words = ["--data", rows, "--encoder", backbone, "--seed", str(number)]
-                    words += ["--pairs", str(asked.pairs), "--steps", str(asked.steps)]
-                    command = [sys.executable, "-W", "ignore", __file__, "cell", "--folder", str(asked.folder), *words]
-                    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-                    status = subprocess.run(command, env=environment, check=False).returncode
-                    print(f"{rows}-{backbone}-{number}: {'done' if status == 0 else 'failed'}", flush=True)
+                    own = ["--data", rows, "--encoder", backbone, "--seed", str(number)]
+                    command = [sys.executable, "-W", "ignore", __file__, "cell", "--folder", str(asked.folder), *own, *words]
+                    start = time.perf_counter()
+                    status = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False).returncode
+                    told = "done" if status == 0 else "failed"
+                    print(f"{rows}-{backbone}-{number}: {told} in {time.perf_counter() - start:.0f} s", flush=True)

@@ -105,7 +105,9 @@ def trained(encoder: Any, rows: dict[str, list[Any]], training: dict[str, Any], 
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
-            fit(encoder, rows, negatives or {}, training, runtime, seed=seed, name="arm", inputs={}, held_out={})
+            fit(
+                encoder, rows, negatives or {}, training, runtime, seed=seed, name="arm", inputs={}, held_out={}, snapshots=None
+            )
         finally:
             os.chdir(here)
     return encoder

@@ -53,7 +53,7 @@ def main() -> None:
         raise TypeError(type(method).__name__)
     tried, _ = trial(BASE, models, timed["merge"]["probe"], timed["runtime"], steps=2 * asked.rounds, seed=0)
     method.start(tried.num, models.names)
-    module = Positioning(method, tried, models.grams(), optimizer="adam", lr=0.05)
+    module = Positioning(method, tried, models.grams(), optimizer="adam", lr=0.05, relative=False)
     optimizer = module.configure_optimizers()
     seconds: dict[str, list[float]] = {"plain": [], "step": []}
 

@@ -128,10 +128,12 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
 def resolved(cfg: DictConfig, values: Mapping[str, Any], where: str) -> dict[str, Any]:
     """``cfg`` with ``values`` (dotted path -> value) put in, as plain containers. ValueError on a path that does not exist."""
     OmegaConf.set_struct(cfg, False)
-    for path, value in values.items():
+    for path in values:
         *parents, last = path.split(".")
         at: Any = cfg
         for depth, key in enumerate([*parents, last]):
+            if at is None:
+                break  # a section that was null: whatever is put there, its shape is checked with the rest
             known = [str(k) for k in at] if isinstance(at, DictConfig) else []
             if key not in known:
                 at_path = ".".join([*parents, last][:depth]) or "the top"
@@ -139,6 +141,7 @@ def resolved(cfg: DictConfig, values: Mapping[str, Any], where: str) -> dict[str
                     f"{where}.{path}: no key {key!r} under {at_path}{nearest(key, known)}; keys there: {', '.join(known)}"
                 )
             at = at._get_node(key) if key == last and depth == len(parents) else at[key]
+    for path, value in values.items():
         OmegaConf.update(cfg, path, value, merge=False)
     return _container(cfg, where)
 

@@ -129,9 +129,15 @@ class Affinity(Shape):
     look: Look | None
 
 
+class Kept(Shape):
+    every_steps: int = Field(gt=0)
+    last: int = Field(gt=0)
+
+
 class Expert(Training):
     affinity: Affinity | None
     control: str | None
+    snapshots: Kept | None
 
 
 class Masking(Shape):
@@ -168,6 +174,7 @@ class Pretrain(Shape):
 
 class Probe(Shape):
     objectives: dict[str, Node] = Field(min_length=1)
+    relative: bool
     pairs_per_task: int = Field(gt=1)
     batch_size: int = Field(gt=1)
     steps: int = Field(gt=0)
@@ -181,6 +188,7 @@ class Probe(Shape):
 class Merge(Shape):
     method: Node
     probe: Probe | None
+    snapshots: bool
     max_distance: float = Field(gt=0)
 
 

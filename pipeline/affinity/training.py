@@ -167,6 +167,8 @@ def check_affinity(
         raise ValueError(
             f"{where}.early_stop: expected null for an affinity expert; its `affinity.look` keeps the best weights"
         )
+    if training["snapshots"] is not None:
+        raise ValueError(f"{where}.snapshots: expected null for an affinity expert; its `affinity.look` keeps the best weights")
     if "deepspeed" in str(runtime["strategy"]) or runtime["strategy"] == "fsdp":
         raise ValueError(
             f"{where}: expected runtime.strategy auto or ddp, which hold the model whole, got {runtime['strategy']}"

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.delta import Models, Rows, layer_of, total
-from pipeline.merging.method import Linear
+from pipeline.merging.method import Linear, grouped
 
 
 def weights(size: Float[Tensor, "K ..."], beta: float) -> Float[Tensor, "K ..."]:
@@ -48,6 +48,9 @@ class DeltaGuided(Linear):
         self.symmetric = not self.trajectories
         self.whole = granularity == "row"
         self.shapes: dict[str, tuple[int, ...]] = {}
+
+    def group(self, trajectories: Sequence[int]) -> None:
+        self.trajectories = self.trajectories or list(trajectories)
 
     def coefficients(self, models: Models) -> dict[str, Sequence[float]]:
         grams = models.grams()
@@ -96,10 +99,4 @@ class DeltaGuided(Linear):
         return weights(moved, self.beta) @ within
 
     def _groups(self, num: int) -> list[slice]:
-        sizes = self.trajectories or [num]
-        if min(sizes) < 1 or sum(sizes) != num:
-            raise ValueError(
-                f"trajectories: expected numbers of experts with the sum {num}, got {sizes}; see conf/method/delta_guided.yaml"
-            )
-        ends = [sum(sizes[: t + 1]) for t in range(len(sizes))]
-        return [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+        return grouped(self.trajectories, num, "see conf/method/delta_guided.yaml")

@@ -41,6 +41,9 @@ class Method(nn.Module):
     needs_probe = False  # it looks at training pairs before `prepare`; without, it merges as its own docstring says
     symmetric = True  # the order of the experts changes nothing
 
+    def group(self, trajectories: Sequence[int]) -> None:
+        """So many of the experts, in their order, are checkpoints of the first training, of the second, ...: most methods need not know."""
+
     def look(self, probe: Probe) -> None:
         """Whatever takes a look at training pairs first."""
 
@@ -111,6 +114,15 @@ class Searched(Linear):
             self.start(len(models.experts), models.names)
         with torch.no_grad():
             return {name: c.tolist() for name, c in self.effective(models.grams()).items()}
+
+
+def grouped(sizes: Sequence[int], num: int, where: str) -> list[slice]:
+    """Which of ``num`` experts are of one training, by how many each has; of one training all, where ``sizes`` is empty."""
+    sizes = list(sizes) or [num]
+    if min(sizes) < 1 or sum(sizes) != num:
+        raise ValueError(f"trajectories: expected numbers of experts with the sum {num}, got {sizes}; {where}")
+    ends = [sum(sizes[: t + 1]) for t in range(len(sizes))]
+    return [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
 
 
 def shares(weights: Sequence[float], num: int, where: str) -> list[float]:

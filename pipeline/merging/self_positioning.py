@@ -40,7 +40,7 @@ class SelfPositioning(Searched):
         self.previous: Literal["mean", "sum"] = previous
         self.linear_above = linear_above if path == "slerp" else -1.0  # every |cosine| is above that
         self.raw_a = nn.Parameter(torch.empty(0))
-        self.raw_norm = nn.Parameter(torch.tensor(ONE))
+        self.raw_norm = nn.Parameter(torch.tensor([ONE]))  # of one dimension: DeepSpeed sends no parameter without
 
     @property
     def a(self) -> Float[Tensor, " K"]:
@@ -48,7 +48,7 @@ class SelfPositioning(Searched):
 
     @property
     def norm(self) -> Float[Tensor, ""]:
-        return F.softplus(self.raw_norm.double())
+        return F.softplus(self.raw_norm.double())[0]
 
     def start(self, num: int, names: Sequence[str]) -> None:
         """As many coefficients as experts, all 1."""

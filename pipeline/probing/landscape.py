@@ -1,9 +1,12 @@
 """The loss around what a search found: over the coefficients of two experts; of more, over the mixture and the norm.
 
-One held-out batch of each task at each point, the mean over tasks.
+The mixture goes from the direction of the start to that of what was found, and a little beyond both; the norm is the length of the
+merged task vector, by that of the start. So points above each other differ in length alone. One held-out batch of each task at each
+point, the mean over tasks.
 """
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +15,7 @@ import matplotlib as mpl
 import torch
 from torch import Tensor
 
+from pipeline.merging.method import of_tensor
 from pipeline.probing.trial import Trial
 
 
@@ -64,10 +68,22 @@ def survey(trial: Trial, began: Mapping[str, Tensor], ended: Mapping[str, Tensor
         at = lambda x, y: {"all": torch.tensor([x, y], dtype=ended["all"].dtype)}  # noqa: E731
         labels = ("coefficient of expert 0", "coefficient of expert 1")
         return Landscape(labels, x, y, [[_loss(trial, at(a, b)) for a in x] for b in y], first, last)
-    x, y = _around((0.0, 1.0), points), _around((0.0, 1.0), points)
-    at = lambda x, y: {n: y * ((1 - x) * began[n] + x * ended[n]) for n in ended}  # noqa: E731
-    labels = ("mixture (0: start, 1: found)", "factor of the norm")
-    return Landscape(labels, x, y, [[_loss(trial, at(a, b)) for a in x] for b in y], (0.0, 1.0), (1.0, 1.0))
+    unit = _length(trial, began)
+    far = _length(trial, ended) / unit
+    x, y = _around((0.0, 1.0), points), torch.linspace(0.0, 1.25 * max(1.0, far), points, dtype=torch.float64).tolist()
+
+    def mixed(share: float, norm: float) -> dict[str, Tensor]:
+        c = {name: (1 - share) * began[name] + share * ended[name] / far for name in ended}
+        return {name: norm * unit / _length(trial, c) * value for name, value in c.items()}
+
+    labels = ("mixture (0: start, 1: found)", "norm (1: start)")
+    return Landscape(labels, x, y, [[_loss(trial, mixed(a, b)) for a in x] for b in y], (0.0, 1.0), (1.0, far))
+
+
+def _length(trial: Trial, c: Mapping[str, Tensor]) -> float:
+    """Of the merged task vector, over all tensors."""
+    parts = [torch.as_tensor(of_tensor(c, name)).to(rows) @ rows[1:] for name, rows in trial.rows.items()]
+    return max(math.sqrt(sum(float(part.double().square().sum()) for part in parts)), 1e-30)
 
 
 def _around(values: Sequence[float], points: int) -> list[float]:

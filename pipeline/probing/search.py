@@ -32,13 +32,14 @@ OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 class Positioning(pl.LightningModule):
     """Its parameters are the method's: a few for each expert."""
 
-    def __init__(self, method: Searched, trial: Trial, grams: Grams, *, optimizer: str, lr: float) -> None:
+    def __init__(self, method: Searched, trial: Trial, grams: Grams, *, optimizer: str, lr: float, relative: bool) -> None:
         super().__init__()
         self.method = method
         self.trial = trial  # no module: none of its weights are this module's parameters
         self.grams = dict(grams)
         self.optimizer = optimizer
         self.lr = lr
+        self.relative = relative
         self.trajectory: list[dict[str, Any]] = []
         self.losses: dict[str, dict[str, float]] = {}  # of the held-out half, by task, at the start and at what was found
         self.began: dict[str, Tensor] = {}  # coefficients
@@ -72,6 +73,8 @@ class Positioning(pl.LightningModule):
         self.grams = {name: gram.to(self.device) for name, gram in self.grams.items()}
 
     def on_train_start(self) -> None:
+        if self.relative:
+            self.trial.relate()
         self.began = self._now()
         self.losses["start"] = self.trial.losses(self.began, half="held_out")
 
@@ -88,15 +91,24 @@ def search(
     method: Method, base: Path, models: Models, probe: Mapping[str, Any], runtime: Mapping[str, Any], *, seed: int, name: str
 ) -> tuple[dict[str, Any], dict[str, str], Landscape | None]:
     """Trains the coefficients of ``method``, or lets it look; what was found and on what, tables by file name, and a picture."""
+    if isinstance(method, Searched) and runtime["strategy"].startswith(("fsdp", "deepspeed_stage_3")):
+        raise ValueError(
+            f"runtime.strategy is {runtime['strategy']}, which takes weights apart; a search holds base and task vectors whole on "
+            f"every process and has but a few parameters: take ddp, deepspeed_stage_1 or deepspeed_stage_2 for merge {name}"
+        )
     prepare(runtime, seed)
     steps = probe["steps"] if isinstance(method, Searched) else None
     tried, ids = trial(base, models, probe, runtime, steps=steps, seed=seed)
     if not isinstance(method, Searched):
         tried.to(pl.Trainer(accelerator=runtime["accelerator"], devices=1, logger=False).strategy.root_device)
+        if probe["relative"]:
+            tried.relate()
         method.look(tried)
-        return {"probe": ids, **method.seen()}, {}, None
+        return {"probe": ids, "base_loss": tried.scale, **method.seen()}, {}, None
     method.start(len(models.experts), models.names)
-    module = Positioning(method, tried, models.grams(), optimizer=probe["optimizer"], lr=probe["lr"])
+    module = Positioning(
+        method, tried, models.grams(), optimizer=probe["optimizer"], lr=probe["lr"], relative=probe["relative"]
+    )
     logs = RUNS / f"merge-{name}"
     if first_process():
         shutil.rmtree(logs, ignore_errors=True)
@@ -119,7 +131,7 @@ def search(
             shutil.rmtree(logs, ignore_errors=True)
     method.cpu()
     tables = {"trajectory.csv": curve_text(module.trajectory)} | ({"landscape.csv": picture.table()} if picture else {})
-    return {**method.numbers(), "held_out_loss": module.losses, "probe": ids}, tables, picture
+    return {**method.numbers(), "held_out_loss": module.losses, "base_loss": tried.scale, "probe": ids}, tables, picture
 
 
 def _shown(logger: Any, picture: Landscape, folder: Path) -> None:

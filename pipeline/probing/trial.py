@@ -55,6 +55,7 @@ class Trial:
         self.batches = batches
         self.tasks = tasks
         self.num = len(tasks)
+        self.scale: dict[str, float] = {}  # by task, what its loss is divided by
 
     @property
     def device(self) -> torch.device:
@@ -75,9 +76,22 @@ class Trial:
             else:
                 value.data.copy_((factors @ rows).view_as(value))
 
+    def loss(self, batch: TextBatch) -> Tensor:
+        """At what is placed; this process' share."""
+        return self.judge.loss(batch) / self.scale.get(batch.parts[0].task, 1.0)
+
+    def relate(self) -> None:
+        """From here on, losses are shares of what they are at the base, on the rows that are searched on."""
+        self.scale = self.losses({"all": torch.zeros(self.num, dtype=torch.float64)}, half="search")
+        for task, value in self.scale.items():
+            if not value > 0:
+                raise ValueError(
+                    f"the probe loss of task {task} is {value} at the base, so nothing is a share of it; set probe.relative to false"
+                )
+
     def gradients(self, batch: TextBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss at what is placed, and its gradient by tensor, flattened; tensors that no vector depends on are left out."""
-        loss = self.judge.loss(batch)
+        loss = self.loss(batch)
         found = torch.autograd.grad(loss, list(self.parameters.values()), allow_unused=True)
         return loss.detach(), {n: g.flatten() for n, g in zip(self.parameters, found, strict=True) if g is not None}
 
@@ -95,7 +109,7 @@ class Trial:
         for batch in self.batches[half]:
             values = found.setdefault(batch.parts[0].task, [])
             if per_task is None or len(values) < per_task:
-                values.append(float(mean_of(self.judge.loss(move_data_to_device(batch, self.device)))))
+                values.append(float(mean_of(self.loss(move_data_to_device(batch, self.device)))))
         return {task: sum(values) / len(values) for task, values in sorted(found.items())}
 
     def squared_gradients(self, expert: int) -> dict[str, Float[Tensor, " n"]]:

@@ -48,7 +48,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     print(verdict.sentence)
     source = Path(cfg["models"][verdict.final])
     with whole_directory(out / "checkpoints/final") as folder:
-        shutil.copytree(source, folder, dirs_exist_ok=True)
+        shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("snapshots"))
         write_json(folder / "chosen.json", {
             "model": verdict.final, "verdict": verdict.sentence, "test": scores[verdict.final]["test"],
             "best_single": verdict.best_single, "refused": verdict.refused, "sha256": sha256(source / "model.safetensors"),

@@ -26,7 +26,7 @@ from pipeline.weights import INDEX
 
 BASE, EXPERTS = Path("checkpoints/base"), Path("checkpoints/experts")
 CURATED = Path("data/curated")
-NOT_COPIED = ("*.safetensors", INDEX, PROVENANCE, "*.bin", "*.pt", "*.onnx", ".git*", ".cache")
+NOT_COPIED = ("snapshots", "*.safetensors", INDEX, PROVENANCE, "*.bin", "*.pt", "*.onnx", ".git*", ".cache")
 HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.yaml", "*.model"]
 
 
@@ -59,10 +59,14 @@ def merge_directories(
     runtime: Mapping[str, Any], seed: int,
 ) -> dict[str, float]:  # fmt: skip
     """``target`` is a copy of ``base`` but for the weights; ``names`` say what base and experts are called in the record."""
+    labels, trajectories = [Path(name).name for name in names[1:]], []
+    if section["snapshots"]:
+        experts, names, labels, trajectories = _with_snapshots(experts, names)
     for expert in experts:
         _check_tokenizer(expert, base)
     models = Models(base, experts)
     module = MergeModule(build(section["method"]))
+    module.method.group(trajectories)
     found, tables, picture = {}, {}, None
     if module.method.needs_probe and section["probe"] is not None:
         from pipeline.probing.search import search
@@ -84,10 +88,9 @@ def merge_directories(
         write_provenance(folder, version=__version__, config=config, inputs=inputs)
         inner = gram[1:, 1:]
         norms = inner.diagonal().sqrt()
-        labels = [Path(name).name for name in names[1:]]
         coefficients = module.method.record()
         record = {
-            "experts": labels,
+            "experts": list(labels),
             "coefficients": coefficients,
             "base_norm": float(gram[0, 0].sqrt()),
             "task_vector_norms": norms.tolist(),
@@ -106,6 +109,25 @@ def merge_directories(
         + (", ".join(f"{c:.3f} {e}" for c, e in zip(shown, labels, strict=True)) if shown else ", ".join(labels))
     )
     return {f"coefficient/{label}": c for label, c in zip(labels, shown, strict=False)}
+
+
+def _with_snapshots(experts: Sequence[Path], names: Sequence[str]) -> tuple[list[Path], list[str], list[str], list[int]]:
+    """Each expert behind the snapshots of its training: paths, names (the base's first), labels, and how many of each training."""
+    paths: list[Path] = []
+    called, labels, sizes = [names[0]], [], []
+    for expert, name in zip(experts, names[1:], strict=True):
+        kept = sorted(
+            (path for path in (expert / "snapshots").glob("[0-9]*") if path.is_dir()), key=lambda path: int(path.name)
+        )
+        if not kept:
+            raise ValueError(
+                f"{expert} holds no snapshots, and merge.snapshots is true; train it with train.<expert>.snapshots, or set that to false"
+            )
+        paths += [*kept, expert]
+        called += [*(f"{name}/snapshots/{path.name}" for path in kept), name]
+        labels += [*(f"{Path(name).name}@{path.name}" for path in kept), Path(name).name]
+        sizes.append(len(kept) + 1)
+    return paths, called, labels, sizes
 
 
 def command(words: Sequence[str]) -> None:

@@ -91,7 +91,7 @@ def _phase(
         held_out = {task: [r for _, r in read_rows(CURATED, "validation", [task]) if teaching(r)] for task in rows}
         return fit(
             encoder, rows, negatives, training, runtime, seed=seed, name=f"pretrain-{name}", inputs={"before": mark},
-            held_out=held_out,
+            held_out=held_out, snapshots=None,
         )  # fmt: skip
 
     return _kept(encoder, name, before, train)

@@ -1,12 +1,16 @@
 """train: one expert, from the base.
 
 Reads:  checkpoints/base/, data/curated/, data/mined/
-Writes: the expert's directory (params.yaml: experts), data/metrics/train/<expert>.csv
+Writes: the expert's directory (params.yaml: experts), in it snapshots/<step>/ where asked for; data/metrics/train/<expert>.csv
 """
 
+import copy
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from safetensors.torch import load_model
 
 from pipeline import __version__
 from pipeline.affinity.training import TASK, fit_affinity
@@ -17,9 +21,10 @@ from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder, pooling_node
 from pipeline.encoder.lora import adapt
 from pipeline.training.checks import check_rows
-from pipeline.training.fit import curve_text, fit
+from pipeline.training.fit import RUNS, curve_text, fit
 from pipeline.training.mined import by_query, teaching, with_negatives
 from pipeline.training.prepare import prepare
+from pipeline.training.snapshots import Snapshots
 from pipeline.training.trainer import Point
 
 BASE, CURATED, MINED = Path("checkpoints/base"), Path("data/curated"), Path("data/mined")
@@ -40,12 +45,22 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     adapt(encoder)
     inputs = {str(path): sha256(path) for path in (BASE, CURATED, MINED)}
     held_out = {task: [r for _, r in read_rows(CURATED, "validation", [task]) if teaching(r)] for task in rows}
-    curve = fit(encoder, rows, negatives, section, runtime, seed=seed, name=f"train-{item}", inputs=inputs, held_out=held_out)
+    kept = Snapshots(RUNS / f"snapshots-{item}", **section["snapshots"]) if section["snapshots"] else None
+    curve = fit(
+        encoder, rows, negatives, section, runtime, seed=seed, name=f"train-{item}", inputs=inputs, held_out=held_out, snapshots=kept
+    )  # fmt: skip
     if not first_process():
         return {}
     with whole_directory(out / cfg["experts"][item]) as folder:
+        for file in kept.files() if kept else []:
+            one, place = copy.deepcopy(encoder), folder / "snapshots" / file.stem
+            load_model(one, str(file))
+            one.save(place, pooling=pooling_node(BASE))
+            _write_provenance(place, section, seed, (BASE, CURATED, MINED), step=int(file.stem))
         encoder.save(folder, pooling=pooling_node(BASE))
         _write_provenance(folder, section, seed, (BASE, CURATED, MINED))
+    if kept:
+        shutil.rmtree(kept.folder, ignore_errors=True)
     return _told(item, curve, out)
 
 
@@ -64,9 +79,9 @@ def _affinity(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str, out
     return _told(item, curve, out)
 
 
-def _write_provenance(folder: Path, section: Mapping[str, Any], seed: int, parts: Sequence[Path]) -> None:
+def _write_provenance(folder: Path, section: Mapping[str, Any], seed: int, parts: Sequence[Path], **more: Any) -> None:
     inputs = {str(path): path for path in parts}
-    write_provenance(folder, version=__version__, config={"train": section, "seed": seed}, inputs=inputs)
+    write_provenance(folder, version=__version__, config={"train": section, "seed": seed, **more}, inputs=inputs)
 
 
 def _told(item: str | None, curve: Sequence[Point], out: Path) -> dict[str, float]:

@@ -21,6 +21,7 @@ from pipeline.trainable import num_processes
 from pipeline.training.checks import built_objectives, check_batches, check_encoder, check_rows
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData, shuffled
+from pipeline.training.snapshots import Snapshots
 from pipeline.training.stopping import EarlyStop
 from pipeline.training.strategy import strategy_for
 from pipeline.training.teacher import Teacher
@@ -32,13 +33,13 @@ RUNS = Path("data/runs")  # what a stopped training needs to go on; emptied when
 def fit(
     encoder: Encoder, rows: Mapping[str, list[Row]], negatives: Mapping[str, Mapping[str, list[str]]],
     training: Mapping[str, Any], runtime: Mapping[str, Any], *, seed: int, name: str, inputs: Mapping[str, str],
-    held_out: Mapping[str, list[Row]],
+    held_out: Mapping[str, list[Row]], snapshots: Snapshots | None,
 ) -> list[Point]:  # fmt: skip
     """Train ``encoder`` in place; the loss curve, one point per step. Of several processes, only the first may write what it gets.
 
     ``name`` is the run's, ``inputs`` the hashes of what it reads: a stopped training is gone on with only if its
     configuration and inputs are still the same. ``held_out`` are the validation rows that `early_stop` looks at. ValueError,
-    before the first step, where rows cannot feed the tasks.
+    before the first step, where rows cannot feed the tasks. ``snapshots`` keeps weights along the way.
     """
     tasks = training["tasks"]
     steps = training["steps_per_task"] * len(tasks)
@@ -73,6 +74,7 @@ def fit(
     )  # fmt: skip
     folder = RUNS / f"{name}-{mark_of(training, seed, inputs)}"
     callbacks = _stopping(encoder, held_out, objectives, training, teachers, seed)
+    callbacks += [snapshots] if snapshots else []  # before the checkpoint, which may be gone on with
     weights = run_trainer(
         module, data, training, runtime, strategy=strategy, steps=steps, folder=folder, name=name, callbacks=callbacks
     )

@@ -6,7 +6,7 @@ Bounds are those promised (93 to 97 %, 5 %), with two standard errors of the rep
 import numpy as np
 import pytest
 
-from pipeline.evaluator.comparison import differences, significant
+from pipeline.evaluator.comparison import accepted, differences, significant
 from pipeline.evaluator.retrieval import Retrieval
 from pipeline.evaluator.sts import Sts
 
@@ -77,3 +77,62 @@ def test_equal_models_are_called_different_in_at_most_5_of_100_cases():
     assert rates["retrieval"] <= bound
     assert rates["sts"] <= bound
     assert rates["any of 8"] <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / (repeats / 2))
+
+
+def rank_correlation(noise):
+    """The true Spearman of `pairs`, from a million of them."""
+    from pipeline.metric import spearman
+
+    one, _ = pairs(np.random.default_rng(9), 1_000_000, noise)
+    return float(spearman(np.asarray(one["cosine"])[None, :], np.asarray(one["score"])[None, :])[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(400, 700), (60, 60)])
+def test_the_gate_lets_few_harmful_merges_through_and_most_good_ones(size):
+    """Rounds of fifty merges: a third truly lose on a task (planted), a third are equal to the best single model, a third gain."""
+    random = np.random.default_rng(size[0])
+    ease = queries(random, 1_000_000, 0.0)[0].mean()  # what a query loses whose answers are all spoilt
+    noises = np.linspace(1.2, 5.0, 20)
+    truth = np.array([rank_correlation(noise) for noise in noises])
+    own = int(np.abs(noises - 2.0).argmin())
+    counts = {kind: [0, 0] for kind in ("harmful", "equal", "good", "clearly harmful")}
+    lost = []  # what accepted merges truly lose on their worst task
+    for number in range(1000):
+        kind = ("harmful", "equal", "good")[number % 3]
+        shift, level = 0.0, own
+        if kind == "harmful":  # on one of the two tasks, or on both; the other may gain
+            spoilt = random.integers(3)
+            shift = random.uniform(0.03, 0.5) if spoilt != 1 else -random.uniform(0, 0.1)
+            level = int(random.integers(own + 1, len(noises))) if spoilt != 0 else int(random.integers(0, own + 1))
+        elif kind == "good":
+            shift, level = -random.uniform(0.03, 0.2), int(random.integers(0, own))
+        true = {"retrieval/x": -shift * ease, "sts/x": truth[level] - truth[own]}
+        single, merge = queries(random, size[0], abs(shift))
+        if shift < 0:
+            single, merge = merge, single  # it is the single model that is spoilt
+        shared, rest = random.normal(size=size[1]), random.normal(size=(2, size[1]))
+        gold = random.integers(0, 6, size=size[1]).astype(float)
+        cosine = [gold + noises[at] * (0.7 * shared + 0.7 * rest[i]) for i, at in enumerate((level, own))]
+        graded = [{"id": list(range(size[1])), "score": gold, "cosine": c} for c in cosine]
+        found = differences(
+            EVALUATORS, {"retrieval/x": items(merge), "sts/x": graded[0]}, {"retrieval/x": items(single), "sts/x": graded[1]},
+            **SETTINGS | {"seed": number},
+        )  # fmt: skip
+        # Beyond four standard errors: an interval of two reaches 0 in at most 1 of 40 cases.
+        clearly = any(true[name] < -(one.high - one.low) for name, one in found.items())
+        for group in (kind, *(["clearly harmful"] if clearly else [])):
+            counts[group][0] += accepted(found)
+            counts[group][1] += 1
+        if accepted(found):
+            lost.append(-min(true.values()))
+    share = {kind: yes / of for kind, (yes, of) in counts.items()}
+    harmed = [loss for loss in lost if loss > 1e-9]
+    print(
+        f"{size}: accepted of {counts}, {share}; {len(harmed)} of {len(lost)} accepted ones truly lose on a task, "
+        f"median {np.median(harmed):.3f}, most {max(harmed):.3f}"
+    )
+    assert counts["clearly harmful"][1] > 100
+    assert share["clearly harmful"] <= 0.025 + 2 * np.sqrt(0.025 * 0.975 / counts["clearly harmful"][1])
+    assert share["good"] >= 0.95  # two tasks, each found worse by chance in at most 1 of 40 cases
+    assert share["equal"] <= 0.5 + 2 * np.sqrt(0.25 / counts["equal"][1])  # better on the mean by chance: no more is asked

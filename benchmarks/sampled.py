@@ -1,0 +1,92 @@
+"""Many models of one architecture on a sample of each collection, in one process: what several benchmarks of merges share."""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from pipeline.checkpoint import write_json
+from pipeline.corpus.collection import Collection, collections
+from pipeline.corpus.files import corpora
+from pipeline.encoder.encoder import Encoder
+from pipeline.params import build, load
+
+CURATED = Path("data/curated")
+LIMITS = {"max_length_tokens": 32, "batch_tokens": 1024}  # as long as what was trained on
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """At most so many of a collection. Documents: every judged one of its queries, and others drawn at random up to so many in all."""
+
+    queries: int
+    documents: int
+    pairs: int
+
+
+def cut(collection: Collection, size: Size) -> Collection:
+    """The same part for every model and seed."""
+    draw = random.Random(f"{collection.corpus} {collection.task}")
+    pairs = draw.sample(collection.pairs, min(size.pairs, len(collection.pairs)))
+    queries = sorted(draw.sample(sorted(collection.queries), min(size.queries, len(collection.queries))))
+    judged = {d for query in queries for d in collection.judgements[query]}
+    others = sorted(set(collection.documents) - judged)
+    kept = judged | set(draw.sample(others, max(0, min(len(others), size.documents - len(judged)))))
+    return replace(
+        collection, pairs=pairs, queries={q: collection.queries[q] for q in queries},
+        documents={d: collection.documents[d] for d in sorted(kept)}, judgements={q: collection.judgements[q] for q in queries},
+    )  # fmt: skip
+
+
+def evaluators() -> dict[str, Any]:
+    """By task, as the workspace's configuration has them."""
+    return {e.task: e for e in (build(node) for node in load()["evaluate"]["evaluators"].values())}
+
+
+def evaluate(
+    models: Mapping[str, str], splits: Mapping[str, Sequence[str]], sizes: Mapping[str, Size], out: Path
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Of each model, by split and ``task/corpus``, what an evaluator compares; kept as ``<model>.json``, and read where it is there.
+
+    In a workspace of the pipeline; ``splits`` by model, ``sizes`` by split.
+    """
+    torch.set_num_threads(1)
+    asked = evaluators()
+    held_out = {
+        split: [cut(one, size) for corpus in corpora(CURATED) for one in collections(CURATED, corpus, split)]
+        for split, size in sizes.items()
+    }
+    encoder = Encoder.load(Path(next(iter(models.values()))))
+    for name, path in models.items():
+        if (out / f"{name}.json").is_file():
+            continue
+        encoder.backbone.load_state_dict(load_file(Path(path) / "model.safetensors"), strict=False)
+        encode = _once(encoder)
+        found = {s: {f"{c.task}/{c.corpus}": asked[c.task].evaluate(encode, c)[1] for c in held_out[s]} for s in splits[name]}
+        write_json(out / f"{name}.json", found)
+    return {name: json.loads((out / f"{name}.json").read_text(encoding="utf-8")) for name in models}
+
+
+def _once(encoder: Encoder) -> Any:
+    """Encodes each text once."""
+    vectors: dict[str, np.ndarray] = {}
+
+    def encode(texts: Sequence[str], side: str, task: str) -> np.ndarray:
+        new = [text for text in dict.fromkeys(texts) if text not in vectors]
+        if new:
+            vectors.update(zip(new, encoder.encode(new, **LIMITS, title=side, task=task, side=side), strict=True))
+        return np.stack([vectors[text] for text in texts])
+
+    return encode
+
+
+def balanced(scores: Mapping[str, Any]) -> Any:
+    """Of scores by ``task/corpus``: the mean over tasks of the mean over their collections."""
+    tasks = sorted({name.split("/")[0] for name in scores})
+    return np.mean([np.mean([v for n, v in scores.items() if n.startswith(f"{task}/")], axis=0) for task in tasks], axis=0)
