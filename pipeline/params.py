@@ -24,7 +24,7 @@ from pipeline.shape import Config, Node, Page, checked, nearest
 CONF = Path("conf")
 PAGE = Path("params.yaml")
 CONFIG = Path("data/config.yaml")
-GROUPS = ("experiment", "encoder", "pooling", "prompt", "adapter", "dedup", "split", "miner")  # what `choose` may name
+GROUPS = ("experiment", "encoder", "pooling", "prompt", "adapter", "dedup", "split", "audit", "miner")  # what `choose` may name
 
 
 def load(path: Path = CONFIG) -> dict[str, Any]:

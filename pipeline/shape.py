@@ -58,6 +58,7 @@ class Curate(Shape):
     contamination: Literal["text", "query", "document", "pair", "off"]
     audit: Node
     measures: dict[str, Node]
+    controls: dict[str, Node]
 
 
 class Prompts(Shape):

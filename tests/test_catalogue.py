@@ -26,6 +26,7 @@ from pipeline.shape import Config, Training
 CONF = Path(__file__).parents[1] / "conf"
 CHOSEN = (
     "adapter",
+    "audit",
     "dedup",
     "encoder",
     "experiment",

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.corpus.files import read
+from pipeline.corpus.files import control_folder, read
 from pipeline.corpus.row import LABELLED, Document, Row, Split
 
 Encode: TypeAlias = Callable[[Sequence[str], str, str], Float[np.ndarray, "B D"]]  # texts, side, task -> unit vectors
@@ -34,9 +34,11 @@ class Collection:
     examples: list[tuple[str, str, str]] = field(default_factory=list)
 
 
-def collections(folder: Path, corpus: str, split: Split) -> list[Collection]:
-    """The collections of ``corpus`` in ``split``, sorted by task; none where the split is empty. Weak rows are not evaluated."""
-    rows = read(folder / corpus / f"{split}.parquet", Row)
+def collections(folder: Path, corpus: str, split: Split, *, control: str | None = None) -> list[Collection]:
+    """The collections of ``corpus`` in ``split`` (as ``control`` dealt it, if given), sorted by task; none where the split is empty.
+    Weak rows are not evaluated."""
+    place = control_folder(folder / corpus, control)
+    rows = read(place / f"{split}.parquet", Row)
     found: list[Collection] = []
     for task in RANKED:
         ranked = [row for row in rows if row.task == task]
@@ -59,7 +61,7 @@ def collections(folder: Path, corpus: str, split: Split) -> list[Collection]:
     for task in LABELLED:
         labelled = _labelled(rows, task)
         if labelled:
-            examples = _labelled(read(folder / corpus / "train.parquet", Row), task) if task == "classification" else []
+            examples = _labelled(read(place / "train.parquet", Row), task) if task == "classification" else []
             found.append(Collection(corpus, task, labelled=labelled, examples=examples))
     return sorted(found, key=lambda collection: collection.task)
 
