@@ -363,7 +363,8 @@ def test_every_split_gives_each_row_a_split_and_keeps_a_query_whole(composed, na
     found = build(composed(f"split={name}")["curate"]["split"])(rows(200))
     assert [row.document_id for row in found] == [row.document_id for row in rows(200)]
     assert {row.split for row in found} == set(SPLITS)
-    assert len({(row.query_id, row.split) for row in found}) == 40
+    if name != "random":  # the control parts what belongs together on purpose
+        assert len({(row.query_id, row.split) for row in found}) == 40
 
 
 @pytest.mark.parametrize("name", names("miner"))

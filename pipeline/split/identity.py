@@ -121,9 +121,10 @@ class Identity:
             if self.giant == "remove":
                 changed += [(unit, None) for unit in _cover([pair for _, pairs in leaks for pair in pairs])]
             else:
-                to: dict[int, Split] = {component[unit]: other for other, pairs in reversed(leaks) for unit, _ in pairs}
-                held = [unit for unit, split in enumerate(splits) if split not in (None, "train")]
-                changed += [(unit, to[component[unit]]) for unit in held if component[unit] in to]
+                to: dict[int, Split | None] = {component[unit]: other for other, pairs in reversed(leaks) for unit, _ in pairs}
+                for unit, split in enumerate(splits):
+                    if split not in (None, "train") and component[unit] in to:
+                        changed.append((unit, to[component[unit]]))
             touched |= {unit for unit, _ in changed}
             for unit, split in changed:
                 splits[unit] = split
