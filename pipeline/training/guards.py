@@ -30,7 +30,8 @@ def geometry(part: Part, vectors: Float[Tensor, "T D"]) -> dict[str, float]:
 class Guarded(Protocol):
     """A training whose gradients are looked at."""
 
-    on_nonfinite: str
+    @property
+    def on_nonfinite(self) -> str: ...
 
     @property
     def global_step(self) -> int: ...
