@@ -435,7 +435,9 @@ def small_collection(task):
     pairs = [(str(i), f"q {i}", f"d {i}", float(i)) for i in range(6)]
     classes = [(str(i), f"q {i}", "ab"[i % 2]) for i in range(6)]
     return {
-        "affinity": Collection("x", "affinity", pairs=pairs, trained=pairs, strata=[""] * len(pairs)),
+        "affinity": Collection(
+            "x", "affinity", pairs=pairs, trained=pairs, strata=[""] * len(pairs), groups=["g"] * len(pairs)
+        ),
         "bitext": Collection("x", "bitext", pairs=pairs),
         "classification": Collection(
             "x", "classification", labelled=classes, examples=[(k, f"e {t}", c) for k, t, c in classes]

@@ -22,8 +22,9 @@ class Collection:
     """Texts by id. ``judgements[query][document]`` is a whole grade, above 0 if relevant; what is not listed is not relevant.
 
     ``pairs``: (id, text, text, score), of tasks that compare two texts. ``labelled``: (id, text, class), and ``examples`` the same
-    of the train split, for a probe. ``trained`` are the train split's pairs, and ``strata`` name what each pair belongs to, of task
-    ``affinity``, whose pairs are (id, ligand, receptor, pKd). What a task has no use for is empty.
+    of the train split, for a probe. Of task ``affinity``, whose pairs are (id, ligand, receptor, pKd): ``trained``, the train
+    split's pairs; of each pair ``strata`` name what it belongs to, ``groups`` what ties it to others (a PDB entry and its mutants).
+    What a task has no use for is empty.
 
     ``control``: the deal that all this is of; None: the corpus' own split.
     """
@@ -38,6 +39,7 @@ class Collection:
     examples: list[tuple[str, str, str]] = field(default_factory=list)
     trained: list[tuple[str, str, str, float]] = field(default_factory=list)
     strata: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
     control: str | None = None
 
     @property
@@ -90,7 +92,9 @@ def _affinity(folder: Path, corpus: str, split: Split) -> list[Collection]:
         for given in (rows, train)
     )
     strata = [row.strata or "" for row in rows]
-    return [Collection(corpus, AFFINITY, pairs=pairs, trained=trained, strata=strata)] if rows else []
+    groups = [row.group or pair[0] for row, pair in zip(rows, pairs, strict=True)]
+    found = Collection(corpus, AFFINITY, pairs=pairs, trained=trained, strata=strata, groups=groups)
+    return [found] if rows else []
 
 
 def checked_judgements(collection: Collection) -> None:
