@@ -5,7 +5,7 @@ same draws. A permutation test asks how often a difference as large comes up if 
 Efron and Tibshirani 1993, ch. 13 (percentile interval), 15 (permutation) and 16.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +36,19 @@ def average_precision(score: Float[np.ndarray, "*R N"], relevant: Bool[np.ndarra
 def draws(num_items: int, resamples: int, *, seed: int) -> Int[np.ndarray, "R N"]:
     """Item numbers of each draw; the same for equal arguments, so that models are compared on equal draws."""
     return np.random.default_rng([seed, num_items]).integers(0, num_items, size=(resamples, num_items))
+
+
+def group_draws(groups: Sequence[str], resamples: int, *, seed: int) -> Iterator[Int[np.ndarray, " n"]]:
+    """Item numbers of each draw where whole groups are drawn, as many as there are: items of one group resemble each other.
+
+    Efron and Tibshirani 1993, sec. 8.4 and 8.6: what is drawn must be what is independent.
+    """
+    of_group: dict[str, list[int]] = {}
+    for i, group in enumerate(groups):
+        of_group.setdefault(group, []).append(i)
+    members = [np.asarray(of_group[group]) for group in sorted(of_group)]
+    for drawn in draws(len(members), resamples, seed=seed):
+        yield np.concatenate([members[g] for g in drawn])
 
 
 def exchanges(num_items: int, resamples: int, *, seed: int) -> Bool[np.ndarray, "R N"]:

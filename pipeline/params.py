@@ -25,7 +25,7 @@ CONF = Path("conf")
 PAGE = Path("params.yaml")
 CONFIG = Path("data/config.yaml")
 PER_ITEM = {"train": "experts", "merge": "methods", "baseline": "baselines"}  # sections with a part for each item of the page
-GROUPS = ("experiment", "encoder", "pooling", "prompt", "adapter", "dedup", "split", "miner")  # what `choose` may name
+GROUPS = ("experiment", "encoder", "pooling", "prompt", "adapter", "dedup", "split", "audit", "miner")  # what `choose` may name
 
 
 def load(path: Path = CONFIG) -> dict[str, Any]:

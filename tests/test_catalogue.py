@@ -22,13 +22,13 @@ from pipeline.behaviour.subject import Subject
 from pipeline.corpus.collection import Collection
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.delta import Models
-from pipeline.params import _register_resolvers, build, check_node, compose_config, nodes, read_page
+from pipeline.params import _register_resolvers, build, check_node, nodes
 from pipeline.shape import Config, Expert
-from pipeline.trainable import check_trainings
 
 CONF = Path(__file__).parents[1] / "conf"
 CHOSEN = (
     "adapter",
+    "audit",
     "dedup",
     "encoder",
     "experiment",
@@ -90,7 +90,7 @@ def test_every_folder_of_the_catalogue_is_tested():
         "corpus",
         "page",
         "phase",
-    }  # corpora and phases by way of the experiments that name them
+    }  # by way of the experiments that name them; pages: test_params
 
 
 @pytest.mark.parametrize(("group", "name"), files(*CHOSEN))
@@ -107,7 +107,7 @@ def test_every_choice_composes_to_sections_of_the_known_shape(composed, group, n
 def test_every_part_composes_and_fits_the_code_it_names(composed, group, name):
     part = composed(f"+{group}={name}", "optimizer.lr=1.0") if group == "optimizer" else composed(f"+{group}={name}")
     given = [(path, node) for path, node in nodes(part[group]) if "???" not in node.values()]
-    assert "_target_" in str(part[group])
+    assert "_target_" in str(part[group]) or group == "reading"  # which may have no head
     for path, node in given:
         check_node(node, path)
 
@@ -123,15 +123,6 @@ def test_every_corpus_composes_to_a_complete_source(composed, name):
 @pytest.mark.parametrize("name", names("experiment"))
 def test_every_experiment_names_corpora_of_the_catalogue(composed, name):
     assert set(composed(f"experiment={name}")["corpora"]) <= set(names("corpus"))
-
-
-@pytest.mark.parametrize("name", names("page"))
-def test_every_page_is_that_of_an_experiment_and_composes(name, monkeypatch):
-    monkeypatch.chdir(CONF.parent)
-    page = read_page(CONF / "page" / f"{name}.yaml")
-    assert page.choose["experiment"] == name
-    check_trainings(compose_config(page))
-    assert set(page.models.values()) >= set(page.experts.values())
 
 
 # --- objectives
@@ -424,7 +415,8 @@ def test_every_split_gives_each_row_a_split_and_keeps_a_query_whole(composed, na
     found = build(composed(f"split={name}")["curate"]["split"])(rows(200))
     assert [row.document_id for row in found] == [row.document_id for row in rows(200)]
     assert {row.split for row in found} == set(SPLITS)
-    assert len({(row.query_id, row.split) for row in found}) == 40
+    if name != "random":  # the control parts what belongs together on purpose
+        assert len({(row.query_id, row.split) for row in found}) == 40
 
 
 @pytest.mark.parametrize("name", names("miner"))
@@ -445,7 +437,9 @@ def small_collection(task):
     pairs = [(str(i), f"q {i}", f"d {i}", float(i)) for i in range(6)]
     classes = [(str(i), f"q {i}", "ab"[i % 2]) for i in range(6)]
     return {
-        "affinity": Collection("x", "affinity", pairs=pairs, trained=pairs, strata=[""] * len(pairs)),
+        "affinity": Collection(
+            "x", "affinity", pairs=pairs, trained=pairs, strata=[""] * len(pairs), groups=["g"] * len(pairs)
+        ),
         "bitext": Collection("x", "bitext", pairs=pairs),
         "classification": Collection(
             "x", "classification", labelled=classes, examples=[(k, f"e {t}", c) for k, t, c in classes]

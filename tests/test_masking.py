@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -96,7 +98,7 @@ def test_a_backbone_learns_what_was_hidden(encoder, texts, tmp_path, monkeypatch
     curve = fit_masked(encoder, texts, TRAINING, RUNTIME, seed=0, inputs={})
     losses = [point["loss/masking"] for point in curve]
     assert len(losses) == 30
-    assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
+    assert sum(losses[-5:]) / 5 < math.log(len(LETTERS)) - 0.3  # what their frequencies alone give, all being equal
     assert not encoder.backbone.embeddings.word_embeddings.weight.equal(before["backbone.embeddings.word_embeddings.weight"])
     assert encoder.state_dict().keys() == before.keys()  # what answered is gone
     assert not list((tmp_path / "data/runs").iterdir())

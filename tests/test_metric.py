@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score
 
-from pipeline.metric import average_precision, draws, exchanges, holm, interval, over_seeds, spearman
+from pipeline.metric import average_precision, draws, exchanges, group_draws, holm, interval, over_seeds, spearman
 
 
 @pytest.mark.parametrize("levels", [2, 4, 1000])  # few levels: many ties
@@ -83,3 +83,17 @@ def test_seeds_are_summed_up_by_a_t_interval():
     assert found == pytest.approx((0.6, 0.6 - 4.3027 * 0.1 / 3**0.5, 0.6 + 4.3027 * 0.1 / 3**0.5, 3), abs=1e-4)
     with pytest.raises(ValueError, match="two or more, got 1"):
         over_seeds([0.5], 0.95)
+
+
+def test_groups_are_drawn_whole_and_as_many_as_there_are():
+    groups = ["a", "b", "a", "c", "a", "b"]
+    found = list(group_draws(groups, 200, seed=0))
+    assert all(np.array_equal(a, b) for a, b in zip(found, group_draws(groups, 200, seed=0), strict=True))
+    sizes = {"a": 3, "b": 2, "c": 1}
+    times = dict.fromkeys(sizes, 0)
+    for rows in found:
+        counts = {group: sum(groups[i] == group for i in rows) / sizes[group] for group in sizes}
+        assert sum(counts.values()) == 3
+        assert all(count == int(count) for count in counts.values())
+        times = {group: times[group] + int(counts[group]) for group in sizes}
+    assert all(170 < count < 230 for count in times.values())  # each 200 times of 600, give or take

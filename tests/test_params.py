@@ -3,6 +3,7 @@
 import copy
 import re
 import shutil
+from pathlib import Path
 
 import hydra
 import pytest
@@ -20,6 +21,9 @@ from pipeline.params import (
     signature,
     sweep_config,
 )
+from pipeline.trainable import check_trainings
+
+ROOT = Path(__file__).parents[1]
 
 SMALL = {  # one corpus, no items: composed in a moment
     "choose": {"experiment": "own"},
@@ -384,3 +388,12 @@ def test_a_swept_stage_without_items_takes_the_sections_of_the_others_as_they_ar
     found = sweep_config(cfg, read_page(), "report", None, overrides)
     assert (found["train"], found["merge"]) == (written["train"], written["merge"])
     assert found["report"] == written["report"] | {"examples": 1}
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (ROOT / "conf/page").glob("*.yaml")))
+def test_every_page_of_an_experiment_composes(monkeypatch, name):
+    monkeypatch.chdir(ROOT)
+    page = read_page(ROOT / f"conf/page/{name}.yaml")
+    assert page.choose["experiment"] == name
+    check_trainings(compose_config(page))
+    assert set(page.models.values()) >= set(page.experts.values())

@@ -6,11 +6,13 @@ from pipeline.trainable import check_trainings
 
 TASK = {"batch_size": 8, "negatives": "gathered", "num_negatives": 0}
 TRAINING = {"chunk_tokens": 64, "max_length_tokens": 32, "tasks": {"retrieval": TASK}}
+EXPERT = TRAINING | {"affinity": None, "control": None}
 CONFIG = {
     "encoder": {"max_length_tokens": 48},
     "runtime": {"devices": 2, "num_nodes": 1},
     "mine": {"miner": {"num_negatives": 3}},
-    "train": {"expert": TRAINING, "sts": TRAINING | {"tasks": {"sts": TASK}}},
+    "curate": {"controls": {"random": {}}},
+    "train": {"expert": EXPERT, "sts": EXPERT | {"tasks": {"sts": TASK}}},
     "pretrain": {
         "phases": {"first": TRAINING | {"mine": None}, "second": TRAINING | {"mine": {"miner": {"num_negatives": 5}}}}
     },
@@ -48,6 +50,8 @@ BAD = [
     ("train.expert.tasks.retrieval.num_negatives", 4, r"expected at most 3, .* got 4"),
     ("pretrain.phases.first.tasks.retrieval.num_negatives", 1, r"pretrain.phases.first.tasks.retrieval.num_negatives: expected at most 0"),
     ("pretrain.phases.second.tasks.retrieval.num_negatives", 6, r"expected at most 5, .* got 6"),
+    ("train.expert.control", "random", r"train.expert.control: expected a name under curate.controls \(random\), for an affinity"),
+    ("train.expert.affinity", {}, r"train.expert: task `affinity` needs `affinity`.* got tasks retrieval and affinity given"),
     ("runtime.num_nodes", 5, r"expected at least 10 for 10 processes with negatives gathered, got 8; raise batch_size, or lower"),
 ]  # fmt: skip
 

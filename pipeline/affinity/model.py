@@ -24,7 +24,7 @@ from pipeline.gradcache import cut
 from pipeline.params import build
 from pipeline.shape import Node
 
-SETTINGS, WEIGHTS = "architecture.yaml", "architecture.safetensors"
+SETTINGS, WEIGHTS, START = "architecture.yaml", "architecture.safetensors", "architecture_start.safetensors"
 Complex: TypeAlias = tuple[str, str]  # ligand, receptor; chains of a side joined by ":"
 
 
@@ -59,6 +59,7 @@ class AffinityModel(nn.Module):
         self.architecture: Architecture = build(nodes["architecture"])
         head = build(nodes["head"])(encoder.width) if nodes["head"] is not None else None
         self.architecture.set_width(encoder.width, head)
+        self.start: dict[str, Tensor] = {}  # weights of the architecture before training: what a merge measures from
         self._ids: dict[str, Tensor] = {}
 
     def ids(self, text: str) -> Int[Tensor, " L"]:
@@ -66,6 +67,11 @@ class AffinityModel(nn.Module):
         if text not in self._ids:
             self._ids[text] = torch.tensor(self.encoder.token_ids([text], self.max_length_tokens)[0])
         return self._ids[text]
+
+    def begin(self, value: float) -> None:
+        """Predictions start at ``value``; the weights as they are now are kept as the start."""
+        self.architecture.start_at(value)
+        self.start = {name: weight.detach().clone().cpu() for name, weight in self.architecture.state_dict().items()}
 
     def texts(self, complexes: Iterable[Complex]) -> list[str]:
         """All that is read of these, each once, sorted."""
@@ -116,8 +122,10 @@ class AffinityModel(nn.Module):
         """Beside what `Encoder.save` writes."""
         self.encoder.save(directory, pooling=pooling)
         weights = {name: value.detach().contiguous().cpu() for name, value in self.architecture.state_dict().items()}
-        save_file(weights, directory / WEIGHTS, metadata={"format": "pt"})
-        (directory / WEIGHTS).chmod(0o644)
+        for file, content in ((WEIGHTS, weights), (START, self.start)):
+            if content:
+                save_file(content, directory / file, metadata={"format": "pt"})
+                (directory / file).chmod(0o644)
         settings = {**self.nodes, "max_length_tokens": self.max_length_tokens, "control": self.control}
         write_yaml(directory / SETTINGS, settings | {"line": {"slope": self.line.slope, "offset": self.line.offset}})
 

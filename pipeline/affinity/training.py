@@ -195,7 +195,7 @@ def fit_affinity(
     torch.manual_seed(seed)
     nodes = {part: settings[part] for part in ("architecture", "head")}
     model = AffinityModel(encoder, nodes, max_length_tokens=training["max_length_tokens"], control=training["control"])
-    model.architecture.start_at(float(scores_of(rows["train"]).mean()))
+    model.begin(float(scores_of(rows["train"]).mean()))
     if frozen:
         encoder.requires_grad_(False)
     else:

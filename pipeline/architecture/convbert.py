@@ -39,10 +39,11 @@ class ConvBert:
 class ConvBertHead(nn.Module):
     def __init__(self, config: ConvBertConfig, layers: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(ConvBertLayer(config) for _ in range(layers))
-        for layer in self.layers:
+        made = [ConvBertLayer(config) for _ in range(layers)]
+        for layer in made:
             layer.attention.self = SpanAttention(config)
             _initialised(layer, config.initializer_range)
+        self.layers = nn.ModuleList(made)
 
     def forward(self, hidden: Float[Tensor, "T L D"], mask: Int[Tensor, "T L"]) -> Float[Tensor, "T L D"]:
         present = mask[..., None].to(hidden.dtype)

@@ -1,14 +1,14 @@
 """What an evaluator is given: the texts of one task, made from one split of one corpus."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.corpus.files import dealt, read
+from pipeline.corpus.files import control_folder, read
 from pipeline.corpus.row import LABELLED, Document, Row, Split
 
 Encode: TypeAlias = Callable[[Sequence[str], str, str], Float[np.ndarray, "B D"]]  # texts, side, task -> unit vectors
@@ -22,8 +22,9 @@ class Collection:
     """Texts by id. ``judgements[query][document]`` is a whole grade, above 0 if relevant; what is not listed is not relevant.
 
     ``pairs``: (id, text, text, score), of tasks that compare two texts. ``labelled``: (id, text, class), and ``examples`` the same
-    of the train split, for a probe. ``trained`` are the train split's pairs, and ``strata`` name what each pair belongs to, of task
-    ``affinity``, whose pairs are (id, ligand, receptor, pKd). What a task has no use for is empty.
+    of the train split, for a probe. Of task ``affinity``, whose pairs are (id, ligand, receptor, pKd): ``trained``, the train
+    split's pairs; of each pair ``strata`` name what it belongs to, ``groups`` what ties it to others (a PDB entry and its mutants).
+    What a task has no use for is empty.
 
     ``control``: the deal that all this is of; None: the corpus' own split.
     """
@@ -38,6 +39,7 @@ class Collection:
     examples: list[tuple[str, str, str]] = field(default_factory=list)
     trained: list[tuple[str, str, str, float]] = field(default_factory=list)
     strata: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
     control: str | None = None
 
     @property
@@ -47,13 +49,10 @@ class Collection:
 
 
 def collections(folder: Path, corpus: str, split: Split, *, control: str | None = None) -> list[Collection]:
-    """The collections of ``corpus`` in ``split``, sorted by task; none where the split is empty. Weak rows are not evaluated.
-
-    ``control``: as that deal has the rows, of task ``affinity`` alone.
-    """
-    if control is not None:
-        return _affinity(dealt(folder, corpus, control), corpus, split, control)
-    rows = read(folder / corpus / f"{split}.parquet", Row)
+    """The collections of ``corpus`` in ``split`` (as ``control`` dealt it, if given), sorted by task; none where the split is empty.
+    Weak rows are not evaluated."""
+    place = control_folder(folder / corpus, control)
+    rows = read(place / f"{split}.parquet", Row)
     found: list[Collection] = []
     for task in RANKED:
         ranked = [row for row in rows if row.task == task]
@@ -76,13 +75,13 @@ def collections(folder: Path, corpus: str, split: Split, *, control: str | None 
     for task in LABELLED:
         labelled = _labelled(rows, task)
         if labelled:
-            examples = _labelled(read(folder / corpus / "train.parquet", Row), task) if task == "classification" else []
+            examples = _labelled(read(place / "train.parquet", Row), task) if task == "classification" else []
             found.append(Collection(corpus, task, labelled=labelled, examples=examples))
-    found += _affinity(folder / corpus, corpus, split, None) if any(row.task == AFFINITY for row in rows) else []
-    return sorted(found, key=lambda collection: collection.task)
+    found += _affinity(place, corpus, split) if any(row.task == AFFINITY for row in rows) else []
+    return sorted((replace(one, control=control) for one in found), key=lambda collection: collection.task)
 
 
-def _affinity(folder: Path, corpus: str, split: Split, control: str | None) -> list[Collection]:
+def _affinity(folder: Path, corpus: str, split: Split) -> list[Collection]:
     """Complexes of ``split``, and those of train for baselines that learn from them."""
     rows, train = ([row for row in read(folder / f"{part}.parquet", Row) if row.task == AFFINITY] for part in (split, "train"))
     unscored = sum(row.score is None for row in (*rows, *train))
@@ -93,7 +92,9 @@ def _affinity(folder: Path, corpus: str, split: Split, control: str | None) -> l
         for given in (rows, train)
     )
     strata = [row.strata or "" for row in rows]
-    return [Collection(corpus, AFFINITY, pairs=pairs, trained=trained, strata=strata, control=control)] if rows else []
+    groups = [row.group or pair[0] for row, pair in zip(rows, pairs, strict=True)]
+    found = Collection(corpus, AFFINITY, pairs=pairs, trained=trained, strata=strata, groups=groups)
+    return [found] if rows else []
 
 
 def checked_judgements(collection: Collection) -> None:

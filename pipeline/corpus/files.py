@@ -1,6 +1,7 @@
 """Rows and documents as Parquet: what ingest writes, curate splits and every later stage reads.
 
-`data/raw/<corpus>/{rows,documents,rejected}.parquet`; `data/curated/<corpus>/{train,validation,test,documents,dropped}.parquet`.
+`data/raw/<corpus>/{rows,documents,rejected}.parquet`; `data/curated/<corpus>/{train,validation,test,documents,dropped}.parquet`,
+and, dealt again by a control, `data/curated/<corpus>/controls/<name>/{train,validation,test}.parquet`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -90,17 +91,18 @@ def corpora(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
+def control_folder(corpus: Path, control: str | None) -> Path:
+    """Where the splits of a curated ``corpus`` lie: dealt by ``control``, or, without one, as they are to be reported."""
+    return corpus / "controls" / control if control is not None else corpus
+
+
 def read_rows(
     folder: Path, split: Split, tasks: Sequence[str] | None = None, *, control: str | None = None
 ) -> list[tuple[str, Row]]:
-    """``(corpus, row)`` of a split over all curated corpora, of ``tasks`` only if given; ``control``: as that deal has them."""
-    found = [(name, row) for name in corpora(folder) for row in read(dealt(folder, name, control) / f"{split}.parquet", Row)]
+    """``(corpus, row)`` of a split over all curated corpora, of ``tasks`` only if given, as ``control`` dealt them if given."""
+    places = [(name, control_folder(folder / name, control)) for name in corpora(folder)]
+    found = [(name, row) for name, place in places for row in read(place / f"{split}.parquet", Row)]
     return [(name, row) for name, row in found if tasks is None or row.task in tasks]
-
-
-def dealt(folder: Path, corpus: str, control: str | None) -> Path:
-    """Where the splits of ``corpus`` lie: its own, or those of a control, the same rows dealt again."""
-    return folder / corpus if control is None else folder / corpus / "controls" / control
 
 
 def controls(folder: Path, corpus: str) -> list[str]:

@@ -10,19 +10,33 @@ import difflib
 import gzip
 import hashlib
 import json
+import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeAlias
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from openpyxl.utils.exceptions import InvalidFileException
 
 from pipeline.corpus.row import SPLITS, Rejected, Row, Split, checked_row
 
-TASKS = ("retrieval", "sts", "weak", "pair_classification", "classification", "clustering", "reranking", "bitext")
+TASKS = (
+    "retrieval",
+    "sts",
+    "weak",
+    "pair_classification",
+    "classification",
+    "clustering",
+    "reranking",
+    "bitext",
+    "affinity",
+    "partners",
+)
 ROLES = ("query", "document", "score", "group", "split", "query_id", "document_id")
-SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
+SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".xlsx")
 EXCERPT_CHARACTERS = 200  # of a rejected record; enough to find it in the file, not a second copy of it
 
 
@@ -166,6 +180,8 @@ def read_cells(
             return _json_lines(path, file)
         case ".parquet":
             return _parquet(path, file, needed)
+        case ".xlsx":
+            return _sheet(path, file, needed)
         case ".csv" | ".tsv" as kind:
             cut = delimiter or {".csv": ",", ".tsv": "\t"}[kind]
             return _quoted(path, file, needed, cut) if quoting else _unquoted(path, file, needed, cut)
@@ -173,7 +189,7 @@ def read_cells(
             raise ValueError(f"expected a file ending in {', '.join(SUFFIXES)} (or .gz), got {path} ({other!r}); rename it")
 
 
-def _lines(path: Path) -> Iterator[str]:
+def read_lines(path: Path) -> Iterator[str]:
     """Lines without their ends. A byte that is not UTF-8 becomes a lone surrogate, so one broken line does not end the file."""
     with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as stream:
         try:
@@ -185,7 +201,7 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _json_lines(path: Path, file: str) -> Iterator[Cells | Rejected]:
-    for line, text in enumerate(_lines(path), start=1):
+    for line, text in enumerate(read_lines(path), start=1):
         if not text.strip():
             continue
         if not _is_unicode(text):
@@ -204,7 +220,7 @@ def _json_lines(path: Path, file: str) -> Iterator[Cells | Rejected]:
 
 def _unquoted(path: Path, file: str, needed: Sequence[str], delimiter: str) -> Iterator[Cells | Rejected]:
     """Cut at every delimiter: a quote is a plain character, and a record is always one line."""
-    lines = _lines(path)
+    lines = read_lines(path)
     header = next(lines, "").split(delimiter)
     _check_header(path, header, needed)
     for line, text in enumerate(lines, start=2):
@@ -214,7 +230,7 @@ def _unquoted(path: Path, file: str, needed: Sequence[str], delimiter: str) -> I
 
 def _quoted(path: Path, file: str, needed: Sequence[str], delimiter: str) -> Iterator[Cells | Rejected]:
     """RFC 4180: a field in quotes may hold the delimiter and line ends. ``line`` is the first line of the record."""
-    reader = csv.reader((line + "\n" for line in _lines(path)), delimiter=delimiter, strict=True)
+    reader = csv.reader((line + "\n" for line in read_lines(path)), delimiter=delimiter, strict=True)
     header = next(reader, [])
     _check_header(path, header, needed)
     while True:
@@ -254,6 +270,21 @@ def _parquet(path: Path, file: str, needed: Sequence[str]) -> Iterator[Cells]:
                     yield Cells(file, line, values)
     except pa.ArrowException as error:
         raise ValueError(f"{path} is a damaged Parquet file ({error}); fetch it again") from error
+
+
+def _sheet(path: Path, file: str, needed: Sequence[str]) -> Iterator[Cells]:
+    """The first sheet of a workbook, its first row the header; an empty cell is an empty text. ``line`` is the sheet's row."""
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except (InvalidFileException, zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"{path} is a damaged workbook ({error}); fetch it again") from error
+    rows = book.worksheets[0].iter_rows(values_only=True)
+    header = [str(name) for name in next(rows, ()) if name is not None]
+    _check_header(path, header, needed)
+    for line, values in enumerate(rows, start=2):
+        if any(value is not None for value in values):
+            filled = ["" if value is None else value for value in values[: len(header)]]
+            yield Cells(file, line, dict(zip(header, filled, strict=True)))
 
 
 def _check_header(path: Path, header: Sequence[str], needed: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ The types below are the schema: pydantic checks records by them where they come 
 (`pipeline.corpus.files.read`). In between they are plain dataclasses, made and copied without a check.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -16,6 +17,8 @@ from pydantic_core import PydanticCustomError
 Split: TypeAlias = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 WEAK = "weak"  # the task of cheap pairs: trained on, never evaluated
+PROTEIN = ("affinity", "partners")  # their texts are chains of residues joined by CHAIN_BREAK
+CHAIN_BREAK = ":"
 LABELLED = ("classification", "clustering")  # their `document` is the name of a class, no text of its own
 
 
@@ -36,8 +39,11 @@ class Row:
     graded similarity, any finite scale) or ``weak`` (a cheap pair for pretraining only). Evaluated only: ``pair_classification``
     (score 1: means the same, 0: does not), ``reranking`` (the documents of a query are its candidates, score above 0: relevant),
     ``bitext`` (document is the translation), ``classification`` and ``clustering`` (document is the name of the query's class).
+    Of proteins: ``affinity`` (query: the ligand's chains, document: the receptor's, each joined by ":"; score: pKd, -log10 of the
+    dissociation constant in mol/l) and ``partners`` (two proteins that bind, no score).
     ``score`` is None for a plain positive.
-    ``split`` is None where curation may choose; ``group`` ties rows that must end in one split.
+    ``split`` is None where curation may choose; ``group`` ties rows that must end in one split. ``strata`` says what kind of row
+    it is, for scores by kind: "name=value;name=value", sorted by name (`strata`).
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(revalidate_instances="always")
@@ -94,3 +100,15 @@ def fault(error: Any) -> str:
     if error["type"] in ("empty", "missing"):
         return f"{error['type']} {field}"
     return f"{field} is {error['input']!r}, expected {error['msg'].removeprefix('Input should be ')}"
+
+
+def strata(values: Mapping[str, str]) -> str | None:
+    """``values`` as `Row.strata` holds them; None where there are none. What would break the form is taken out of them."""
+    plain = {name: " ".join(value.replace(";", ",").replace("=", "-").split()) for name, value in values.items()}
+    return ";".join(f"{name}={plain[name]}" for name in sorted(plain) if plain[name]) or None
+
+
+def stratum(row: Row, name: str) -> str | None:
+    """The value of one of ``row``'s strata; None without."""
+    pairs = (part.partition("=") for part in (row.strata or "").split(";"))
+    return next((value for key, _, value in pairs if key == name), None)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from transformers import EsmConfig, EsmModel, PreTrainedModel, PreTrainedTokenizerBase
 
-from pipeline.encoder.residues import esm_tokenizer
+from pipeline.encoder.residues import ESM, SPECIAL, esm_tokenizer
 
 
 class EsmScratchBackbone:
@@ -38,7 +38,7 @@ class EsmScratchBackbone:
             position_embedding_type="rotary",
             emb_layer_norm_before=False,
             token_dropout=True,
-            pad_token_id=tokenizer.pad_token_id,
-            mask_token_id=tokenizer.mask_token_id,
+            pad_token_id=ESM.index(SPECIAL["pad"]),
+            mask_token_id=ESM.index(SPECIAL["mask"]),
         )
         return EsmModel(config, add_pooling_layer=False), tokenizer

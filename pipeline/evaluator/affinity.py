@@ -3,6 +3,8 @@
 Spearman (the main score), Pearson, and RMSE in units of pKd, with intervals, over all complexes and by stratum. ``shuffled`` is
 Spearman with the receptors dealt anew among the complexes: what a model keeps there it does not owe to who binds whom.
 
+Intervals draw whole groups (a PDB entry with its mutants), as complexes of one group are no independent evidence.
+
 Source of the three measures: arXiv:2505.20036.
 """
 
@@ -11,11 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from pipeline.corpus.collection import Collection
 from pipeline.evaluator.items import RankedPairs
-from pipeline.metric import draws, interval, spearman
+from pipeline.metric import group_draws, interval, spearman
 
 Predict: TypeAlias = Callable[[Sequence[str], Sequence[str]], Float[np.ndarray, " N"]]  # ligands, receptors -> pKd
 Values: TypeAlias = Float[np.ndarray, "*R N"]
@@ -60,27 +62,41 @@ class Affinity(RankedPairs):
         random.Random(f"{self.seed} partners").shuffle(order)
         strangers = np.asarray(predict(ligands, [receptors[i] for i in order]), dtype=np.float64)
         scores = {name: float(measure(predicted, score)) for name, measure in MEASURES.items()}
-        items = {"id": keys, "prediction": predicted.tolist(), "score": gold, "strata": list(collection.strata)}
+        items = {
+            "id": keys,
+            "prediction": predicted.tolist(),
+            "score": gold,
+            "strata": list(collection.strata),
+            "group": list(collection.groups),
+        }
         return {**scores, "shuffled": float(spearman(strangers, score))}, items
 
     def of(self, cosine: Values, score: Values) -> Float[np.ndarray, "*R"]:
         return spearman(cosine, score)
 
     def details(self, items: dict[str, list[Any]], *, resamples: int, confidence: float, seed: int) -> dict[str, Any]:
-        """``strata``: by ``name=value``, and under ``all``: the number of complexes and, of each measure, value, low and high."""
-        predicted, score = np.asarray(items["prediction"]), np.asarray(items["score"])
-        of_stratum: dict[str, list[int]] = {"all": list(range(len(score)))}
+        """``strata``: by ``name=value``, and under ``all``: the number of complexes and of groups and, of each measure, value, low
+        and high. ``low`` and ``high`` of the main score by groups take the place of those by single complexes."""
+        of_stratum: dict[str, list[int]] = {"all": list(range(len(items["id"])))}
         for i, text in enumerate(items["strata"]):
             for stratum in filter(None, text.split(";")):
                 of_stratum.setdefault(stratum, []).append(i)
-        found: dict[str, Any] = {}
-        for stratum, rows in sorted(of_stratum.items()):
-            if len(rows) < self.least and stratum != "all":
-                continue
-            p, s = predicted[rows], score[rows]
-            index: Int[np.ndarray, "R N"] = draws(len(rows), resamples, seed=seed)
-            found[stratum] = {"num_items": len(rows)}
-            for name, measure in MEASURES.items():
-                low, high = interval(measure(p[index], s[index]), confidence, num_items=len(rows))
-                found[stratum][name] = [float(measure(p, s)), low, high]
-        return {"strata": found}
+        limits = {"resamples": resamples, "confidence": confidence, "seed": seed}
+        found = {
+            stratum: _measured({key: [items[key][i] for i in rows] for key in ("prediction", "score", "group")}, **limits)
+            for stratum, rows in sorted(of_stratum.items())
+            if len(rows) >= self.least or stratum == "all"
+        }
+        _, low, high = found["all"][self.main]
+        return {"strata": found, "low": low, "high": high}
+
+
+def _measured(items: dict[str, list[Any]], *, resamples: int, confidence: float, seed: int) -> dict[str, Any]:
+    predicted, score = np.asarray(items["prediction"]), np.asarray(items["score"])
+    num_groups = len(set(items["group"]))
+    drawn = [(predicted[rows], score[rows]) for rows in group_draws(items["group"], resamples, seed=seed)]
+    found: dict[str, Any] = {"num_items": len(score), "num_groups": num_groups}
+    for name, measure in MEASURES.items():
+        values = np.asarray([float(measure(p, s)) for p, s in drawn])
+        found[name] = [float(measure(predicted, score)), *interval(values, confidence, num_items=num_groups)]
+    return found

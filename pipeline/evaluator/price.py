@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluator.comparison import Items
-from pipeline.metric import draws, interval
+from pipeline.metric import group_draws, interval
 
 
 def pairs_of(items: Mapping[str, Items]) -> list[tuple[str, str, str, str]]:
@@ -30,15 +30,12 @@ def pairs_of(items: Mapping[str, Items]) -> list[tuple[str, str, str, str]]:
 def price(
     evaluator: Any, own: Mapping[str, Any], control: Mapping[str, Any], *, resamples: int, confidence: float, seed: int
 ) -> tuple[float, float, float]:
-    """``control - own`` in the main score, with its interval."""
-    sizes = [len(items["id"]) for items in (own, control)]
-    drawn = [
-        evaluator.resampled(items, draws(size, resamples, seed=seed + i))
-        for i, (items, size) in enumerate(zip((own, control), sizes, strict=True))
-    ]
-    low, high = interval(drawn[1] - drawn[0], confidence, num_items=min(sizes))
-    value = [
-        float(evaluator.resampled(items, np.arange(size)[None, :])[0])
-        for items, size in zip((own, control), sizes, strict=True)
-    ]
-    return value[1] - value[0], low, high
+    """``control - own`` in the main score, with its interval: draws of whole groups."""
+    drawn, value = [], []
+    for i, items in enumerate((own, control)):
+        whole = np.arange(len(items["id"]))
+        rows = group_draws(items["group"], resamples, seed=seed + i)
+        drawn.append(np.asarray([float(evaluator.resampled(items, one[None])[0]) for one in rows]))
+        value.append(float(evaluator.resampled(items, whole[None])[0]))
+    num_groups = min(len(set(items["group"])) for items in (own, control))
+    return value[1] - value[0], *interval(drawn[1] - drawn[0], confidence, num_items=num_groups)

@@ -44,6 +44,8 @@ class Found:
 class Audit:
     """``match`` as in contamination: which sides must not be near. ``unit``, ``size``, ``threshold``: what near is."""
 
+    remedy = "Let curate.contamination take out what the audit looks for (match, and the threshold of near), or mend the source"
+
     def __init__(
         self,
         *,

@@ -3,11 +3,10 @@
 Stratified: each split shall have its share of every task and, among graded pairs, of every grade.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int
@@ -15,10 +14,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pipeline.corpus.near import Near
-from pipeline.corpus.row import SPLITS, WEAK, Row, Split
-from pipeline.split.dealt import TOLERANCE, Dealt, dealt
-
-Stratum: TypeAlias = tuple[str, float | None]  # task, grade rounded to a whole number
+from pipeline.corpus.row import Row, Split
+from pipeline.split.dealt import Dealt, deal
 
 
 class Component:
@@ -67,7 +64,7 @@ class Component:
         for row, one in zip(rows, component.tolist(), strict=True):
             if row.split in open_splits and one not in held:
                 members.setdefault(one, []).append(row)
-        split_of = self._deal(members, shares)
+        split_of, self.dealt = deal(members, shares, self.seed)
         for row, one in zip(rows, component.tolist(), strict=True):
             if row.split not in open_splits:
                 found.append(row)
@@ -95,48 +92,3 @@ class Component:
         size = len(rows) + len(names)
         edges = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=(size, size))
         return connected_components(edges, directed=False)[1][: len(rows)]
-
-    def _deal(self, members: dict[int, list[Row]], shares: dict[Split, float]) -> dict[int, Split]:
-        needs = {one: Counter(_stratum(row) for row in rows if row.task != WEAK) for one, rows in members.items()}
-        total = sum(needs.values(), Counter())
-        num_rows = total.total()
-        room: dict[Split, float] = {split: share * num_rows for split, share in shares.items()}
-        open_: dict[Split, dict[Stratum, float]] = {
-            split: {s: share * n for s, n in total.items()} for split, share in shares.items()
-        }
-        known: list[Split] = [split for split in SPLITS if split in shares]
-        given: Counter[Split] = Counter()
-        oversized: list[int] = []
-        split_of: dict[int, Split] = {}
-
-        def order(one: int) -> tuple[int, bytes]:
-            first = members[one][0]
-            return -needs[one].total(), hashlib.sha256(f"{self.seed} {first.query_id} {first.document_id}".encode()).digest()
-
-        for one in sorted(members, key=order):
-            need, size = needs[one], needs[one].total()
-            fits: list[Split] = [split for split in known if size <= room[split] + 0.5] if size else []
-            if size and not fits:
-                roomiest = max(known, key=lambda split: room[split])
-                if size - room[roomiest] > TOLERANCE * num_rows:
-                    oversized.append(size)
-                else:
-                    fits = [roomiest]
-            # How far each split is below its share of what this component holds; an empty share (0) wants nothing.
-            wants: dict[Split, float] = {
-                fit: sum(n * open_[fit][k] / (shares[fit] * total[k]) for k, n in need.items())
-                for fit in fits
-                if shares[fit] > 0
-            }
-            split: Split = max(wants, key=lambda fit: (wants[fit], shares[fit])) if wants else "train"
-            split_of[one] = split
-            given[split] += size
-            room[split] -= size
-            for stratum, n in need.items():
-                open_[split][stratum] -= n
-        self.dealt = dealt(shares, given, [need.total() for need in needs.values()], oversized)
-        return split_of
-
-
-def _stratum(row: Row) -> Stratum:
-    return row.task, None if row.score is None else float(round(row.score))

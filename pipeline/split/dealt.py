@@ -1,10 +1,14 @@
-"""How a split came out, beside what was asked for."""
+"""Whole components to splits, and how a split came out beside what was asked for."""
 
+import hashlib
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from pipeline.corpus.row import Split
+from pipeline.corpus.row import SPLITS, WEAK, Row, Split
 
+Stratum: TypeAlias = tuple[str, float | None]  # task, grade rounded to a whole number
 TOLERANCE = 0.02  # of all rows: how far a split may be from its share before that is worth a line
 
 
@@ -18,6 +22,7 @@ class Dealt:
     components: int
     largest: int
     oversized: list[int]
+    notes: dict[str, str | int | float] = field(default_factory=dict)  # what else a person should know of this way to split
 
     def report(self) -> str | None:
         """A sentence where a split is further than `TOLERANCE` from its share or a component had no room; else None."""
@@ -40,3 +45,49 @@ def dealt(shares: Mapping[Split, float], given: Mapping[Split, int], sizes: list
     total = sum(given.values())
     got: dict[str, float] = {split: given[split] / total if total else share for split, share in shares.items()}
     return Dealt({**shares}, got, len(sizes), max(sizes, default=0), oversized)
+
+
+def deal(members: Mapping[int, list[Row]], shares: dict[Split, float], seed: int) -> tuple[dict[int, Split], Dealt]:
+    """Components (rows by number) to splits: from the largest down, each to the split furthest below its share of what it holds,
+    among those with room for it whole; one with room nowhere goes to train. Stratified by task and, where graded, by grade.
+    """
+    needs = {one: Counter(_stratum(row) for row in rows if row.task != WEAK) for one, rows in members.items()}
+    total = sum(needs.values(), Counter())
+    num_rows = total.total()
+    room: dict[Split, float] = {split: share * num_rows for split, share in shares.items()}
+    open_: dict[Split, dict[Stratum, float]] = {
+        split: {s: share * n for s, n in total.items()} for split, share in shares.items()
+    }
+    known: list[Split] = [split for split in SPLITS if split in shares]
+    given: Counter[Split] = Counter()
+    oversized: list[int] = []
+    split_of: dict[int, Split] = {}
+
+    def order(one: int) -> tuple[int, bytes]:
+        first = members[one][0]
+        return -needs[one].total(), hashlib.sha256(f"{seed} {first.query_id} {first.document_id}".encode()).digest()
+
+    for one in sorted(members, key=order):
+        need, size = needs[one], needs[one].total()
+        fits: list[Split] = [split for split in known if size <= room[split] + 0.5] if size else []
+        if size and not fits:
+            roomiest = max(known, key=lambda split: room[split])
+            if size - room[roomiest] > TOLERANCE * num_rows:
+                oversized.append(size)
+            else:
+                fits = [roomiest]
+        # How far each split is below its share of what this component holds; an empty share (0) wants nothing.
+        wants: dict[Split, float] = {
+            fit: sum(n * open_[fit][k] / (shares[fit] * total[k]) for k, n in need.items()) for fit in fits if shares[fit] > 0
+        }
+        split: Split = max(wants, key=lambda fit: (wants[fit], shares[fit])) if wants else "train"
+        split_of[one] = split
+        given[split] += size
+        room[split] -= size
+        for stratum, n in need.items():
+            open_[split][stratum] -= n
+    return split_of, dealt(shares, given, [need.total() for need in needs.values()], oversized)
+
+
+def _stratum(row: Row) -> Stratum:
+    return row.task, None if row.score is None else float(round(row.score))

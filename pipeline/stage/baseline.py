@@ -39,7 +39,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
                 drawn = evaluator.resampled(items[split][name], draws(num_items, section["resamples"], seed=cfg["seed"]))
                 low, high = interval(drawn, section["confidence"], num_items=num_items)
                 more = details(evaluator, items[split][name], section, cfg["seed"])
-                scores[split][name] = {**found, **more, "low": low, "high": high, "num_items": num_items}
+                scores[split][name] = {**found, "low": low, "high": high, "num_items": num_items, **more}
     write_json(out / f"data/evaluated/{item}.json", items)
     write_json(out / f"data/metrics/evaluate/{item}.json", scores)
     test = {name: score[evaluators[name.split("/")[0]].main] for name, score in scores["test"].items()}

@@ -68,7 +68,7 @@ class EvaluationModule(pl.LightningModule):
         low, high = interval(evaluator.resampled(items, index), self.confidence, num_items=len(items["id"]))
         limits = {"resamples": self.resamples, "confidence": self.confidence}
         more = details(evaluator, items, limits, self.seed)
-        self.scores[split][name] = {**scores, **more, "low": low, "high": high, "num_items": len(items["id"])}
+        self.scores[split][name] = {**scores, "low": low, "high": high, "num_items": len(items["id"]), **more}
         self.lies[split][name] = {} if predicts else self._geometry(collection)
         self.items[split][name] = items
 

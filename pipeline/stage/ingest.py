@@ -28,7 +28,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
             rows = [record for record in records if isinstance(record, Row)]
             documents = [record for record in records if isinstance(record, Document)]
             rejected = [record for record in records if isinstance(record, Rejected)]
-            _check(name, rows, rejected, len(records), section["max_rejected"])
+            _check(name, len(rows) + len(documents), rejected, len(records), section["max_rejected"])
             target = folder / name
             target.mkdir()
             write(target / "rows.parquet", Row, rows)
@@ -36,7 +36,10 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
             write(target / "rejected.parquet", Rejected, rejected)
             tasks = dict(sorted(Counter(row.task for row in rows).items()))
             files = {f"{kind}_sha256": sha256(target / f"{kind}.parquet") for kind in ("rows", "documents", "rejected")}
-            write_json(target / "card.json", {"rows": tasks, "documents": len(documents), "rejected": len(rejected), **files})
+            kinds = Counter(record.reason.split(":")[0] for record in rejected)
+            reasons = {"reasons": dict(sorted(kinds.items()))} if rejected else {}
+            card = {"rows": tasks, "documents": len(documents), "rejected": len(rejected), **reasons, **files}
+            write_json(target / "card.json", card)
             counts = ", ".join(f"{n} {task}" for task, n in tasks.items())
             print(f"{name}: {counts} rows, {len(documents)} further documents, {len(rejected)} rejected")
             metrics |= {f"{name}/{task}": n for task, n in tasks.items()} | {f"{name}/rejected": len(rejected)}
@@ -54,9 +57,9 @@ def _source(corpus: Mapping[str, Any], runtime: Mapping[str, Any]) -> Any:
     return build(corpus["source"])
 
 
-def _check(name: str, rows: list[Row], rejected: list[Rejected], total: int, max_rejected: float) -> None:
+def _check(name: str, num_valid: int, rejected: list[Rejected], total: int, max_rejected: float) -> None:
     examples = "".join(f"\n  {r.file}:{r.line}: {r.reason}" for r in rejected[:5])
-    if not rows:
+    if not num_valid:
         raise ValueError(
             f"corpus {name}: no valid row out of {total} records; mend the source, or take the corpus out of params.yaml{examples}"
         )

@@ -20,6 +20,7 @@ from pipeline import __version__
 from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory, write_json, write_provenance, write_text
 from pipeline.delta import Models, check_distance, total
 from pipeline.distributed import first_process
+from pipeline.merging.beside import check_beside, merge_beside
 from pipeline.merging.method import Method
 from pipeline.params import build
 from pipeline.weights import INDEX
@@ -67,6 +68,7 @@ def merge_directories(
     models = Models(base, experts)
     module = MergeModule(build(section["method"]))
     module.method.group(trajectories)
+    beside = check_beside(experts, module.method)
     found, tables, picture = {}, {}, None
     if module.method.needs_probe and section["probe"] is not None:
         from pipeline.probing.search import search
@@ -81,6 +83,8 @@ def merge_directories(
         # By matrices: the scales of norms are about 1 in every model, and in a small one they would outweigh all else.
         matrices = {name: one for name, one in grams.items() if len(models.shape(name)) > 1} or grams
         check_distance(total(matrices), experts, max_distance=section["max_distance"])
+        if beside:
+            merge_beside(experts, build(section["method"]), folder)
         inputs = dict(zip(names, (base, *experts), strict=True))
         config: dict[str, Any] = {"merge": dict(section)}
         if found:

@@ -29,7 +29,7 @@ class ChunkedModule(pl.LightningModule):
         self.chunk_tokens = chunk_tokens
         self.kept_tokens = kept_tokens
         self.return_memory = return_memory
-        self.on_nonfinite: Literal["stop", "skip"] = on_nonfinite
+        self.on_nonfinite: str = on_nonfinite
 
     def trained_weights(self) -> Iterable[torch.nn.Parameter]:
         raise NotImplementedError

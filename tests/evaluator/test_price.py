@@ -11,7 +11,12 @@ def items(noise, size=200, seed=0):
     draw = np.random.default_rng(seed)
     score = draw.normal(size=size)
     predicted = score + noise * draw.normal(size=size)
-    return {"id": list(range(size)), "prediction": predicted.tolist(), "score": score.tolist()}
+    return {
+        "id": list(range(size)),
+        "prediction": predicted.tolist(),
+        "score": score.tolist(),
+        "group": [str(i // 2) for i in range(size)],
+    }
 
 
 def test_models_are_paired_with_what_was_trained_on_the_control_and_baselines_with_themselves():

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import torch
 import yaml
 from safetensors.torch import load_file
 
@@ -67,7 +68,8 @@ def ready(root, tmp_path_factory):
     write(curated / "documents.parquet", Document, [])
     write(curated / "dropped.parquet", Dropped, [])
     kept = {"train": 24, "validation": 12, "test": 12}
-    card = {"raw": {"rows": kept, "rejected": 0, "documents": 0}, "kept": kept, "dropped": {}}
+    card = {"raw": {"rows": kept, "rejected": 0, "documents": 0}, "kept": kept, "dropped": {}, "funnel": [["read", 48]]}
+    card |= {"clusters": {}, "similarity": [], "leakage": {}}
     write_json(curated / "card.json", card)
     return folder
 
@@ -135,6 +137,35 @@ def test_the_report_tells_the_price_of_leakage_and_draws_predictions(proteins):
     assert (proteins / "checkpoints/final/architecture.safetensors").is_file()
     assert chosen in ("ec", "sc", "hp", "pad")
     assert "AffinityModel.load" in (proteins / "checkpoints/final/README.md").read_text(encoding="utf-8")
+
+
+def test_experts_that_started_alike_merge_and_others_are_told(proteins, run, tmp_path, capsys):
+    folder = tmp_path / "merging"
+    for part in ("conf", "data/curated", "checkpoints/base", "constraints.txt"):
+        (folder / part).parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (proteins / part).is_dir() else shutil.copy)(proteins / part, folder / part)
+    (folder / "data/mined").mkdir()
+    page = yaml.safe_load((proteins / "params.yaml").read_text(encoding="utf-8"))
+    page |= {"methods": ["soup"], "experts": {name: f"checkpoints/experts/{name}" for name in ("hp", "hp_2")}, "baselines": []}
+    page["models"] = {"soup": "checkpoints/merged/soup", **page["experts"]}
+    page["set"] = {key: value for key, value in page["set"].items() if key != "final"}
+    (folder / "params.yaml").write_text(yaml.safe_dump(page, sort_keys=False), encoding="utf-8")
+    for words in (("compose",), ("train", "hp"), ("train", "hp_2"), ("merge", "soup"), ("evaluate", "soup")):
+        assert run(folder, *words) == 0, words
+    merged, one, other = (
+        load_file(folder / f"checkpoints/{name}/architecture.safetensors")
+        for name in ("merged/soup", "experts/hp", "experts/hp_2")
+    )
+    assert any(not one[name].equal(other[name]) for name in one)
+    for name, value in merged.items():
+        torch.testing.assert_close(value, (one[name] + other[name]) / 2, atol=1e-6, rtol=1e-5)
+    assert "affinity/ppb_affinity" in scores(folder, "soup")
+    shutil.copytree(proteins / "checkpoints/experts/ec", folder / "checkpoints/ec")
+    capsys.readouterr()
+    experts = [word for name in ("experts/hp", "ec") for word in ("--expert", f"checkpoints/{name}")]
+    assert run(folder, "merge", "--base", "checkpoints/base", *experts, "method=soup", "out=nothing") == 1
+    assert re.search(r"architecture is .*merge experts of one architecture", capsys.readouterr().err)
+    assert not (folder / "nothing").exists()
 
 
 def test_the_lists_of_text_are_told_with_the_command_that_mends_them(root, ready, run, tmp_path, capsys):

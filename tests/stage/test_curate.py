@@ -160,7 +160,7 @@ def three(tmp_path, monkeypatch):
         data = CuratedData(
             str, {}, lambda corpus, rows, normal: (rows, []),
             Dealer(split),
-            Contamination(match=match, neighbours=Join(**shared, workers=1)), Audit(match="text", **shared, max_shown=3), {},
+            Contamination(match=match, neighbours=Join(**shared, workers=1)), Audit(match="text", **shared, max_shown=3), {}, {},
         )  # fmt: skip
         data.prepare_data()
         return data

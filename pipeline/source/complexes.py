@@ -1,0 +1,177 @@
+"""Tables of protein complexes with a measured affinity: CSV, TSV, Excel, JSONL or Parquet; each record a row of task ``affinity``.
+
+Chains stand in the table itself, or in a FASTA file under ``<pdb>_<letter>`` while the table names letters. Mutations may have been
+made already, or are made here, each checked against the wild type. What contradicts itself is rejected with the reason.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.corpus.chain import Unit, collapsed, is_mutated, letters, mutated, pdb_id, pkd, read_fasta
+from pipeline.corpus.reading import (
+    Cells,
+    checked_columns,
+    content_id,
+    excerpt,
+    inside,
+    label_in,
+    read_cells,
+    score_in,
+    shards,
+    shown,
+    text_in,
+)
+from pipeline.corpus.row import CHAIN_BREAK, Record, Rejected, Row, checked_row, strata
+
+ROLES = ("ligand", "receptor", "ligand_letters", "receptor_letters", "complex", "affinity", "group", "mutations", "assay", "id")
+
+
+class Complexes:
+    """``columns``: ``ligand`` and ``receptor`` hold chains, or nothing where ``fasta`` does and letters are named; ``complex`` is SKEMPI's
+    id (1CSE_E_I), which names the group and both sides' letters. ``separator`` parts chains inside a side; an empty one takes a side as
+    one chain. ``unit`` of ``affinity``: pkd, M, mM, uM, nM, pM. ``strata``: name -> column of what a row shall be told apart by, beside
+    ``mutated`` and ``assay``; ``marks``: name -> {column, word}: "yes" where the column holds the word. ``drop``: letters taken out of
+    chains. Id -> equal chains is checked where ``id`` names a column.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        root: str | None,
+        fasta: str | None,
+        columns: Mapping[str, str | None],
+        separator: str,
+        unit: str,
+        lowest_pkd: float,
+        highest_pkd: float,
+        apply_mutations: bool,
+        drop: str,
+        strata: Mapping[str, str],
+        marks: Mapping[str, Any],
+        delimiter: str | None,
+        quoting: bool,
+    ) -> None:
+        self.path = inside(path, root)
+        self.root = root
+        self.fasta = inside(fasta, root) if fasta else None
+        self.columns = checked_columns(columns, required=("affinity",), known=ROLES)
+        named = [self.columns[role] for role in ("ligand_letters", "receptor_letters")]
+        if not self.columns["complex"] and not self.columns["group"]:
+            raise ValueError("columns must name group (the PDB id) or complex (as in SKEMPI: 1CSE_E_I), got neither")
+        if not self.fasta and not (self.columns["ligand"] and self.columns["receptor"]):
+            raise ValueError(
+                "columns must name ligand and receptor, the chains of both sides, or fasta the file that holds them"
+            )
+        if (self.fasta or apply_mutations) and not (all(named) or self.columns["complex"]):
+            raise ValueError(
+                "a FASTA file, and mutations to apply, need the chains' letters: name columns ligand_letters and receptor_letters, or "
+                "complex"
+            )
+        if apply_mutations and not self.columns["mutations"]:
+            raise ValueError("apply_mutations needs columns.mutations, got null")
+        pkd(1.0 if unit != "pkd" else lowest_pkd, unit, lowest=min(0, lowest_pkd), highest=max(16, highest_pkd))
+        self.separator = separator
+        self.unit: Unit = unit  # pyright: ignore[reportAttributeAccessIssue]  checked above
+        self.bounds = {"lowest": lowest_pkd, "highest": highest_pkd}
+        self.apply_mutations = apply_mutations
+        self.drop = str.maketrans("", "", drop)
+        self.strata = dict(strata)
+        self.marks = {name: (str(mark["column"]), str(mark["word"]).lower()) for name, mark in marks.items()}
+        self.delimiter = delimiter
+        self.quoting = quoting
+
+    def read(self) -> Iterator[Record]:
+        stored = read_fasta(self.fasta) if self.fasta else {}
+        columns = [*self.columns.values(), *self.strata.values(), *(column for column, _ in self.marks.values())]
+        needed = sorted({column for column in columns if column})
+        sides: dict[str, tuple[str, str]] = {}
+        for path in shards(self.path):
+            file = shown(path, self.root)
+            for cells in read_cells(path, file=file, needed=needed, delimiter=self.delimiter, quoting=self.quoting):
+                if isinstance(cells, Rejected):
+                    yield cells
+                    continue
+                try:
+                    row = self._row(cells, stored, sides)
+                except ValueError as error:
+                    yield Rejected(cells.file, cells.line, str(error), excerpt(str(dict(cells.values))))
+                    continue
+                yield checked_row(cells.file, cells.line, row)
+
+    def _row(self, cells: Cells, stored: Mapping[str, str], sides: dict[str, tuple[str, str]]) -> Row:
+        values, columns = cells.values, self.columns
+        named = label_in(values, columns["complex"])
+        parts = named.split("_") if named else []
+        if named and len(parts) != 3:
+            raise ValueError(f"complex must read like 1CSE_E_I, got {named!r}")
+        group = pdb_id(values[columns["group"]] if columns["group"] else parts[0])
+        side_letters = [
+            letters(text_in(values, columns[role]) if columns[role] else parts[place]) if columns[role] or parts else []
+            for role, place in (("ligand_letters", 1), ("receptor_letters", 2))
+        ]
+        if both := set(side_letters[0]) & set(side_letters[1]):
+            raise ValueError(f"repeated chain: {', '.join(sorted(both))} stands on both sides")
+        mutations = label_in(values, columns["mutations"], optional=True)
+        texts = [
+            self._side(values, role, own, group, stored) for role, own in zip(("ligand", "receptor"), side_letters, strict=True)
+        ]
+        if self.apply_mutations and mutations:
+            made = mutated({name: chain for side in texts for name, chain in side.items()}, mutations)
+            texts = [{name: made[name] for name in side} for side in texts]
+        ligand, receptor = (CHAIN_BREAK.join(chain.translate(self.drop) for chain in side.values()) for side in texts)
+        key = label_in(values, columns["id"])
+        if key is not None and sides.setdefault(key, (ligand, receptor)) != (ligand, receptor):
+            raise ValueError(f"id {key!r} stands for different sequences; ids must be unique, or repeat the same chains")
+        kinds = {name: str(values.get(column) or "") for name, column in self.strata.items()}
+        kinds |= {
+            name: "yes" if word in str(values.get(column) or "").lower() else "no"
+            for name, (column, word) in self.marks.items()
+        }
+        if columns["mutations"]:
+            kinds["mutated"] = is_mutated(mutations)
+        if columns["assay"]:
+            kinds["assay"] = label_in(values, columns["assay"], optional=True) or "Unknown"
+        affinity = score_in(values, columns["affinity"])
+        assert affinity is not None, "columns.affinity is required"
+        return Row(
+            "affinity",
+            content_id(ligand),
+            ligand,
+            content_id(receptor),
+            receptor,
+            pkd(affinity, self.unit, **self.bounds),
+            group=group,
+            strata=strata(kinds),
+        )
+
+    def _side(
+        self, values: Mapping[str, object], role: str, names: list[str], group: str, stored: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Letter (or number, where there are none) -> chain."""
+        if self.columns[role]:
+            text = text_in(values, self.columns[role])
+            chains = [chain.strip().upper() for chain in (text.split(self.separator) if self.separator else [text])]
+            if names and len(names) != len(chains):
+                if len(names) > 1 and self.apply_mutations:
+                    raise ValueError(f"{role}: {len(names)} letters ({', '.join(names)}) for {len(chains)} chains")
+                names = []
+            found = dict(zip(names or [str(i) for i in range(1, len(chains) + 1)], chains, strict=True))
+        else:
+            upper = {name.upper(): chain for name, chain in stored.items()}
+            found = {}
+            for name in names:
+                chain = (
+                    stored.get(f"{group}_{name}")
+                    or stored.get(f"{group.upper()}_{name}")
+                    or upper.get(f"{group}_{name}".upper())
+                )
+                if chain is None:
+                    raise ValueError(f"missing chain: {group}_{name} is not in the FASTA file")
+                found[name] = chain.upper()
+        kept = collapsed(list(found), found)
+        if not kept or not all(found[name] for name in kept):
+            raise ValueError(
+                f"empty chain: {role} holds {len(kept)} chains, of which {sum(not found[n] for n in kept)} are empty"
+            )
+        return {name: found[name] for name in kept}

@@ -1,0 +1,191 @@
+"""Exact local alignment of every chain of one list with every chain of another, and what counts as related.
+
+A pair is *related* if its best local alignment (Smith-Waterman, BLOSUM62, gap 11 + 1 a residue, as BLAST's and MMseqs2's defaults)
+has at least ``identity`` identical residues a column, and spans at least ``coverage`` of the residues of the shorter chain
+(``coverage_of: shorter``) or of each of the two (``both``). Of several best alignments parasail's is taken.
+
+Pairs that cannot be related are passed over by two bounds, each a proof:
+
+* Composition. An alignment has at least as many columns as it spans residues of a chain, so a related pair has at least
+  identity x coverage x L identical residues, L being the shorter chain's length (``both``: the longer's). Identical residues use up
+  a residue of the same letter in each chain, so there are at most sum over letters of min(count in one, count in the other).
+* End. The span of a chain reaches back from the alignment's last residue, so it is at most that residue's number.
+
+Source: Smith and Waterman 1981, doi:10.1016/0022-2836(81)90087-5; parasail: Daily 2016, doi:10.1186/s12859-016-0930-z.
+"""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+import parasail
+from jaxtyping import Float, Int
+
+GAP_OPEN, GAP_EXTEND = 11, 1
+ROUNDING = 1e-9  # bounds give way by it
+Side: TypeAlias = Literal["both", "shorter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is related; shares from 0 to 1."""
+
+    identity: float
+    coverage: float
+    coverage_of: Side
+
+
+def checked_rule(identity: float, coverage: float, coverage_of: Side) -> Rule:
+    for name, value in (("identity", identity), ("coverage", coverage)):
+        if not 0 < value <= 1:
+            raise ValueError(f"{name} must be in (0, 1], got {value}; write 0.30 for 30 percent")
+    return Rule(identity, coverage, coverage_of)
+
+
+class Pair(NamedTuple):
+    """The best local alignment of two chains: identical residues a column, spans as shares of the chains, the two lines to show."""
+
+    identity: float
+    spans: tuple[float, float]
+    lines: tuple[str, str]
+
+
+class Hits(NamedTuple):
+    """Pairs (``left[k]``, ``right[k]``) whose best alignment spans enough, related or not, with their ``identity``; sorted."""
+
+    left: Int[np.ndarray, " P"]
+    right: Int[np.ndarray, " P"]
+    identity: Float[np.ndarray, " P"]
+
+    def related(self, rule: Rule) -> "Hits":
+        found = self.identity >= rule.identity
+        return Hits(self.left[found], self.right[found], self.identity[found])
+
+
+def aligned(left: str, right: str) -> Pair:
+    """The pair's best alignment itself."""
+    found = parasail.sw_trace_striped_sat(left, right, GAP_OPEN, GAP_EXTEND, parasail.blosum62)
+    over, under = found.traceback.query, found.traceback.ref
+    same = sum(a == b for a, b in zip(over, under, strict=True))
+    spans = [len(line) - line.count("-") for line in (over, under)]
+    return Pair(same / max(1, len(over)), (spans[0] / len(left), spans[1] / len(right)), (over, under))
+
+
+class Aligner:
+    """Remembers every pair it has looked at, by text, so that a pair is aligned once however often splits are looked through."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.number: dict[str, int] = {}
+        self.counts = np.zeros((0, 128), np.int16)  # letters of each chain
+        self.lengths = np.zeros(0, np.int64)
+        self.seen = np.zeros((0, 0), np.uint8)  # bit j of row i: the pair (i, j) has been looked at
+        self.found: dict[tuple[int, int], float] = {}  # identity of pairs that span enough, smaller number first
+        self.cells = 0  # of score matrices that were filled
+        self.lock = threading.Lock()
+
+    def __call__(self, left: Sequence[str], right: Sequence[str], *, workers: int) -> Hits:
+        """All pairs of ``left`` with ``right``; equal texts count as a pair of identity 1."""
+        left_ids, right_ids = self._numbered(left), self._numbered(right)
+        texts = list(self.number)
+        new = [(i, right_ids[self._unseen(i, right_ids)]) for i in np.unique(left_ids).tolist()]
+        with ThreadPoolExecutor(workers) as pool:  # parasail lets other threads run while it aligns
+            for i, among, found in pool.map(lambda one: self._row(texts, *one), new):
+                self.found |= {(min(i, j), max(i, j)): identity for j, identity in found.items()}
+                self.seen[i] |= np.packbits(np.bincount(among, minlength=self.seen.shape[1] * 8) > 0, bitorder="little")
+        place: dict[int, list[int]] = {}
+        for k, j in enumerate(right_ids.tolist()):
+            place.setdefault(j, []).append(k)
+        partners: dict[int, list[tuple[int, float]]] = {}
+        for (i, j), identity in self.found.items():
+            partners.setdefault(i, []).append((j, identity))
+            partners.setdefault(j, []).append((i, identity))
+        hits = [
+            (k, at, identity)
+            for k, i in enumerate(left_ids.tolist())
+            for j, identity in [*partners.get(i, []), (i, 1.0)]
+            for at in place.get(j, [])
+        ]
+        hits.sort()
+        return Hits(
+            np.array([hit[0] for hit in hits], np.int64),
+            np.array([hit[1] for hit in hits], np.int64),
+            np.array([hit[2] for hit in hits]),
+        )
+
+    def candidates(self, chains: Sequence[str], pairs: Int[np.ndarray, "P 2"], *, workers: int) -> Int[np.ndarray, "Q 2"]:
+        """Those of ``pairs`` (places in ``chains``) that are related, each aligned by itself."""
+
+        def related(pair: list[int]) -> bool:
+            left, right = (chains[i] for i in pair)
+            one = aligned(left, right)
+            return one.identity >= self.rule.identity and self._spans(one.spans, len(left), len(right))
+
+        with ThreadPoolExecutor(workers) as pool:
+            return pairs[np.fromiter(pool.map(related, pairs.tolist()), bool, len(pairs))]
+
+    def _numbered(self, chains: Sequence[str]) -> Int[np.ndarray, " C"]:
+        fresh = [chain for chain in dict.fromkeys(chains) if chain not in self.number]
+        for chain in fresh:
+            self.number[chain] = len(self.number)
+        if fresh:
+            letters = [np.bincount(np.frombuffer(chain.encode(), np.uint8), minlength=128) for chain in fresh]
+            self.counts = np.concatenate([self.counts, np.array(letters, np.int16)])
+            self.lengths = np.concatenate([self.lengths, np.array([len(chain) for chain in fresh])])
+            size = len(self.number)
+            seen = np.zeros((size, (size + 7) // 8), np.uint8)
+            seen[: self.seen.shape[0], : self.seen.shape[1]] = self.seen
+            self.seen = seen
+        return np.array([self.number[chain] for chain in chains], np.int64)
+
+    def _unseen(self, i: int, others: Int[np.ndarray, " C"]) -> np.ndarray:
+        ahead = self.seen[i, others >> 3] >> (others & 7).astype(np.uint8) & 1
+        behind = self.seen[others, i >> 3] >> np.uint8(i & 7) & 1
+        return (ahead | behind) == 0
+
+    def _row(
+        self, texts: list[str], i: int, others: Int[np.ndarray, " C"]
+    ) -> tuple[int, Int[np.ndarray, " C"], dict[int, float]]:
+        """Chain ``i`` with each of ``others``: who spans enough, and the identity."""
+        rule, chain, found = self.rule, texts[i], {}
+        profile = parasail.profile_create_sat(chain, parasail.blosum62)
+        stats: parasail.Profile | None = None
+        letters = np.minimum(self.counts[others], self.counts[i]).sum(1)
+        measure = np.maximum if rule.coverage_of == "both" else np.minimum
+        needed = rule.identity * rule.coverage * measure(self.lengths[others], len(chain))
+        cells = 0
+        for j in others[(letters >= needed - ROUNDING) & (others != i)].tolist():
+            other = texts[j]
+            cells += len(chain) * len(other)
+            score = parasail.sw_striped_profile_sat(profile, other, GAP_OPEN, GAP_EXTEND)
+            ends = (score.end_query + 1) / len(chain), (score.end_ref + 1) / len(other)
+            if not self._spans(ends, len(chain), len(other)):
+                continue
+            stats = stats or parasail.profile_create_stats_sat(chain, parasail.blosum62)
+            full = parasail.sw_stats_striped_profile_sat(stats, other, GAP_OPEN, GAP_EXTEND)
+            cells += len(chain) * len(other)
+            if self._spans((full.length / len(chain), full.length / len(other)), len(chain), len(other)):
+                one = aligned(chain, other)
+                cells += len(chain) * len(other)
+                if self._spans(one.spans, len(chain), len(other)):
+                    found[j] = one.identity
+        with self.lock:
+            self.cells += cells
+        return i, others, found
+
+    def _spans(self, shares: tuple[float, float], left: int, right: int) -> bool:
+        """Whether ``shares`` of the two chains, of these lengths, are enough."""
+        enough = [share >= self.rule.coverage - ROUNDING for share in shares]
+        if self.rule.coverage_of == "both" or left == right:
+            return all(enough) if self.rule.coverage_of == "both" else any(enough)
+        return enough[0] if left < right else enough[1]
+
+
+@cache
+def aligner(rule: Rule) -> Aligner:
+    """The one of this process for ``rule``: what the split has aligned the audit need not align again."""
+    return Aligner(rule)
