@@ -6,24 +6,23 @@ Writes: data/report/{index.html,report.md}
 
 import base64
 import csv
-import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline import __version__
-from pipeline.checkpoint import read_json, whole_directory
+from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory
 from pipeline.corpus.collection import collections
 from pipeline.corpus.files import Dropped, corpora, read
 from pipeline.evaluator.comparison import differences, significant
 from pipeline.params import build
 from pipeline.stage.report_affinity import affinity_parts
+from pipeline.stage.report_pictures import behaviours, curves, graph
 
 METRICS, EVALUATED, CURATED = Path("data/metrics"), Path("data/evaluated"), Path("data/curated")
-FINAL = Path("checkpoints/final")
+FINAL, MTEB = Path("checkpoints/final"), Path("data/mteb")
 TEMPLATES = Path(__file__).parent / "report_templates"
 
 
@@ -39,14 +38,16 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     final = verdict["model"]
     table = _table(scores, mains, final, _marks(cfg, items, evaluators, final))
     browser = _browser(items, final, section["examples"])
+    stress = read_json(METRICS / "stress.json")
     facts = {"confidence": cfg["final"]["confidence"], "version": __version__, "forms": read_json(METRICS / "final.json")}
     limits = {name: cfg["final"][name] for name in ("resamples", "confidence")} | {"seed": cfg["seed"]}
     affinity = affinity_parts(scores, items, evaluators, final, limits)
     facts |= {"corpora": corpora(CURATED), "verdict": verdict, "table": table, "affinity": affinity}
     with whole_directory(out / "data/report") as folder:
         page = _render(
-            "index.html", curves=_curves(cfg["experts"]), cards=_cards(section["examples"]), browser=browser,
-            geometry=_geometry(order), searches=_searches(cfg), **facts,
+            "index.html", curves=curves(_losses(cfg["experts"])), cards=_cards(section["examples"]), browser=browser,
+            geometry=_geometry(order), searches=_searches(cfg), mteb=_mteb(order), origins=_origins(cfg, final),
+            stress=stress, stress_picture=behaviours(stress), **facts,
         )  # fmt: skip
         (folder / "index.html").write_text(page, encoding="utf-8")
         plain = _render("report.md", **facts)
@@ -161,31 +162,42 @@ def _cards(examples: int) -> list[dict[str, Any]]:
     return found
 
 
-def _curves(experts: Iterable[str]) -> str:
-    """Loss of every training over its steps, as SVG without date or random ids."""
-    mpl.use("svg")
-    from matplotlib import pyplot as plt
+def _losses(experts: Iterable[str]) -> list[tuple[str, list[dict[str, str]]]]:
+    """Name and points of every training that left a curve."""
+    files = (METRICS / "pretrain.csv", *(METRICS / f"train/{name}.csv" for name in sorted(experts)))
+    return [(file.stem, points) for file in files if file.is_file() and (points := _points(file))]
 
-    files = [
-        file
-        for file in (METRICS / "pretrain.csv", *(METRICS / f"train/{name}.csv" for name in sorted(experts)))
-        if file.is_file()
-    ]
-    tables = [(file.stem, points) for file in files if (points := _points(file))]
-    with mpl.rc_context({"svg.hashsalt": "tributary", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure, axes = plt.subplots(
-            1, max(1, len(tables)), figsize=(3.1 * max(1, len(tables)), 2.3), squeeze=False, layout="constrained"
-        )
-        for axis, (name, table) in zip(axes[0], tables, strict=False):
-            for column in sorted(c for c in table[0] if c.startswith("loss/")):
-                points = [(int(point["step"]), float(point[column])) for point in table if point[column]]
-                axis.plot(*zip(*points, strict=True), ".-", linewidth=1, markersize=3, label=column.removeprefix("loss/"))
-            axis.set(title=name, xlabel="step", ylabel="loss")
-            axis.legend(frameon=False, fontsize=8)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
-        plt.close(figure)
-    return text.getvalue().partition("<svg")[1] + text.getvalue().partition("<svg")[2]
+
+def _origins(cfg: Mapping[str, Any], final: str) -> str:
+    """What every model was made from, as its provenance says, with hashes."""
+    folders = sorted({*cfg["models"].values(), *cfg["experts"].values()})
+    known = {name: Path(name) for name in folders if (Path(name) / PROVENANCE).is_file()}
+    hashes = {name: sha256(path / "model.safetensors") for name, path in known.items()}
+    edges = []
+    for name, path in known.items():
+        for source, hashed in read_json(path / PROVENANCE)["inputs"].items():
+            edges.append((source, name))
+            hashes.setdefault(source, hashed)
+    chosen = cfg["models"][final]
+    edges.append((chosen, str(FINAL)))
+    return graph(edges, hashes | {str(FINAL): hashes[chosen]}, final=str(FINAL))
+
+
+def _mteb(models: Iterable[str]) -> dict[str, Any]:
+    """Main scores of the tasks of MTEB that were run, a row for each model."""
+    files = {model: sorted((MTEB / model).glob("*.json")) for model in models}
+    rows = {
+        model: {file.stem: _main_score(read_json(file)) for file in of if file.name != "model_meta.json"}
+        for model, of in files.items()
+    }
+    tasks = sorted({task for row in rows.values() for task in row})
+    return {"tasks": tasks, "rows": {model: [row.get(task) for task in tasks] for model, row in rows.items() if row}}
+
+
+def _main_score(result: Mapping[str, Any]) -> float:
+    """Mean over the languages of a result in mteb's format."""
+    found = [one["main_score"] for one in result["scores"]["test"]]
+    return sum(found) / len(found)
 
 
 def _searches(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -56,16 +56,13 @@ def test_every_stage_is_a_run_of_one_group_with_what_it_read_and_wrote(folder, r
     found = records(folder)
     assert sorted(found) == ["final", "pretrain", "report"]
     assert len({one.run_group for one, _ in found.values()}) == 1
-    artifacts = {
-        name: {(r.request.log_artifact.artifact.name, r.request.log_artifact.artifact.use_after_commit) for r in of
-               if r.request.HasField("log_artifact")} | {(r.artifact.name, r.artifact.use_after_commit) for r in of if r.HasField("artifact")}
-        for name, (_, of) in found.items()
-    }  # fmt: skip
+    logged = {name: [r.artifact for r in of if r.HasField("artifact")] for name, (_, of) in found.items()}
+    artifacts = {name: {(one.name, one.use_after_commit) for one in those} for name, those in logged.items()}
     assert ("checkpoints-base", False) in artifacts["pretrain"]
     assert ("checkpoints-base", True) in artifacts["final"]
     assert ("checkpoints-final", False) in artifacts["final"]
     assert ("checkpoints-final", True) in artifacts["report"]
-    digests = {(r.artifact.name, r.artifact.digest) for _, of in found.values() for r in of if r.HasField("artifact")}
+    digests = {(one.name, one.digest) for those in logged.values() for one in those}
     assert len([1 for name, _ in digests if name == "checkpoints-base"]) == 1  # what was read is what was written
     config = {item.key: json.loads(item.value_json) for item in found["final"][0].config.update}
     assert config["inputs"] == {"checkpoints/base": "3", "pipeline/shape.py": "1"}

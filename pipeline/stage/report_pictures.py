@@ -1,0 +1,90 @@
+"""The report's pictures, as SVG without date or random ids: what was trained from what, losses, behaviours."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from html import escape
+from typing import Any
+
+import matplotlib as mpl
+import networkx as nx
+
+BOX_WIDTH, BOX_HEIGHT, GAP_X, GAP_Y = 132, 40, 48, 14
+
+
+def graph(edges: Sequence[tuple[str, str]], hashes: Mapping[str, str], *, final: str) -> str:
+    """Boxes with names and hashes, inputs to the left of what was made from them. ``final`` stands out."""
+    tree: Any = nx.DiGraph(sorted(edges))
+    tree.add_nodes_from(sorted(hashes))
+    layers = [sorted(layer) for layer in nx.topological_generations(tree)]
+    at = {
+        name: (x * (BOX_WIDTH + GAP_X) + 1, y * (BOX_HEIGHT + GAP_Y) + 1)
+        for x, layer in enumerate(layers) for y, name in enumerate(layer)
+    }  # fmt: skip
+    width = max(x for x, _ in at.values()) + BOX_WIDTH + 1
+    height = max(y for _, y in at.values()) + BOX_HEIGHT + 1
+    lines = [
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="what was made from what">'
+    ]
+    for source, target in sorted(nx.transitive_reduction(tree).edges):
+        (x, y), (u, v) = at[source], at[target]
+        x, y, v = x + BOX_WIDTH, y + BOX_HEIGHT / 2, v + BOX_HEIGHT / 2
+        lines.append(f'<path d="M{x} {y} C{x + GAP_X / 2} {y} {u - GAP_X / 2} {v} {u} {v}" class="edge"/>')
+    for name, (x, y) in sorted(at.items()):
+        kind = "box chosen" if name == final else "box"
+        lines.append(
+            f'<g><title>{escape(name)} {hashes.get(name, "")}</title><rect x="{x}" y="{y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" '
+            f'rx="5" class="{kind}"/><text x="{x + 8}" y="{y + 17}">{escape(_short(name))}</text>'
+            f'<text x="{x + 8}" y="{y + 32}" class="hash">{hashes.get(name, "")[:12]}</text></g>'
+        )
+    return "\n".join([*lines, "</svg>"])
+
+
+def _short(name: str) -> str:
+    """The end of a path, as much as fits into a box."""
+    name = name.removeprefix("checkpoints/")
+    return name if len(name) <= 18 else f"…{name[-17:]}"
+
+
+def curves(tables: Sequence[tuple[str, Sequence[Mapping[str, str]]]]) -> str:
+    """Loss of every training over its steps."""
+    with _figure(max(1, len(tables))) as (axes, out):
+        for axis, (name, table) in zip(axes, tables, strict=False):
+            for column in sorted(c for c in table[0] if c.startswith("loss/")):
+                points = [(int(point["step"]), float(point[column])) for point in table if point[column]]
+                axis.plot(*zip(*points, strict=True), ".-", linewidth=1, markersize=3, label=column.removeprefix("loss/"))
+            axis.set(title=name, xlabel="step", ylabel="loss")
+            axis.legend(frameon=False, fontsize=8)
+    return out[0]
+
+
+def behaviours(measured: Mapping[str, Mapping[str, Any]]) -> str:
+    """A line for each row of those that were measured along numbers; nothing where there is none."""
+    drawn = {name: one for name, one in sorted(measured.items()) if len(one["at"]) > 1 and isinstance(one["at"][0], int)}
+    if not drawn:
+        return ""
+    with _figure(len(drawn)) as (axes, out):
+        for axis, (name, one) in zip(axes, drawn.items(), strict=True):
+            places = range(len(one["at"]))
+            for row, values in one["rows"].items():
+                axis.plot(places, values, ".-", linewidth=1, markersize=4, label=row)
+            axis.set(title=name, xlabel=one["axis"], ylim=(min(0, *(v for row in one["rows"].values() for v in row)), 1.03))
+            axis.set_xticks(places, [str(value) for value in one["at"]])
+            axis.legend(frameon=False, fontsize=8)
+    return out[0]
+
+
+@contextmanager
+def _figure(number: int) -> Iterator[tuple[Any, list[str]]]:
+    """Axes side by side; behind the block, the list holds the SVG."""
+    mpl.use("svg")
+    from matplotlib import pyplot as plt
+
+    out: list[str] = []
+    with mpl.rc_context({"svg.hashsalt": "tributary", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        figure, axes = plt.subplots(1, number, figsize=(3.1 * number, 2.3), squeeze=False, layout="constrained")
+        yield axes[0], out
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None})
+        plt.close(figure)
+    out.append("<svg" + text.getvalue().partition("<svg")[2])
