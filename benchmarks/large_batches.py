@@ -127,15 +127,16 @@ def _ours(
     from pipeline.params import build
     from pipeline.training.contrastive import ContrastiveModule
     from pipeline.training.data import TrainingData
-    from pipeline.training.fit import _without_gradient
+    from pipeline.training.fit import _of_one_text
     from pipeline.training.optimizer import adamw
+    from pipeline.training.trainer import without_gradient
 
     objective = build(yaml.safe_load(Path("conf/objective/infonce.yaml").read_text(encoding="utf-8")))
     data = TrainingData(
         {"t": rows}, {"t": negatives}, encoder, feeds={"t": Feed(size, 1, 1.0, True)}, num_negatives={"t": mined}, steps=steps,
         max_length_tokens=limit, seed=0, mixed=False, by_length=False, teachers={},
     )  # fmt: skip
-    _without_gradient(encoder)
+    without_gradient(encoder, lambda: _of_one_text(encoder))
     module = ContrastiveModule(
         encoder,
         {"t": objective},

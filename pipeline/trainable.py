@@ -44,8 +44,8 @@ def check_training(where: str, training: Mapping[str, Any], *, longest: int, pro
             f"{where}.chunk_tokens: expected at least {tokens}, which a single text may have (max_length_tokens), "
             f"got {training['chunk_tokens']}; raise chunk_tokens or lower max_length_tokens"
         )
-    kept, steps = training.get("snapshots"), training["steps_per_task"] * len(training["tasks"])
-    if kept and kept["every_steps"] * kept["last"] >= steps:
+    kept = training.get("snapshots")  # phases have none
+    if kept and kept["every_steps"] * kept["last"] >= (steps := training["steps_per_task"] * len(training["tasks"])):
         raise ValueError(
             f"{where}.snapshots: {kept['last']} of them, {kept['every_steps']} steps apart, do not fit before the end of {steps} steps; "
             f"lower last or every_steps"

@@ -50,5 +50,16 @@ def test_partners_come_to_lie_near_each_other(root, encoder, tmp_path, monkeypat
         return float(np.mean([rows[-20 + i].document[-1] == rows[-20 + j].document[-1] for i, j in enumerate(nearest)]))
 
     before = found()
-    fit(one, {"partners": rows[:76]}, {}, training, RUNTIME, seed=0, name="partners", inputs={}, held_out={"partners": []})
+    fit(
+        one,
+        {"partners": rows[:76]},
+        {},
+        training,
+        RUNTIME,
+        seed=0,
+        name="partners",
+        inputs={},
+        held_out={"partners": []},
+        snapshots=None,
+    )
     assert found() > max(0.6, before)

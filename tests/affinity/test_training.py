@@ -31,7 +31,7 @@ def training(*, steps, lr, objective=None, head=HEAD, backbone="frozen", look=No
     optimizer = {"_target_": "pipeline.training.optimizer.adamw", "lr": lr, "weight_decay": 0.0, "betas": [0.9, 0.999]}
     return {
         "tasks": {"affinity": task}, "optimizer": optimizer, "steps_per_task": steps, "warmup_steps": 1, "max_length_tokens": 64,
-        "chunk_tokens": 256, "precision": "32-true", "gradient_clip": 1.0, "on_nonfinite": "stop", "early_stop": None,
+        "snapshots": None, "chunk_tokens": 256, "precision": "32-true", "gradient_clip": 1.0, "on_nonfinite": "stop", "early_stop": None,
         "by_length": False, "control": None, "affinity": {"architecture": HP, "head": head, "backbone": backbone, "look": look},
     }  # fmt: skip
 

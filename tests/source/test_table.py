@@ -105,7 +105,7 @@ def test_a_misspelt_role_is_an_error_that_tells_the_right_one():
     [
         (
             {"task": "retreival"},
-            "task must be one of retrieval, sts, weak, .*bitext, got 'retreival'; did you mean 'retrieval'",
+            "task must be one of retrieval, sts, weak, .*bitext, .*got 'retreival'; did you mean 'retrieval'",
         ),
         ({"split": "dev"}, "split must be null or one of train, validation, test, got 'dev'"),
         ({"split": "test", "columns": SETTINGS["columns"] | {"split": "p"}}, "expected one of them"),

@@ -19,7 +19,7 @@ STAGES = (
     *(("pretrain",), ("mine",)),
     *(("train", name) for name in ("ec", "sc", "hp", "pad", "hp_random")),
     *(("evaluate", name) for name in ("ec", "sc", "hp", "pad", "hp_random")),
-    *(("baseline", "length"), ("baseline", "nearest"), ("final",), ("report",)),
+    *(("baseline", "length"), ("baseline", "nearest"), ("final",), ("stress",), ("report",)),
 )
 SET = {
     "seed": 0,

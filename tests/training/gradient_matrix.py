@@ -28,8 +28,9 @@ from pipeline.params import build
 from pipeline.pooling.mean import Mean
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import Part, TextBatch
-from pipeline.training.fit import _without_gradient
+from pipeline.training.fit import _of_one_text
 from pipeline.training.strategy import strategy_for
+from pipeline.training.trainer import without_gradient
 
 CONF = Path(__file__).parents[2] / "conf"
 RATE = 1000.0  # so large that the update is not lost in the rounding of the weights
@@ -132,7 +133,7 @@ def step(objective: Any, kept: int, dropout: float, strategy: str, devices: int)
     """The gradients that one step took, by parameter; {} on other processes than the first."""
     made = encoder(dropout)
     before = {name: p.detach().clone() for name, p in made.named_parameters()}
-    _without_gradient(made)
+    without_gradient(made, lambda: _of_one_text(made))
     runtime = {"strategy": strategy, "accelerator": "cpu", "devices": devices, "num_nodes": 1}
     trainer = pl.Trainer(
         accelerator="cpu", devices=devices, strategy=strategy_for(runtime), max_steps=1, logger=False, enable_checkpointing=False,
