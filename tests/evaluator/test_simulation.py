@@ -134,5 +134,7 @@ def test_the_gate_lets_few_harmful_merges_through_and_most_good_ones(size):
     )
     assert counts["clearly harmful"][1] > 10
     assert share["clearly harmful"] <= 0.025 + 2 * np.sqrt(0.025 * 0.975 / counts["clearly harmful"][1])
-    assert share["good"] >= 0.95 - 2 * np.sqrt(0.95 * 0.05 / counts["good"][1])  # two tasks, each found worse by chance in at most 1 of 40 cases
+    assert share["good"] >= 0.95 - 2 * np.sqrt(
+        0.95 * 0.05 / counts["good"][1]
+    )  # two tasks, each found worse by chance in at most 1 of 40 cases
     assert share["equal"] <= 0.5 + 2 * np.sqrt(0.25 / counts["equal"][1])  # better on the mean by chance: no more is asked
