@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
+from pipeline.affinity.token_store import token_vectors
 from pipeline.architecture.architecture import Architecture, Side
 from pipeline.checkpoint import write_yaml
 from pipeline.encoder.encoder import Encoder
@@ -25,6 +26,7 @@ from pipeline.params import build
 from pipeline.shape import Node
 
 SETTINGS, WEIGHTS, START = "architecture.yaml", "architecture.safetensors", "architecture_start.safetensors"
+REMEMBERED = 2**28  # numbers of token vectors that a prediction holds at most: 1 GB
 Complex: TypeAlias = tuple[str, str]  # ligand, receptor; chains of a side joined by ":"
 
 
@@ -105,9 +107,11 @@ class AffinityModel(nn.Module):
     def predict(
         self, complexes: Sequence[Complex], *, batch_tokens: int, title: str, tokens: Tokens | None = None
     ) -> Float[np.ndarray, " B"]:
-        """In units of the score, in the order of ``complexes``; those of like length are read together."""
+        """In units of the score, in the order of ``complexes``; those of like length are read together, and a chain goes through the
+        backbone once, however many complexes it is part of."""
         training = self.training
         self.eval()
+        tokens = tokens or self._remembered(complexes, batch_tokens)
         out = np.empty(len(complexes), dtype=np.float64)
         lengths = [min(self.num_tokens(one), batch_tokens) for one in complexes]
         batches = cut(lengths, batch_tokens).texts if complexes else []
@@ -117,6 +121,16 @@ class AffinityModel(nn.Module):
                 bar.update(len(batch))
         self.train(training)
         return self.line.slope * out + self.line.offset
+
+    def _remembered(self, complexes: Sequence[Complex], batch_tokens: int) -> Tokens | None:
+        """The token vectors of all that is read; None where nothing is read twice, or they are more than `REMEMBERED`."""
+        texts = self.texts(complexes)
+        reads = sum(len(side) for one in complexes for side in self.architecture.texts(*one))
+        if len(texts) == reads or sum(len(self.ids(text)) for text in texts) * self.encoder.width > REMEMBERED:
+            return None
+        found = token_vectors(self.encoder, [self.ids(text).tolist() for text in texts], batch_tokens)
+        vectors = {texts[i]: row for i, row in found}
+        return lambda text: vectors[text]
 
     def save(self, directory: Path, *, pooling: Node) -> None:
         """Beside what `Encoder.save` writes."""

@@ -7,7 +7,7 @@ number, an error below 0.05 %, and ``2 width`` bytes a token on disk; read a tex
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -45,21 +45,28 @@ class TokenStore:
 
 
 @torch.inference_mode()
-def _write(file: Path, encoder: Encoder, texts: Sequence[str], max_length_tokens: int, batch_tokens: int) -> None:
+def token_vectors(
+    encoder: Encoder, ids: Sequence[Sequence[int]], batch_tokens: int
+) -> Iterator[tuple[int, Float[Tensor, "L D"]]]:
+    """Each text's number and token vectors, on the CPU; texts of like length together."""
     training, device = encoder.training, next(encoder.parameters()).device
     encoder.eval()
-    ids = encoder.token_ids(texts, max_length_tokens)
-    lengths = torch.tensor([len(row) for row in ids])
-    end = lengths.cumsum(0)
-    hidden = torch.empty(int(end[-1]), encoder.width, dtype=torch.float16)
-    with tqdm(total=len(texts), desc="token vectors", unit="text", leave=False, disable=None) as bar:
-        for batch in cut(lengths.tolist(), max(batch_tokens, int(lengths.max()))).texts:
-            input_ids, mask = encoder.padded([ids[i] for i in batch])
-            found = encoder.backbone(input_ids=input_ids.to(device), attention_mask=mask.to(device)).last_hidden_state
-            for i, row in zip(batch, found.half().cpu(), strict=True):
-                hidden[end[i] - lengths[i] : end[i]] = row[: lengths[i]]
+    lengths = [len(row) for row in ids]
+    with tqdm(total=len(ids), desc="token vectors", unit="text", leave=False, disable=None) as bar:
+        for batch in cut(lengths, max(batch_tokens, *lengths)).texts:
+            input_ids, mask = encoder.padded([list(ids[i]) for i in batch])
+            found = encoder.backbone(input_ids=input_ids.to(device), attention_mask=mask.to(device)).last_hidden_state.cpu()
+            yield from ((i, row[: lengths[i]].clone()) for i, row in zip(batch, found, strict=True))
             bar.update(len(batch))
     encoder.train(training)
+
+
+def _write(file: Path, encoder: Encoder, texts: Sequence[str], max_length_tokens: int, batch_tokens: int) -> None:
+    ids = encoder.token_ids(texts, max_length_tokens)
+    end = torch.tensor([len(row) for row in ids]).cumsum(0)
+    hidden = torch.empty(int(end[-1]), encoder.width, dtype=torch.float16)
+    for i, vectors in token_vectors(encoder, ids, batch_tokens):
+        hidden[end[i] - len(vectors) : end[i]] = vectors.half()
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")  # several processes may come here at once
     save_file({"hidden": hidden, "end": end}, partial)

@@ -141,8 +141,7 @@ class BestKept(Callback):
             self.complexes, batch_tokens=self.batch_tokens, title="validation", tokens=pl_module.tokens
         )
         found = float(spearman(predicted, self.scores))
-        for logger in trainer.loggers:
-            logger.log_metrics({"validation_spearman": found}, step=trainer.global_step - 1)
+        pl_module.log("validation_spearman", found, prog_bar=True, batch_size=1)
         if found > self.best:
             trained = ((name, weight) for name, weight in pl_module.model.named_parameters() if weight.requires_grad)
             self.best, self.weights = found, {name: weight.detach().clone() for name, weight in trained}

@@ -52,15 +52,18 @@ class Affinity(RankedPairs):
     def evaluate(self, predict: Predict, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]]:
         """``(scores, items)``; per complex its id, predicted and measured pKd, and its strata."""
         keys, ligands, receptors, gold = (list(part) for part in zip(*collection.pairs, strict=True))
-        predicted, score = np.asarray(predict(ligands, receptors), dtype=np.float64), np.asarray(gold)
+        order = list(range(len(receptors)))
+        random.Random(f"{self.seed} partners").shuffle(order)
+        asked = predict(
+            [*ligands, *ligands], [*receptors, *(receptors[i] for i in order)]
+        )  # both at once: the chains are the same
+        predicted, strangers = np.split(np.asarray(asked, dtype=np.float64), 2)
+        score = np.asarray(gold)
         if not np.isfinite(predicted).all():
             raise ValueError(
                 f"{collection.corpus}: the model gives NaN for complex {keys[int(np.argmin(np.isfinite(predicted)))]}; "
                 f"look at its training's loss"
             )
-        order = list(range(len(receptors)))
-        random.Random(f"{self.seed} partners").shuffle(order)
-        strangers = np.asarray(predict(ligands, [receptors[i] for i in order]), dtype=np.float64)
         scores = {name: float(measure(predicted, score)) for name, measure in MEASURES.items()}
         items = {
             "id": keys,

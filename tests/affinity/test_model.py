@@ -73,6 +73,20 @@ def test_predictions_keep_their_order_and_take_any_budget(model, architecture):
     assert len(one.predict([], batch_tokens=5, title="")) == 0
 
 
+def test_a_chain_of_many_complexes_goes_through_the_backbone_once(model, architecture, monkeypatch):
+    one = model(architecture)
+    read: list[int] = []
+    one.encoder.backbone.register_forward_pre_hook(
+        lambda module, args, given: read.append(int(given["attention_mask"].sum())), with_kwargs=True
+    )
+    remembered = one.predict(MANY, batch_tokens=50, title="")
+    assert sum(read) == sum(len(one.ids(text)) for text in one.texts(MANY))
+    monkeypatch.setattr("pipeline.affinity.model.REMEMBERED", 0)
+    read.clear()
+    np.testing.assert_allclose(one.predict(MANY, batch_tokens=50, title=""), remembered, atol=1e-6)
+    assert sum(read) > sum(len(one.ids(text)) for text in one.texts(MANY))
+
+
 def test_a_plain_encoder_or_weights_of_another_architecture_are_told(model, architecture, encoder, tmp_path):
     encoder().save(tmp_path / "plain", pooling=MEAN)
     with pytest.raises(ValueError, match="it predicts no affinity"):

@@ -52,7 +52,7 @@ def test_each_stratum_of_enough_complexes_has_its_measures_with_intervals(evalua
 def test_a_value_that_is_no_number_is_told():
     with pytest.raises(ValueError, match="the model gives NaN for complex 1"):
         Affinity(least=20, seed=0).evaluate(
-            lambda a, b: np.array([1.0, np.nan, 2.0]),
+            lambda a, b: np.array([1.0, np.nan, 2.0] * 2),
             Collection("x", "affinity", pairs=PAIRS[:3], strata=STRATA[:3], groups=GROUPS[:3]),
         )
 
