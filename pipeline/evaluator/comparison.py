@@ -1,5 +1,7 @@
 """Is model A better than model B on the same items? Paired bootstrap and permutation test, and the rule by which a merge is accepted.
 
+Items with groups (complexes of one PDB entry) are drawn and exchanged by whole groups: items of one group are no independent evidence.
+
 Source: Efron and Tibshirani 1993, ch. 16; for retrieval: Sakai 2006, doi:10.1145/1148170.1148261. The rule is our design.
 """
 
@@ -9,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.metric import draws, exchanges, holm, interval, p_value
+from pipeline.metric import draws, exchanges, group_draws, holm, interval, p_value
 
 Items = Mapping[str, Mapping[str, Any]]  # per "task/corpus": what an evaluator's `resampled` reads
 
@@ -33,12 +35,19 @@ def differences(
         evaluator = evaluators[name.split("/")[0]]
         assert a[name]["id"] == b[name]["id"], f"{name}: the two models saw different items"
         num_items = len(a[name]["id"])
-        index = draws(num_items, resamples, seed=seed)
-        drawn = evaluator.resampled(a[name], index) - evaluator.resampled(b[name], index)
-        low, high = interval(drawn, confidence, num_items=num_items)
+        groups = a[name].get("group") or [str(i) for i in range(num_items)]
+        num_groups = len(set(groups))
+        if num_groups == num_items:
+            index = [draws(num_items, resamples, seed=seed)]
+        else:
+            index = [rows[None] for rows in group_draws(groups, resamples, seed=seed)]
+        drawn = np.concatenate([evaluator.resampled(a[name], rows) - evaluator.resampled(b[name], rows) for rows in index])
+        low, high = interval(drawn, confidence, num_items=num_groups)
         everything = np.arange(num_items)[None, :]
         value = float(evaluator.resampled(a[name], everything)[0] - evaluator.resampled(b[name], everything)[0])
-        swap = exchanges(num_items, resamples, seed=seed)
+        swap = exchanges(num_groups, resamples, seed=seed)
+        if num_groups < num_items:
+            swap = swap[:, np.unique(groups, return_inverse=True)[1]]
         unchanged = float(evaluator.exchanged(a[name], b[name], np.zeros((1, num_items), dtype=bool))[0])
         found[name] = Difference(value, low, high, p_value(unchanged, evaluator.exchanged(a[name], b[name], swap)))
     return found

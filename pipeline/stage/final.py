@@ -93,9 +93,8 @@ def judge(
     final = max([best, *passed], key=lambda name: means[name])
     refused = [name for name in merges if name not in passed]
     if final == best:
-        sentence = (
-            f"{best}, the best single model, is final: no merge was better on the mean without losing a task (validation)."
-        )
+        reason = "no merge was better on the mean without losing a task" if merges else "there was no merge to choose from"
+        sentence = f"{best}, the best single model on validation, is final: {reason}."
     else:
         gain = means[final] - means[best]
         sentence = (

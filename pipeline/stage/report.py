@@ -124,8 +124,8 @@ def _table(
     rows = []
     for model, score in scores.items():
         cells = [_cell(score["test"].get(c), main[c], marks.get((model, c), "")) for c in columns]
-        whole = [cell["value"] for cell in cells if cell]
-        mean = sum(whole) / len(whole) if len(whole) == len(columns) else None
+        whole = [cell["value"] if cell else None for cell, c in zip(cells, columns, strict=True) if "@" not in c]  # no controls
+        mean = sum(value for value in whole if value is not None) / len(whole) if whole and None not in whole else None
         rows.append({"model": model, "cells": cells, "mean": mean, "final": model == final})
     for i in range(len(columns)):
         values = [row["cells"][i]["value"] for row in rows if row["cells"][i]]

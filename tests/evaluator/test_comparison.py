@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm, t
 
+from pipeline.evaluator.affinity import Affinity
 from pipeline.evaluator.comparison import Difference, accepted, differences, significant
 from pipeline.evaluator.retrieval import Retrieval
 from pipeline.evaluator.sts import Sts
@@ -49,6 +50,28 @@ def test_the_difference_changes_sign_with_the_order():
     a, b = random.random(30), random.random(30)
     there, back = compared(a, b), compared(b, a)
     assert (there.value, there.low, there.high) == pytest.approx((-back.value, -back.high, -back.low))
+
+
+def test_five_times_the_same_item_in_a_group_are_no_more_evidence_than_one():
+    random = np.random.default_rng(2)
+    score, a, b = random.random(30), random.random(30), random.random(30)
+
+    def answers(prediction, times):
+        rows = np.repeat(np.arange(30), times)
+        group = [f"{i:02}" for i in rows]
+        return {
+            "affinity/x": {
+                "id": [*map(str, range(len(rows)))],
+                "prediction": prediction[rows],
+                "score": score[rows],
+                "group": group,
+            }
+        }
+
+    evaluators = {"affinity": Affinity(least=20, seed=0)}
+    one, five = (differences(evaluators, answers(a, k), answers(b, k), **SETTINGS)["affinity/x"] for k in (1, 5))
+    assert (five.value, five.low, five.high) == pytest.approx((one.value, one.low, one.high))
+    assert five.p == one.p > 0.01
 
 
 def test_more_confidence_widens_the_interval():
