@@ -1,0 +1,1 @@
+"""Binding affinity of protein complexes: the model, its token vectors, its training."""
