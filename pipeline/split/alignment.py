@@ -14,7 +14,6 @@ Pairs that cannot be related are passed over by two bounds, each a proof:
 Source: Smith and Waterman 1981, doi:10.1016/0022-2836(81)90087-5; parasail: Daily 2016, doi:10.1186/s12859-016-0930-z.
 """
 
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -80,9 +79,9 @@ class Hits(NamedTuple):
 
 def aligned(left: str, right: str) -> Pair:
     """The pair's best alignment itself."""
-    found = parasail.sw_trace_striped_sat(left, right, GAP_OPEN, GAP_EXTEND, parasail.blosum62)
-    over, under = found.traceback.query, found.traceback.ref
-    same = sum(a == b for a, b in zip(over, under, strict=True))
+    found = parasail.sw_trace_scan_sat(left, right, GAP_OPEN, GAP_EXTEND, parasail.blosum62).traceback
+    over, under = found.query, found.ref
+    same = np.count_nonzero(np.frombuffer(over.encode(), np.uint8) == np.frombuffer(under.encode(), np.uint8))
     spans = len(over) - over.count("-"), len(under) - under.count("-")
     return Pair(same / max(1, len(over)), spans, (over, under))
 
@@ -98,8 +97,6 @@ class Aligner:
         self.lengths = np.zeros(0, np.int64)
         self.seen = np.zeros((0, 0), np.uint8)  # bit j of row i: the pair (i, j) has been looked at
         self.found: dict[tuple[int, int], float] = {}  # identity of pairs that span enough, smaller number first
-        self.cells = 0  # of score matrices that were filled
-        self.lock = threading.Lock()
 
     def __call__(self, left: Sequence[str], right: Sequence[str], *, workers: int) -> Hits:
         """All pairs of ``left`` with ``right``; equal texts count as a pair of identity 1."""
@@ -176,25 +173,15 @@ class Aligner:
 
     def _row(self, i: int, others: Int[np.ndarray, " C"]) -> tuple[int, dict[int, float]]:
         """Chain ``i`` with each of ``others``: who spans enough, and the identity."""
-        chain, found, cells = self.chains[i], {}, 0
+        chain, found = self.chains[i], {}
         profile = parasail.profile_create_sat(chain, parasail.blosum62)
-        stats: parasail.Profile | None = None
         for j in others.tolist():
             other = self.chains[j]
-            cells += len(chain) * len(other)
             score = parasail.sw_striped_profile_sat(profile, other, GAP_OPEN, GAP_EXTEND)
-            if not self.rule.spans((score.end_query + 1, score.end_ref + 1), len(chain), len(other)):
-                continue
-            stats = stats or parasail.profile_create_stats_sat(chain, parasail.blosum62)
-            full = parasail.sw_stats_striped_profile_sat(stats, other, GAP_OPEN, GAP_EXTEND)
-            cells += len(chain) * len(other)
-            if self.rule.spans((full.length, full.length), len(chain), len(other)):
+            if self.rule.spans((score.end_query + 1, score.end_ref + 1), len(chain), len(other)):
                 one = aligned(chain, other)
-                cells += len(chain) * len(other)
                 if self.rule.spans(one.residues, len(chain), len(other)):
                     found[j] = one.identity
-        with self.lock:
-            self.cells += cells
         return i, found
 
 
@@ -212,5 +199,5 @@ def _blocks(these: Int[np.ndarray, " P"], size: int) -> list[Int[np.ndarray, " _
 
 @cache
 def aligner(rule: Rule) -> Aligner:
-    """The one of this process for ``rule``: what the split has aligned the audit need not align again."""
+    """The one of this process for ``rule``."""
     return Aligner(rule)
