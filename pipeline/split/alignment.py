@@ -14,7 +14,6 @@ Pairs that cannot be related are passed over by two bounds, each a proof:
 Source: Smith and Waterman 1981, doi:10.1016/0022-2836(81)90087-5; parasail: Daily 2016, doi:10.1186/s12859-016-0930-z.
 """
 
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from jaxtyping import Float, Int
 
 GAP_OPEN, GAP_EXTEND = 11, 1
 ROUNDING = 1e-9  # bounds give way by it
+BLOCK_PAIRS = 2**21  # held in memory at a time
 Side: TypeAlias = Literal["both", "shorter"]
 
 
@@ -38,6 +38,17 @@ class Rule:
     coverage: float
     coverage_of: Side
 
+    def spans(self, residues: tuple[int, int], left: int, right: int) -> bool:
+        """Whether an alignment over so many ``residues`` of two chains, of these lengths, spans enough."""
+        enough = residues[0] >= self.coverage * left - ROUNDING, residues[1] >= self.coverage * right - ROUNDING
+        if self.coverage_of == "both":
+            return all(enough)
+        return any(enough) if left == right else enough[0] if left < right else enough[1]
+
+    def identical(self, left: Int[np.ndarray, " P"], right: Int[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
+        """Of pairs of chains of these lengths: the fewest identical residues of a related pair."""
+        return self.identity * self.coverage * (np.maximum if self.coverage_of == "both" else np.minimum)(left, right)
+
 
 def checked_rule(identity: float, coverage: float, coverage_of: Side) -> Rule:
     for name, value in (("identity", identity), ("coverage", coverage)):
@@ -47,10 +58,10 @@ def checked_rule(identity: float, coverage: float, coverage_of: Side) -> Rule:
 
 
 class Pair(NamedTuple):
-    """The best local alignment of two chains: identical residues a column, spans as shares of the chains, the two lines to show."""
+    """The best local alignment of two chains: identical residues a column, residues it spans of each, the two lines to show."""
 
     identity: float
-    spans: tuple[float, float]
+    residues: tuple[int, int]
     lines: tuple[str, str]
 
 
@@ -68,35 +79,34 @@ class Hits(NamedTuple):
 
 def aligned(left: str, right: str) -> Pair:
     """The pair's best alignment itself."""
-    found = parasail.sw_trace_striped_sat(left, right, GAP_OPEN, GAP_EXTEND, parasail.blosum62)
-    over, under = found.traceback.query, found.traceback.ref
-    same = sum(a == b for a, b in zip(over, under, strict=True))
-    spans = [len(line) - line.count("-") for line in (over, under)]
-    return Pair(same / max(1, len(over)), (spans[0] / len(left), spans[1] / len(right)), (over, under))
+    found = parasail.sw_trace_scan_sat(left, right, GAP_OPEN, GAP_EXTEND, parasail.blosum62).traceback
+    over, under = found.query, found.ref
+    same = np.count_nonzero(np.frombuffer(over.encode(), np.uint8) == np.frombuffer(under.encode(), np.uint8))
+    spans = len(over) - over.count("-"), len(under) - under.count("-")
+    return Pair(same / max(1, len(over)), spans, (over, under))
 
 
 class Aligner:
-    """Remembers every pair it has looked at, by text, so that a pair is aligned once however often splits are looked through."""
+    """Remembers every pair it has looked at, by text, so that a split that is mended aligns a pair once."""
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.number: dict[str, int] = {}
-        self.counts = np.zeros((0, 128), np.int16)  # letters of each chain
+        self.chains: list[str] = []
+        self.counts = letters([])
         self.lengths = np.zeros(0, np.int64)
         self.seen = np.zeros((0, 0), np.uint8)  # bit j of row i: the pair (i, j) has been looked at
         self.found: dict[tuple[int, int], float] = {}  # identity of pairs that span enough, smaller number first
-        self.cells = 0  # of score matrices that were filled
-        self.lock = threading.Lock()
 
     def __call__(self, left: Sequence[str], right: Sequence[str], *, workers: int) -> Hits:
         """All pairs of ``left`` with ``right``; equal texts count as a pair of identity 1."""
         left_ids, right_ids = self._numbered(left), self._numbered(right)
-        texts = list(self.number)
-        new = [(i, right_ids[self._unseen(i, right_ids)]) for i in np.unique(left_ids).tolist()]
-        with ThreadPoolExecutor(workers) as pool:  # parasail lets other threads run while it aligns
-            for i, among, found in pool.map(lambda one: self._row(texts, *one), new):
-                self.found |= {(min(i, j), max(i, j)): identity for j, identity in found.items()}
-                self.seen[i] |= np.packbits(np.bincount(among, minlength=self.seen.shape[1] * 8) > 0, bitorder="little")
+        others = np.unique(right_ids)
+        for first in _blocks(np.unique(left_ids), max(1, BLOCK_PAIRS // max(1, len(others)))):
+            fresh = [others[self._unseen(i, others)] for i in first.tolist()]
+            self._look(np.repeat(first, [len(js) for js in fresh]), np.concatenate(fresh), workers)
+            for i, js in zip(first.tolist(), fresh, strict=True):
+                self.seen[i] |= np.packbits(np.bincount(js, minlength=self.seen.shape[1] * 8) > 0, bitorder="little")
         place: dict[int, list[int]] = {}
         for k, j in enumerate(right_ids.tolist()):
             place.setdefault(j, []).append(k)
@@ -118,23 +128,19 @@ class Aligner:
         )
 
     def candidates(self, chains: Sequence[str], pairs: Int[np.ndarray, "P 2"], *, workers: int) -> Int[np.ndarray, "Q 2"]:
-        """Those of ``pairs`` (places in ``chains``) that are related, each aligned by itself."""
-
-        def related(pair: list[int]) -> bool:
-            left, right = (chains[i] for i in pair)
-            one = aligned(left, right)
-            return one.identity >= self.rule.identity and self._spans(one.spans, len(left), len(right))
-
-        with ThreadPoolExecutor(workers) as pool:
-            return pairs[np.fromiter(pool.map(related, pairs.tolist()), bool, len(pairs))]
+        """Those of ``pairs`` (places in ``chains``, all different) that are related."""
+        ids = self._numbered(chains)[pairs]
+        self._look(ids[:, 0], ids[:, 1], workers)
+        identity = [self.found.get((min(i, j), max(i, j)), 0.0) for i, j in ids.tolist()]
+        return pairs[np.array(identity) >= self.rule.identity] if len(pairs) else pairs
 
     def _numbered(self, chains: Sequence[str]) -> Int[np.ndarray, " C"]:
         fresh = [chain for chain in dict.fromkeys(chains) if chain not in self.number]
         for chain in fresh:
             self.number[chain] = len(self.number)
         if fresh:
-            letters = [np.bincount(np.frombuffer(chain.encode(), np.uint8), minlength=128) for chain in fresh]
-            self.counts = np.concatenate([self.counts, np.array(letters, np.int16)])
+            self.chains += fresh
+            self.counts = np.concatenate([self.counts, letters(fresh)])
             self.lengths = np.concatenate([self.lengths, np.array([len(chain) for chain in fresh])])
             size = len(self.number)
             seen = np.zeros((size, (size + 7) // 8), np.uint8)
@@ -145,47 +151,53 @@ class Aligner:
     def _unseen(self, i: int, others: Int[np.ndarray, " C"]) -> np.ndarray:
         ahead = self.seen[i, others >> 3] >> (others & 7).astype(np.uint8) & 1
         behind = self.seen[others, i >> 3] >> np.uint8(i & 7) & 1
-        return (ahead | behind) == 0
+        return ((ahead | behind) == 0) & (others != i)
 
-    def _row(
-        self, texts: list[str], i: int, others: Int[np.ndarray, " C"]
-    ) -> tuple[int, Int[np.ndarray, " C"], dict[int, float]]:
+    def _look(self, left: Int[np.ndarray, " P"], right: Int[np.ndarray, " P"], workers: int) -> None:
+        """Aligns those pairs of numbers that the composition does not rule out, the longer chain of each as the profile: parasail
+        fills the more cells a second the longer that one is."""
+        possible = np.zeros(len(left), bool)
+        for block in _blocks(np.arange(len(left)), BLOCK_PAIRS // 16):
+            one, other = left[block], right[block]
+            shared = np.minimum(self.counts[one], self.counts[other]).sum(1)
+            possible[block] = shared >= self.rule.identical(self.lengths[one], self.lengths[other]) - ROUNDING
+        left, right = left[possible], right[possible]
+        swap = self.lengths[left] < self.lengths[right]
+        longer, shorter = np.where(swap, right, left), np.where(swap, left, right)
+        order = np.lexsort((shorter, longer))
+        longer, shorter = longer[order], shorter[order]
+        starts = np.flatnonzero(np.diff(longer, prepend=-1))
+        with ThreadPoolExecutor(workers) as pool:  # parasail lets other threads run while it aligns
+            for i, found in pool.map(self._row, longer[starts].tolist(), np.split(shorter, starts[1:])):
+                self.found |= {(min(i, j), max(i, j)): identity for j, identity in found.items()}
+
+    def _row(self, i: int, others: Int[np.ndarray, " C"]) -> tuple[int, dict[int, float]]:
         """Chain ``i`` with each of ``others``: who spans enough, and the identity."""
-        rule, chain, found = self.rule, texts[i], {}
+        chain, found = self.chains[i], {}
         profile = parasail.profile_create_sat(chain, parasail.blosum62)
-        stats: parasail.Profile | None = None
-        letters = np.minimum(self.counts[others], self.counts[i]).sum(1)
-        measure = np.maximum if rule.coverage_of == "both" else np.minimum
-        needed = rule.identity * rule.coverage * measure(self.lengths[others], len(chain))
-        cells = 0
-        for j in others[(letters >= needed - ROUNDING) & (others != i)].tolist():
-            other = texts[j]
-            cells += len(chain) * len(other)
+        for j in others.tolist():
+            other = self.chains[j]
             score = parasail.sw_striped_profile_sat(profile, other, GAP_OPEN, GAP_EXTEND)
-            ends = (score.end_query + 1) / len(chain), (score.end_ref + 1) / len(other)
-            if not self._spans(ends, len(chain), len(other)):
-                continue
-            stats = stats or parasail.profile_create_stats_sat(chain, parasail.blosum62)
-            full = parasail.sw_stats_striped_profile_sat(stats, other, GAP_OPEN, GAP_EXTEND)
-            cells += len(chain) * len(other)
-            if self._spans((full.length / len(chain), full.length / len(other)), len(chain), len(other)):
+            if self.rule.spans((score.end_query + 1, score.end_ref + 1), len(chain), len(other)):
                 one = aligned(chain, other)
-                cells += len(chain) * len(other)
-                if self._spans(one.spans, len(chain), len(other)):
+                if self.rule.spans(one.residues, len(chain), len(other)):
                     found[j] = one.identity
-        with self.lock:
-            self.cells += cells
-        return i, others, found
+        return i, found
 
-    def _spans(self, shares: tuple[float, float], left: int, right: int) -> bool:
-        """Whether ``shares`` of the two chains, of these lengths, are enough."""
-        enough = [share >= self.rule.coverage - ROUNDING for share in shares]
-        if self.rule.coverage_of == "both" or left == right:
-            return all(enough) if self.rule.coverage_of == "both" else any(enough)
-        return enough[0] if left < right else enough[1]
+
+def letters(chains: Sequence[str]) -> Int[np.ndarray, "C 27"]:
+    """How often each of A to Z stands in each chain, and all other letters together."""
+    codes = (np.frombuffer(chain.encode(), np.uint8).astype(np.int64) - ord("A") for chain in chains)
+    return np.array(
+        [np.bincount(np.where((code >= 0) & (code < 26), code, 26), minlength=27) for code in codes], np.int16
+    ).reshape(-1, 27)
+
+
+def _blocks(these: Int[np.ndarray, " P"], size: int) -> list[Int[np.ndarray, " _"]]:
+    return [these[first : first + size] for first in range(0, len(these), size)]
 
 
 @cache
 def aligner(rule: Rule) -> Aligner:
-    """The one of this process for ``rule``: what the split has aligned the audit need not align again."""
+    """The one of this process for ``rule``."""
     return Aligner(rule)

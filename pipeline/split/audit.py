@@ -41,9 +41,19 @@ class Found:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How much of an evaluation split has something near in train: different texts (or chains), and for each row whether it holds one."""
+
+    num_texts: int
+    num_near: int
+    near_rows: list[bool]
+
+
 class Audit:
     """``match`` as in contamination: which sides must not be near. ``unit``, ``size``, ``threshold``: what near is."""
 
+    things = "texts"
     remedy = "Let curate.contamination take out what the audit looks for (match, and the threshold of near), or mend the source"
 
     def __init__(
@@ -65,29 +75,44 @@ class Audit:
 
     def __call__(self, train: Sequence[Row], evaluation: Sequence[Row], normal: Callable[[str], str]) -> Found:
         """What of ``evaluation`` stands, near enough, in ``train``."""
-        sides = [list(zip(*self._sides(rows), strict=True)) or [()] for rows in (train, evaluation)]
-        nearest = np.zeros(len(sides[1][0]))
+        sides = self._sides(train), self._sides(evaluation)
+        nearest = np.zeros(len(sides[1]))
         leaks: list[Leak] = []
         num_leaks = 0
-        if not sides[0][0] or not sides[1][0]:
-            return Found(0, [], np.zeros(BINS, int).tolist(), 0.0)
-        blocks = [
-            self._similarities([normal(t) for t in of_train], [normal(t) for t in of_evaluation])
-            for of_train, of_evaluation in zip(*sides, strict=True)
-        ]
-        for first, *parts in zip(range(0, len(sides[0][0]), BLOCK_ROWS), *blocks, strict=True):
-            both = parts[0] if len(parts) == 1 else parts[0].minimum(parts[1])
+        for first, both in self._near(*sides, normal):
             nearest = np.maximum(nearest, both.max(axis=0).toarray().ravel())
             both = both.tocoo()
-            above = np.flatnonzero(both.data >= self.threshold)
+            similarity = np.asarray(both.data, np.float64)
+            above = np.flatnonzero(similarity >= self.threshold)
             num_leaks += len(above)
-            for k in above[np.argsort(-both.data[above], kind="stable")][: self.max_shown]:
-                i, j = first + int(both.row[k]), int(both.col[k])
-                texts = (" | ".join(side[n] for side in of) for of, n in ((sides[0], i), (sides[1], j)))
-                leaks.append(Leak(round(float(both.data[k]), 4), *texts))
+            for k in above[np.argsort(-similarity[above], kind="stable")][: self.max_shown]:
+                texts = " | ".join(sides[0][first + int(both.row[k])]), " | ".join(sides[1][int(both.col[k])])
+                leaks.append(Leak(round(float(similarity[k]), 4), *texts))
         counts, _ = np.histogram(nearest, bins=BINS, range=(0, 1))
         worst = sorted(leaks, key=lambda leak: (-leak.similarity, leak.evaluation, leak.train))[: self.max_shown]
-        return Found(num_leaks, worst, counts.tolist(), round(float(nearest.max()), 4))
+        return Found(num_leaks, worst, counts.tolist(), round(float(nearest.max(initial=0)), 4))
+
+    def reached(self, train: Sequence[Row], evaluation: Sequence[Row], normal: Callable[[str], str]) -> Reached:
+        """How many texts of ``evaluation`` have a near one in ``train``, and which rows hold one."""
+        asked = self._sides(evaluation)
+        near = np.zeros(len(asked), bool)
+        for _, both in self._near(self._sides(train), asked, normal):
+            near |= both.max(axis=0).toarray().ravel() >= self.threshold
+        found = {side for side, one in zip(asked, near.tolist(), strict=True) if one}
+        return Reached(len(asked), len(found), [not found.isdisjoint(self._sides([row])) for row in evaluation])
+
+    def _near(
+        self, train: Sequence[tuple[str, ...]], evaluation: Sequence[tuple[str, ...]], normal: Callable[[str], str]
+    ) -> Iterator[tuple[int, csr_array]]:
+        """Similarities of blocks of ``train``, whose first place comes with each, with all of ``evaluation``; of pairs the lower."""
+        if not train or not evaluation:
+            return
+        blocks = [
+            self._similarities([normal(t) for t in of_train], [normal(t) for t in of_evaluation])
+            for of_train, of_evaluation in zip(zip(*train, strict=True), zip(*evaluation, strict=True), strict=True)
+        ]
+        for first, *parts in zip(range(0, len(train), BLOCK_ROWS), *blocks, strict=True):
+            yield first, parts[0] if len(parts) == 1 else parts[0].minimum(parts[1])
 
     def _sides(self, rows: Sequence[Row]) -> list[tuple[str, ...]]:
         """What is compared, each once: a text, or the two sides of a row where a pair counts only as a whole."""

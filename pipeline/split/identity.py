@@ -7,6 +7,7 @@ others, and mended until nothing is found.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import ceil
 from typing import Literal
 
 import numpy as np
@@ -77,6 +78,7 @@ class Identity:
                 members.setdefault(component[unit], []).extend(rows[i] for i in of)
         split_of, came_out = deal(members, self.shares, self.seed)
         splits: list[Split | None] = [None if u in gone else split_of[component[u]] for u in range(len(families))]
+        back = _put_back(families, splits)
         rounds, mended = self._mend(units, splits, component)
         found: list[Split | None] = [None] * len(rows)
         for unit, of in enumerate(units.rows_of):
@@ -90,8 +92,9 @@ class Identity:
             "chains": len(units.chains),
             "families": len(set(family.tolist())),
             "complexes": len(families),
-            "complexes_removed_by_cut": len(gone),
-            "complexes_removed_at_least": round(apart.bound, 2) if apart else 0,
+            "complexes_removed_by_cut": len(gone) - back,
+            "rows_freed_by_cut": apart.num_held_rows if apart else 0,
+            "complexes_to_remove_for_all_rows_wanted": f"at least {max(0, ceil(apart.bound - 1e-9))}" if apart else "not asked",
             "complexes_mended": mended,
             "rounds_of_exact_search": rounds,
             "complexes_kept": sum(split is not None for split in splits),
@@ -187,6 +190,25 @@ def _components(families: Sequence[Sequence[int]], gone: set[int]) -> list[int]:
     left, right = (np.array([end[k] for end in ends], np.int64) for k in (0, 1))
     edges = coo_array((np.ones(len(ends), np.int8), (left, right)), shape=(size, size))
     return connected_components(edges, directed=False)[1][: len(families)].tolist()
+
+
+def _put_back(families: Sequence[Sequence[int]], splits: list[Split | None]) -> int:
+    """Gives each removed unit a split where all that share a family with it have one and the same, and counts these: what its removal
+    freed was too large to be dealt anywhere but to train."""
+    of_family: dict[int, set[Split]] = {}
+    for own, split in zip(families, splits, strict=True):
+        if split is not None:
+            for family in own:
+                of_family.setdefault(family, set()).add(split)
+    num = 0
+    for unit in [unit for unit, split in enumerate(splits) if split is None]:
+        around = set[Split]().union(*(of_family.get(family, ()) for family in families[unit])) or {"train"}
+        if len(around) == 1:
+            (splits[unit],) = around
+            for family in families[unit]:
+                of_family.setdefault(family, set()).update(around)
+            num += 1
+    return num
 
 
 def _cover(pairs: Sequence[tuple[int, int]]) -> list[int]:

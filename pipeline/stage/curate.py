@@ -27,6 +27,7 @@ from pipeline.params import build
 from pipeline.split.audit import Audit, Found
 from pipeline.split.contamination import Contamination
 from pipeline.split.dealt import Dealt
+from pipeline.split.group import unit_keys
 
 RAW = Path("data/raw")
 HELD_OUT: tuple[Split, ...] = ("test", "validation")
@@ -131,18 +132,29 @@ class CuratedData(pl.LightningDataModule):
                 )
         return found
 
-    def dealt_again(self) -> tuple[dict[str, dict[str, list[Row]]], dict[str, Found]]:
-        """By control and corpus the kept rows with other splits, and what the audit finds between them."""
+    def dealt_again(self) -> tuple[dict[str, dict[str, list[Row]]], dict[str, dict[str, int]]]:
+        """By control and corpus the kept rows with other splits, and how much of the held-out ones has something near in train.
+        That is counted, not every pair: relatives of a random deal are hundreds of thousands."""
         found: dict[str, dict[str, list[Row]]] = {}
-        leaks: dict[str, Found] = {}
+        counts: dict[str, dict[str, int]] = {}
         for name, deal in sorted(self.controls.items()):
             found[name] = {c: deal([replace(row, split=None) for row in rows]) for c, rows in self.rows.items()}
             parts = {split: [row for rows in found[name].values() for row in rows if row.split == split] for split in SPLITS}
             for held_out in HELD_OUT:
                 if parts["train"] and parts[held_out]:
                     where = f"{held_out} in train, dealt by {name}"
-                    leaks[where] = self.audit(_texts(parts["train"]), _texts(parts[held_out]), self.normal)
-        return found, leaks
+                    reached = self.audit.reached(_texts(parts["train"]), _texts(parts[held_out]), self.normal)
+                    units = unit_keys(parts[held_out])
+                    near = {unit for unit, one in zip(units, reached.near_rows, strict=True) if one}
+                    counts[where] = {
+                        self.audit.things: reached.num_texts,
+                        f"{self.audit.things}_near": reached.num_near,
+                        "rows": len(reached.near_rows),
+                        "rows_near": sum(reached.near_rows),
+                        "groups": len(set(units)),
+                        "groups_near": len(near),
+                    }
+        return found, counts
 
     def measured(self) -> dict[str, Any]:
         """What the measures say of train and each held-out split."""
@@ -201,10 +213,13 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     data.prepare_data()
     _check_rows(data)
     leakage = {where: found.as_json() for where, found in data.audited().items()} | data.measured()
-    controls, leaks = data.dealt_again()
-    leakage |= {where: found.as_json() for where, found in leaks.items()}
-    for where, found in leaks.items():
-        print(f"{where}: {found.num_leaks} pairs of a similarity of {data.audit.threshold} or more, as controls may have")
+    controls, reached = data.dealt_again()
+    for where, counts in reached.items():
+        shares = ", ".join(f"{counts[f'{of}_near']} of {counts[of]} {of}" for of in (data.audit.things, "rows", "groups"))
+        print(
+            f"{where}: {shares} have one of a similarity of {data.audit.threshold} or more there, as controls may "
+            "(each looked at until the first is found)"
+        )
     if shared := leakage.get(AS_GIVEN, {}).get("num_leaks"):
         print(
             f"{shared} pairs of near texts between the sources' own validation and test rows, left as they are: see leakage.json"
@@ -213,8 +228,9 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     with whole_directory(out / "data/curated") as folder:
         for corpus in data.rows:
             again = {name: rows[corpus] for name, rows in controls.items()}
-            metrics |= {f"{corpus}/{key}": n for key, n in _write(folder / corpus, corpus, data, leakage, again).items()}
-        write_json(folder / "leakage.json", leakage)
+            written = _write(folder / corpus, corpus, data, leakage, again, reached)
+            metrics |= {f"{corpus}/{key}": n for key, n in written.items()}
+        write_json(folder / "leakage.json", leakage | reached)
     return metrics
 
 
@@ -239,7 +255,12 @@ def _texts(rows: list[Row]) -> list[Row]:
 
 
 def _write(
-    target: Path, corpus: str, data: CuratedData, leakage: Mapping[str, Any], controls: Mapping[str, list[Row]]
+    target: Path,
+    corpus: str,
+    data: CuratedData,
+    leakage: Mapping[str, Any],
+    controls: Mapping[str, list[Row]],
+    reached: Mapping[str, Mapping[str, int]],
 ) -> dict[str, int]:
     rows, dropped, dealt = data.rows[corpus], data.dropped[corpus], data.dealt[corpus]
     for folder, these in {target: rows, **{control_folder(target, name): again for name, again in controls.items()}}.items():
@@ -258,6 +279,7 @@ def _write(
         "clusters": _cluster_sizes(dropped),
         "similarity": _similarities(dropped),
         "leakage": {where: found["nearest"] for where, found in leakage.items()},
+        "controls": dict(reached),
         "split": None if dealt is None else asdict(dealt),
         "groups": {split: len({row.group for row in rows if row.split == split and row.group}) for split in SPLITS},
         "sha256": {file.relative_to(target).as_posix(): sha256(file) for file in sorted(target.rglob("*.parquet"))},

@@ -96,7 +96,8 @@ def test_the_bounds_pass_over_no_pair_that_aligns(rows):
         for i, left in enumerate(chains):
             for j, right in enumerate(chains):
                 one = aligned(left, right)
-                spans = one.spans if side == "both" else (one.spans[0] if len(left) <= len(right) else one.spans[1],)
+                shares = one.residues[0] / len(left), one.residues[1] / len(right)
+                spans = shares if side == "both" else (shares[0] if len(left) <= len(right) else shares[1],)
                 if one.identity >= 0.3 and min(spans) >= 0.8:
                     plain.add((i, j))
         ours = set(zip(found.left.tolist(), found.right.tolist(), strict=True))
