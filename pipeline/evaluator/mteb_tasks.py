@@ -6,6 +6,7 @@ Source: Muennighoff et al. 2023, arXiv:2210.07316; Enevoldsen et al. 2025, arXiv
 """
 
 import difflib
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,19 +77,27 @@ def named(names: Sequence[str]) -> list[Any]:
 
 
 def run(tasks: Sequence[Any], model: MtebModel, folder: Path) -> dict[str, float]:
-    """Main scores by task; ``folder`` gets each result in mteb's own format, and who was asked. No time, so equal runs are equal."""
+    """Main scores by task. ``folder`` becomes a cache of results as mteb lays it out, which ``mteb.ResultCache(folder)`` loads and
+    from which a model is submitted. No time stands in it, so equal runs are equal."""
+    mteb = package()
+    meta = model.mteb_model_meta
     with whole_directory(folder) as partial:
-        meta = model.mteb_model_meta
-        write_json(partial / "model_meta.json", {"name": meta.name, "revision": meta.revision})
+        cache = mteb.ResultCache(partial)
         scores = {}
         for task in tasks:
-            result = package().evaluate(model, task, cache=None, co2_tracker=False, show_progress_bar=False, encode_kwargs={})
+            result = mteb.evaluate(model, task, cache=None, co2_tracker=False, show_progress_bar=False, encode_kwargs={})
             (one,) = result.task_results
-            one.model_copy(update={"date": None, "evaluation_time": None, "evaluation_phases": None}).to_disk(
-                partial / f"{one.task_name}.json"
-            )
+            file = cache.get_task_result_path(one.task_name, meta)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            one.model_copy(update={"date": None, "evaluation_time": None, "evaluation_phases": None}).to_disk(file)
+            write_json(file.parent / "model_meta.json", json.loads(json.dumps(meta.to_dict(), default=str)))
             scores[one.task_name] = float(one.get_score())
     return scores
+
+
+def results(folder: Path) -> list[Path]:
+    """The files that `run` wrote there, one for each task."""
+    return sorted(file for file in folder.glob("results/*/*/*.json") if file.name != "model_meta.json")
 
 
 def local(collection: Collection, **settings: Any) -> Any:

@@ -30,9 +30,23 @@ class Beir:
         judgements: list[tuple[Split, Iterator[Cells | Rejected]]] = [
             (split, self._cells(path, ("query-id", "corpus-id", "score"))) for split, path in self.parts
         ]
-        corpus = self._cells(self.path / "corpus.jsonl", ("_id", "text"))
-        queries = self._cells(self.path / "queries.jsonl", ("_id", "text"))
+        corpus, queries = (self._filled(self.path / f"{name}.jsonl") for name in ("corpus", "queries"))
         return judged_records(corpus, queries, judgements)
+
+    def _filled(self, path: Path) -> Iterator[Cells | Rejected]:
+        """The texts of a file; ValueError where it is empty, or every judgement would be blamed for it."""
+        cells = self._cells(path, ("_id", "text"))  # tells a missing file now
+
+        def records() -> Iterator[Cells | Rejected]:
+            first = next(cells, None)
+            if first is None:
+                raise ValueError(
+                    f'{shown(path, self.root)} is empty; expected a JSON object on each line, {{"_id": "1", "text": "…"}}; fetch it again'
+                )
+            yield first
+            yield from cells
+
+        return records()
 
     def _cells(self, path: Path, needed: Sequence[str]) -> Iterator[Cells | Rejected]:
         path = plain_or_gzipped(path)

@@ -247,6 +247,14 @@ def _check_rows(data: CuratedData) -> None:
             f"curation left no validation row, and models are chosen by these: {fate}; bring more different rows, or raise "
             "curate.split.validation"
         )
+    if not left["test"]:
+        raise ValueError(
+            f"curation left no test row, and what a model is worth is measured on these: {fate}; add a corpus with a test split, or, "
+            "where the source has none of its own, raise curate.split.test"
+        )
+    tasks = {split: {row.task for rows in data.rows.values() for row in rows if row.split == split} for split in SPLITS}
+    for task in sorted(tasks["train"] - tasks["test"] - {WEAK}):
+        print(f"{task}: rows to train on, and no test row in any corpus: no score will say what they are worth")
 
 
 def _texts(rows: list[Row]) -> list[Row]:

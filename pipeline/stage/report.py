@@ -17,6 +17,7 @@ from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory
 from pipeline.corpus.collection import collections
 from pipeline.corpus.files import Dropped, corpora, read
 from pipeline.evaluator.comparison import differences, significant
+from pipeline.evaluator.mteb_tasks import results
 from pipeline.params import build
 from pipeline.stage.report_affinity import affinity_parts
 from pipeline.stage.report_pictures import behaviours, curves, graph
@@ -24,6 +25,15 @@ from pipeline.stage.report_pictures import behaviours, curves, graph
 METRICS, EVALUATED, CURATED = Path("data/metrics"), Path("data/evaluated"), Path("data/curated")
 FINAL, MTEB = Path("checkpoints/final"), Path("data/mteb")
 TEMPLATES = Path(__file__).parent / "report_templates"
+MEANS = {  # of main scores, for who meets them first
+    "ndcg@10": "1 if what is relevant stands first among the documents found, 0 if none of it is in the first ten",
+    "map": "1 if what is relevant stands before all else",
+    "spearman": "1 if the model orders the pairs as their measured scores do, 0 if there is no relation",
+    "ap": "1 if every pair that belongs together is nearer than every other",
+    "f1": "1 if every text's nearest is its translation",
+    "accuracy": "share of texts whose class is told from their vector",
+    "v_measure": "1 if clusters are the classes",
+}
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
@@ -46,7 +56,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     with whole_directory(out / "data/report") as folder:
         page = _render(
             "index.html", curves=curves(_losses(cfg["experts"])), cards=_cards(section["examples"]), browser=browser,
-            geometry=_geometry(order), searches=_searches(cfg), mteb=_mteb(order), origins=_origins(cfg, final),
+            geometry=_geometry(order), searches=_searches(cfg), mteb=_mteb(order), means=MEANS, origins=_origins(cfg, final),
             stress=stress, stress_picture=behaviours(stress), **facts,
         )  # fmt: skip
         (folder / "index.html").write_text(page, encoding="utf-8")
@@ -98,7 +108,9 @@ def _browser(items: Mapping[str, Any], final: str, examples: int) -> list[dict[s
                 rows.append(
                     {"query": collection.queries[query], "gain": value, "right": right[0], "own": first[0], "other": first[1]}
                 )
-            found.append({"name": name, "model": model, "rows": rows})
+            signs = [own["ndcg@10"][i] - other["ndcg@10"][i] for i in gains]
+            counts = {"queries": len(gains), "better": sum(s > 0 for s in signs), "worse": sum(s < 0 for s in signs)}
+            found.append({"name": name, "model": model, "rows": rows, **counts})
     return found
 
 
@@ -185,11 +197,7 @@ def _origins(cfg: Mapping[str, Any], final: str) -> str:
 
 def _mteb(models: Iterable[str]) -> dict[str, Any]:
     """Main scores of the tasks of MTEB that were run, a row for each model."""
-    files = {model: sorted((MTEB / model).glob("*.json")) for model in models}
-    rows = {
-        model: {file.stem: _main_score(read_json(file)) for file in of if file.name != "model_meta.json"}
-        for model, of in files.items()
-    }
+    rows = {model: {file.stem: _main_score(read_json(file)) for file in results(MTEB / model)} for model in models}
     tasks = sorted({task for row in rows.values() for task in row})
     return {"tasks": tasks, "rows": {model: [row.get(task) for task in tasks] for model, row in rows.items() if row}}
 

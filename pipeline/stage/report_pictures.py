@@ -70,7 +70,10 @@ def behaviours(measured: Mapping[str, Mapping[str, Any]]) -> str:
                 axis.plot(places, values, ".-", linewidth=1, markersize=4, label=row)
             axis.set(title=name, xlabel=one["axis"], ylim=(min(0, *(v for row in one["rows"].values() for v in row)), 1.03))
             axis.set_xticks(places, [str(value) for value in one["at"]])
-            axis.legend(frameon=False, fontsize=8)
+            if len(one["rows"]) > 1:
+                axis.legend(frameon=False, fontsize=8)
+            else:
+                axis.set_ylabel(next(iter(one["rows"])))
     return out[0]
 
 

@@ -81,7 +81,8 @@ def test_every_task_has_the_score_that_mteb_gives(task, tmp_path):
     assert ours[EVALUATORS[task].main] == pytest.approx(score, abs=CLOSE)
     assert 0.05 < abs(score) < 0.999  # not a score that any mistake gives as well
     (name,) = theirs
-    written = json.loads((tmp_path / "mteb" / f"{name}.json").read_text())
+    (file,) = mteb_tasks.results(tmp_path / "mteb")
+    written = json.loads(file.read_text())
     assert written["task_name"] == name
     assert written["scores"]["test"][0]["main_score"] == pytest.approx(score, abs=1e-6)
     beside = {"pair_classification": {"accuracy": "cosine_accuracy", "f1": "cosine_f1"}, "classification": {"f1": "f1"}}
@@ -89,17 +90,20 @@ def test_every_task_has_the_score_that_mteb_gives(task, tmp_path):
         assert ours[name] == pytest.approx(written["scores"]["test"][0][theirs_name], abs=CLOSE)
 
 
-def test_results_are_in_mtebs_format_and_hold_no_time(tmp_path):
-    from mteb.results import TaskResult
+def test_mteb_loads_the_results_and_they_hold_no_time(tmp_path):
+    import mteb
 
     model = mteb_tasks.MtebModel(encode, name="test", revision="1")
     for place in ("a", "b"):
-        mteb_tasks.run([mteb_tasks.local(collection("sts"))], model, tmp_path / place)
-    (file,) = (tmp_path / "a").glob("Local*.json")
-    assert file.read_bytes() == (tmp_path / "b" / file.name).read_bytes()
-    assert TaskResult.from_disk(file).get_score() == pytest.approx(
-        json.loads(file.read_text())["scores"]["test"][0]["main_score"]
-    )
+        found = mteb_tasks.run([mteb_tasks.local(collection("sts"))], model, tmp_path / place)
+    loaded = mteb.ResultCache(tmp_path / "a").load_results(validate_and_filter=False)
+    (one,) = loaded.model_results
+    assert (one.model_name, one.model_revision) == ("tributary/test", "1")
+    assert {result.task_name: result.get_score() for result in one.task_results} == pytest.approx(found, abs=1e-6)
+    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.json"))
+    assert [file.name for file in files] == ["LocalXSTS.json", "model_meta.json"]
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_one():

@@ -130,6 +130,13 @@ def test_an_empty_query_is_rejected_and_so_is_its_judgement(folder):
     assert [(file, line) for file, line, _ in rejected(read())] == [("insects/queries.jsonl", 2), ("insects/qrels/test.tsv", 2)]
 
 
+@pytest.mark.parametrize("name", ["corpus", "queries"])
+def test_a_file_without_a_text_is_an_error_that_names_it(folder, name):
+    (folder / f"{name}.jsonl").write_text("\n")
+    with pytest.raises(ValueError, match=rf"insects/{name}.jsonl is empty; expected a JSON object on each line"):
+        read()
+
+
 @pytest.mark.parametrize("missing", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"])
 def test_a_missing_file_is_an_error_before_anything_is_read(folder, missing):
     (folder / missing).unlink()

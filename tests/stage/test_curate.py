@@ -262,3 +262,22 @@ def test_measures_stand_beside_the_audit(three):
 def test_values_that_cannot_be_meant_are_refused(leaking, run, capsys, values, words):
     assert run(leaking(**values), "curate") == 1
     assert words in capsys.readouterr().err
+
+
+def test_a_run_without_a_test_row_is_refused(leaking, run, capsys):
+    folder = leaking()
+    file = folder / "data/source/planted.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("\n".join(json.dumps(row) for row in rows if row["part"] != "test"))
+    assert run(folder, "ingest") == 0
+    assert run(folder, "curate") == 1
+    assert "curation left no test row" in capsys.readouterr().err
+    assert not (folder / "data/curated").exists()
+
+
+def test_a_task_that_no_test_row_measures_is_told(workspace, run, capsys):
+    folder = workspace()
+    file = folder / "data/source/graded/stsb.test.tsv"
+    file.write_text(file.read_text().splitlines()[0] + "\n")
+    assert [run(folder, stage) for stage in ("compose", "ingest", "curate")] == [0, 0, 0]
+    assert "sts: rows to train on, and no test row in any corpus" in capsys.readouterr().out
