@@ -63,7 +63,10 @@ class EvaluationModule(pl.LightningModule):
         evaluator = self.evaluators[collection.task]
         name = collection.name
         predicts = getattr(evaluator, "predicts", False)
-        scores, items = evaluator.evaluate(self.predict if predicts else self.encode, collection)
+        try:
+            scores, items = evaluator.evaluate(self.predict if predicts else self.encode, collection)
+        except ValueError as error:
+            raise ValueError(f"{name}, {split} rows: {error}") from error
         index = draws(len(items["id"]), self.resamples, seed=self.seed)
         low, high = interval(evaluator.resampled(items, index), self.confidence, num_items=len(items["id"]))
         limits = {"resamples": self.resamples, "confidence": self.confidence}

@@ -17,6 +17,7 @@ from pipeline import __version__
 from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory, write_json
 from pipeline.corpus.collection import Collection, Encode, collections
 from pipeline.corpus.files import corpora
+from pipeline.corpus.row import SPLITS
 from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator.comparison import Difference, accepted, differences
 from pipeline.params import build
@@ -186,8 +187,10 @@ def _card(
     for corpus in corpora(CURATED):
         card = read_json(CURATED / corpus / "card.json")
         licence = cfg["ingest"]["corpora"].get(corpus, {}).get("licence", "not stated")
-        data.append({"name": corpus, "kept": card["kept"], "licence": licence})
+        kept = {split: sum(n for key, n in card["kept"].items() if key.split("/")[0] == split) for split in SPLITS}
+        data.append({"name": corpus, "kept": kept, "licence": licence})
     backbone = cfg["encoder"]["backbone"]
+    given = backbone.get("package") or backbone.get("repo")
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         autoescape=False,  # noqa: S701  Markdown
@@ -195,7 +198,7 @@ def _card(
     return environment.get_template("card.md").render(
         verdict=verdict, names=names, metric={name: mains[name.split("/")[0]] for name in names}, forms=forms, data=data,
         scores={model: score["test"] for model, score in scores.items()}, encoder=cfg["encoder"],
-        came_from=backbone.get("package") or backbone.get("repo") or "weights drawn at random, trained from scratch here",
+        came_from=f"the weights of {given}" if given else "weights drawn at random, trained from scratch here",
         affinity=(folder / "architecture.yaml").is_file(),
         confidence=cfg["final"]["confidence"], inputs=provenance["inputs"], version=__version__,
         evaluated_tokens=cfg["evaluate"]["max_length_tokens"], sha256=sha256(folder / "model.safetensors"),

@@ -101,7 +101,7 @@ def test_mteb_loads_the_results_and_they_hold_no_time(tmp_path):
     assert (one.model_name, one.model_revision) == ("tributary/test", "1")
     assert {result.task_name: result.get_score() for result in one.task_results} == pytest.approx(found, abs=1e-6)
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.json"))
-    assert [file.name for file in files] == ["LocalXSTS.json", "model_meta.json"]
+    assert [file.name for file in files] == ["LocalXSts.json", "model_meta.json"]
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 

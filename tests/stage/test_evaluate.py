@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from scipy.stats import spearmanr
 
 from pipeline.checkpoint import read_json
@@ -95,3 +96,17 @@ def test_an_unknown_mteb_task_stops_the_stage_with_the_nearest_name(copied, run,
     assert run(folder, "evaluate", "soup") == 1
     assert "knows no task 'SciFacts' (did you mean 'SciFact'?)" in capsys.readouterr().err
     assert not (folder / "data/evaluated").exists()
+
+
+def test_a_model_with_a_weight_that_is_no_number_stops_the_stage_at_the_first_collection(copied, run, capsys):
+    folder = copied("data/config.yaml", "data/curated", "checkpoints/base")
+    file = folder / "checkpoints/base/model.safetensors"
+    weights = load_file(file)
+    name = next(name for name in sorted(weights) if "word_embeddings" in name)
+    weights[name][:] = float("nan")
+    save_file(weights, file, metadata={"format": "pt"})
+    assert run(folder, "evaluate", "base") == 1
+    said = capsys.readouterr().err
+    assert "validation rows: " in said
+    assert "the model gives NaN" in said
+    assert not (folder / "data/metrics").exists()
