@@ -138,9 +138,10 @@ def check_distance(gram: Float[Tensor, "K+1 K+1"], experts: Sequence[Path], *, m
 def _check_fits(expert: Weights, base: Weights) -> None:
     missing, extra = sorted(set(base.places) - set(expert.places)), sorted(set(expert.places) - set(base.places))
     if missing or extra:
+        told = [f"missing {missing[:3]}, as in {base.places[missing[0]].file}"] if missing else []
+        told += [f"unknown {extra[:3]}, in {expert.places[extra[0]].file}"] if extra else []
         raise ValueError(
-            f"{expert.directory} and {base.directory} hold different tensors: "
-            f"missing {missing[:3]}, unknown {extra[:3]}; same architecture and base?"
+            f"{expert.directory} and {base.directory} hold different tensors: {'; '.join(told)}; same architecture and base?"
         )
     for name, place in base.places.items():
         other = expert.places[name]
