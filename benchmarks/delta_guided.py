@@ -12,9 +12,8 @@ import re
 from pathlib import Path
 
 import numpy as np
-from sampled import Size, balanced, evaluate, evaluators
+from sampled import Size, evaluate, resampled
 
-from pipeline.metric import draws
 from pipeline.params import load
 from pipeline.stage.merge import merge_directories
 
@@ -22,7 +21,6 @@ SIZES = dict.fromkeys(("validation", "test"), Size(queries=400, documents=500, p
 BASE, EXPERTS = Path("checkpoints/base"), [Path("checkpoints/experts/retrieval"), Path("checkpoints/experts/sts")]
 GRAINS = ("model", "layer", "tensor", "hierarchical", "row", "element")
 BETAS = (-1.0, 0.5, 1.0, 2.0, 4.0)
-RESAMPLES = 2000
 
 
 def main() -> None:
@@ -59,18 +57,8 @@ def less(folder: Path, names: list[str], split: str) -> dict[str, np.ndarray]:
             merge_directories(BASE, EXPERTS, called, section, target, runtime=config["runtime"], seed=0)
     models = {name: f"delta_guided/{name}" for name in names}
     items = evaluate(models, dict.fromkeys(models, (split,)), SIZES, Path(f"delta_guided/{split}"))
-    asked = evaluators()
-
-    def drawn(model: str) -> np.ndarray:
-        found = {}
-        for name, one in items[model][split].items():
-            index = draws(len(one["id"]), RESAMPLES, seed=0)
-            parts = [asked[name.split("/")[0]].resampled(one, i) for i in (np.arange(len(one["id"]))[None, :], index)]
-            found[name] = np.concatenate(parts)
-        return balanced(found)
-
-    soup = drawn("model0")
-    return {name: drawn(name) - soup for name in names}
+    found = resampled(items, split)
+    return {name: found[name] - found["model0"] for name in names}
 
 
 def mean(cells: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
