@@ -24,20 +24,24 @@ CORRELATION = {
     "pro": 0.0, "middle": 0.0, "temperature": 0.05, "middle_temperature": 0.02, "best_from": 1.0,
 }  # fmt: skip
 LARGE = {"batch_size": 64, "pairs_per_task": 512}
-OPTIONS: dict[str, dict[str, Any]] = {
-    "as they are": {},
+OPTIONS: dict[str, dict[str, Any]] = {  # of the probe; beside the merge that the cell holds, with what stands in conf/
     "batches of 64": LARGE,
     "correlation": {"objectives": {"sts": CORRELATION}},
-    "both": LARGE | {"objectives": {"sts": CORRELATION}},
+    "correlation, 96 steps": {"objectives": {"sts": CORRELATION}, "steps": 96},
+    "correlation, batches of 64": LARGE | {"objectives": {"sts": CORRELATION}},
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", type=Path, action="append", required=True)
-    parser.add_argument("--method", action="append")
+    parser.add_argument("--method", action="append", required=True)
+    parser.add_argument("--option", action="append", choices=tuple(OPTIONS))
     asked = parser.parse_args()
-    cells = {folder.name: tried(folder, asked.method) for folder in [folder.resolve() for folder in asked.folder]}
+    cells = {
+        folder.name: tried(folder, asked.method, asked.option or list(OPTIONS))
+        for folder in [folder.resolve() for folder in asked.folder]
+    }
     names = list(next(iter(cells.values())))
     print("| | " + " | ".join([*cells, "mean"]) + " |")
     print("|---" * (len(cells) + 2) + "|")
@@ -52,13 +56,15 @@ def main() -> None:
         )
 
 
-def tried(folder: Path, methods: list[str]) -> dict[str, np.ndarray]:
+def tried(folder: Path, methods: list[str], options: list[str]) -> dict[str, np.ndarray]:
     os.chdir(folder)
     config = load()
-    models = {name: f"checkpoints/experts/{name}" for name in ("retrieval", "sts")} | {"soup": "checkpoints/merged/soup"}
+    models = {"soup": "checkpoints/merged/soup"}
     for method in methods:
         section = config["merge"][method]
-        for name, own in OPTIONS.items():
+        models[method] = f"checkpoints/merged/{method}"
+        for name in options:
+            own = OPTIONS[name]
             target = Path("search_options") / f"{method} {name}".replace(" ", "_")
             models[f"{method}, {name}"] = str(target)
             if target.is_dir():
