@@ -1,13 +1,13 @@
 """Does a merge beat the uniform soup, and lose nothing to the best single expert? Data x backbone x seed, every method of the catalogue.
 
     TRIBUTARY_DATA=<folder of benchmark data> python benchmarks/claim.py run --folder /tmp/claim [--data apidocs] [--encoder minilm]
-        [--seed 0] [--method soup ...] [--pairs 128] [--steps 32] [--train-steps 15]
+        [--seed 0] [--method soup ...] [--pairs 128] [--steps 32] [--train-steps 15] [--items 400 500 700]
     python benchmarks/claim.py table --folder /tmp/claim
 
 `run` makes each cell and goes on where it was stopped: what is there is left out. Rows are made once per data, so the test items are
 the same for all seeds. A cell trains base, two experts and joint as the DAG does, merges, and evaluates every model in one process on
-a sample of each collection (`SIZES`), with every judged document of its queries. So scores are higher than on whole collections;
-differences are between models that search the same documents.
+a sample of each collection (`--items`: queries, documents, scored pairs), with every judged document of its queries. So scores are
+higher than on whole collections; differences are between models that search the same documents.
 `table` prints the main scores on test items, their mean, and the mean's paired difference to the soup, to the best single expert
 (chosen on validation) and to joint, with 95 % intervals and the two-sided bootstrap p; with several seeds, those of the mean over seeds.
 """
@@ -32,12 +32,11 @@ EXPERTS = {
     "joint": "checkpoints/controls/joint",
 }
 SINGLES = {"base": "checkpoints/base", **EXPERTS}
-SIZES = {split: Size(queries=400, documents=500, pairs=700) for split in ("test", "validation")}
 RESAMPLES = 2000
 
 
-def cell(folder: Path, data: str, encoder: str, seed: int, methods: list[str], page: dict[str, Any]) -> None:
-    """One cell, in this process. ``page``: values of params.yaml's `set`."""
+def cell(folder: Path, data: str, encoder: str, seed: int, methods: list[str], page: dict[str, Any], size: Size) -> None:
+    """One cell, in this process. ``page``: values of params.yaml's `set`; ``size``: of each collection's sample."""
     import yaml
 
     from pipeline.__main__ import main
@@ -74,11 +73,10 @@ def cell(folder: Path, data: str, encoder: str, seed: int, methods: list[str], p
         if words == "curate":
             shutil.copytree("data/curated", shared)
     models = SINGLES | {m: f"checkpoints/merged/{m}" for m in methods if Path(f"checkpoints/merged/{m}").is_dir()}
-    wanted = {
-        name: ("test", "validation") if name in SINGLES else ("test",) for name in models
-    }  # by validation the best is chosen
+    chosen_from = ("retrieval", "sts")  # by validation
+    wanted = {name: ("test", "validation") if name in chosen_from else ("test",) for name in models}
     with timed("evaluate"):
-        evaluate(models, wanted, SIZES, Path("data/evaluated"))
+        evaluate(models, wanted, {"test": size, "validation": size}, Path("data/evaluated"))
 
 
 class timed:  # noqa: N801
@@ -187,6 +185,7 @@ if __name__ == "__main__":
     parser.add_argument("--pairs", type=int, default=128)
     parser.add_argument("--steps", type=int, default=32)
     parser.add_argument("--train-steps", type=int)
+    parser.add_argument("--items", type=int, nargs=3, default=(400, 500, 700))
     asked = parser.parse_args()
     asked.folder = asked.folder.resolve()
     if asked.what == "table":
@@ -198,10 +197,10 @@ if __name__ == "__main__":
             f"merge.{m}.probe": {"pairs_per_task": asked.pairs, "steps": asked.steps, "landscape": 0} for m in probed
         }
         given |= {"train.steps_per_task": asked.train_steps} if asked.train_steps else {}
-        cell(asked.folder, asked.data[0], asked.encoder[0], asked.seed[0], chosen, given)
+        cell(asked.folder, asked.data[0], asked.encoder[0], asked.seed[0], chosen, given, Size(*asked.items))
     else:
         words = [word for m in asked.method or [] for word in ("--method", m)]
-        words += ["--pairs", str(asked.pairs), "--steps", str(asked.steps)]
+        words += ["--pairs", str(asked.pairs), "--steps", str(asked.steps), "--items", *map(str, asked.items)]
         words += ["--train-steps", str(asked.train_steps)] if asked.train_steps else []
         for number in asked.seed or (0, 1, 2):
             for rows in asked.data or ("apidocs", "science"):

@@ -2,84 +2,80 @@
 
     python benchmarks/delta_guided.py --folder <a cell of claim.py> [--folder ...]
 
-Prints, for each cell, the mean of nDCG@10 and Spearman less the soup's (beta 0) in units of 0.001, with half the width of a paired 95 %
-interval, and the best on validation with its difference on test.
+Prints, for each cell and for the mean of them, the mean of nDCG@10 and Spearman less the soup's (beta 0) in units of 0.001, with half
+the width of a paired 95 % interval; then the best on validation with its difference on test, which only few are asked.
 """
 
 import argparse
 import os
+import re
 from pathlib import Path
 
 import numpy as np
-from sampled import Size, balanced, evaluate, evaluators
+from sampled import Size, evaluate, resampled
 
-from pipeline.metric import draws
 from pipeline.params import load
 from pipeline.stage.merge import merge_directories
 
-SIZES = {"validation": Size(queries=2000, documents=2500, pairs=2000), "test": Size(queries=2000, documents=2500, pairs=2000)}
+SIZES = dict.fromkeys(("validation", "test"), Size(queries=400, documents=500, pairs=700))
 BASE, EXPERTS = Path("checkpoints/base"), [Path("checkpoints/experts/retrieval"), Path("checkpoints/experts/sts")]
 GRAINS = ("model", "layer", "tensor", "hierarchical", "row", "element")
 BETAS = (-1.0, 0.5, 1.0, 2.0, 4.0)
-RESAMPLES = 2000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", type=Path, action="append", required=True)
-    for folder in [folder.resolve() for folder in parser.parse_args().folder]:
-        os.chdir(folder)
-        ablate(folder.name)
+    folders = [folder.resolve() for folder in parser.parse_args().folder]
+    names = ["model0", *(f"{grain}{beta:g}" for grain in GRAINS for beta in BETAS)]
+    cells = {folder: less(folder, names, "validation") for folder in folders}
+    for folder, found in cells.items():
+        print(f"\n## {folder.name}\n")
+        table(found)
+    every = mean(list(cells.values()))
+    print(f"\n## mean of {len(cells)}\n")
+    table(every)
+    best = max(every, key=lambda name: every[name][0])
+    chosen = list(dict.fromkeys(("model0", best, "tensor1")))
+    for name, d in mean([less(folder, chosen, "test") for folder in folders]).items():
+        print(f"{name} on test: {1000 * d[0]:+.1f} +- {_half(d):.1f}")
 
 
-def ablate(title: str) -> None:
-    config, models = load(), {}
-    for grain in GRAINS:
-        for beta in BETAS if grain != "model" else (0.0, *BETAS):
-            method = {
-                "_target_": "pipeline.merging.delta_guided.DeltaGuided", "granularity": grain.replace("hierarchical", "tensor"),
-                "beta": beta, "hierarchical": grain == "hierarchical", "trajectories": [],
-            }  # fmt: skip
-            target = Path("delta_guided") / f"{grain}{beta:g}"
-            models[target.name] = str(target)
-            if not target.is_dir():
-                section = {"method": method, "probe": None, "snapshots": False, "max_distance": 1.0}
-                names = ["base", *(path.name for path in EXPERTS)]
-                merge_directories(BASE, EXPERTS, names, section, target, runtime=config["runtime"], seed=0)
-    items = evaluate(models, dict.fromkeys(models, tuple(SIZES)), SIZES, Path("delta_guided/items"))
-    asked = evaluators()
+def less(folder: Path, names: list[str], split: str) -> dict[str, np.ndarray]:
+    """Of each, merged where it is not yet: the mean score less the soup's, as measured, then of each draw."""
+    os.chdir(folder)
+    config = load()
+    for name in names:
+        grain, beta = re.fullmatch(r"([a-z]+)(.*)", name).groups()
+        method = {
+            "_target_": "pipeline.merging.delta_guided.DeltaGuided", "granularity": grain.replace("hierarchical", "tensor"),
+            "beta": float(beta), "hierarchical": grain == "hierarchical", "trajectories": [],
+        }  # fmt: skip
+        if not (target := Path("delta_guided") / name).is_dir():
+            section = {"method": method, "probe": None, "snapshots": False, "max_distance": 1.0}
+            called = ["base", *(path.name for path in EXPERTS)]
+            merge_directories(BASE, EXPERTS, called, section, target, runtime=config["runtime"], seed=0)
+    models = {name: f"delta_guided/{name}" for name in names}
+    items = evaluate(models, dict.fromkeys(models, (split,)), SIZES, Path(f"delta_guided/{split}"))
+    found = resampled(items, split)
+    return {name: found[name] - found["model0"] for name in names}
 
-    def drawn(model: str, split: str) -> np.ndarray:
-        """The mean score: as measured, then of each draw."""
-        found = {}
-        for name, one in items[model][split].items():
-            index = draws(len(one["id"]), RESAMPLES, seed=0)
-            parts = [asked[name.split("/")[0]].resampled(one, i) for i in (np.arange(len(one["id"]))[None, :], index)]
-            found[name] = np.concatenate(parts)
-        return balanced(found)
 
-    less = {split: {m: drawn(m, split) - drawn("model0", split) for m in models} for split in SIZES}
-    print(
-        f"\n## {title}: soup {drawn('model0', 'validation')[0]:.4f} on validation, items {_sizes(items['model0']['validation'])}\n"
-    )
+def mean(cells: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.mean([cell[name] for cell in cells], axis=0) for name in cells[0]}
+
+
+def table(found: dict[str, np.ndarray]) -> None:
     print("| granularity | " + " | ".join(f"beta {beta:g}" for beta in BETAS) + " |")
     print("|---" * (1 + len(BETAS)) + "|")
     for grain in GRAINS:
-        cells = [less["validation"][f"{grain}{beta:g}"] for beta in BETAS]
-        print(f"| {grain} | " + " | ".join(f"{1000 * d[0]:+.1f} +- {_half(d):.1f}" for d in cells) + " |")
-    best = max(models, key=lambda m: less["validation"][m][0])
-    for name in dict.fromkeys((best, "tensor1")):
-        d = less["test"][name]
-        print(f"{name} on test: {1000 * d[0]:+.1f} +- {_half(d):.1f}")
+        row = [found[f"{grain}{beta:g}"] for beta in BETAS]
+        print(f"| {grain} | " + " | ".join(f"{1000 * d[0]:+.1f} +- {_half(d):.1f}" for d in row) + " |")
 
 
 def _half(difference: np.ndarray) -> float:
     low, high = np.quantile(difference[1:], [0.025, 0.975])
     return 500 * float(high - low)
-
-
-def _sizes(items: dict) -> dict[str, int]:
-    return {name: len(one["id"]) for name, one in items.items()}
 
 
 if __name__ == "__main__":

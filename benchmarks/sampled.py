@@ -15,6 +15,7 @@ from pipeline.checkpoint import write_json
 from pipeline.corpus.collection import Collection, collections
 from pipeline.corpus.files import corpora
 from pipeline.encoder.encoder import Encoder
+from pipeline.metric import draws
 from pipeline.params import build, load
 
 CURATED = Path("data/curated")
@@ -90,3 +91,18 @@ def balanced(scores: Mapping[str, Any]) -> Any:
     """Of scores by ``task/corpus``: the mean over tasks of the mean over their collections."""
     tasks = sorted({name.split("/")[0] for name in scores})
     return np.mean([np.mean([v for n, v in scores.items() if n.startswith(f"{task}/")], axis=0) for task in tasks], axis=0)
+
+
+def resampled(items: Mapping[str, Mapping[str, Any]], split: str, resamples: int = 2000) -> dict[str, np.ndarray]:
+    """By model, of what `evaluate` gave: the balanced mean of the main scores as measured, then that of each draw of items."""
+    asked, found = evaluators(), {}
+    for model, splits in items.items():
+        scores = {}
+        for name, one in splits[split].items():
+            num = len(one["id"])
+            parts = [
+                asked[name.split("/")[0]].resampled(one, i) for i in (np.arange(num)[None, :], draws(num, resamples, seed=0))
+            ]
+            scores[name] = np.concatenate(parts)
+        found[model] = balanced(scores)
+    return found

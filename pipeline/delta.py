@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -68,8 +69,10 @@ class Models:
     def grams(self) -> dict[str, Float[Tensor, "K+1 K+1"]]:
         """By tensor: inner products of base and task vectors. One pass over all files."""
         found = {}
-        for name in self.names:
-            found[name] = sum((self.inner(name, part) for _, part in self.parts(name)), torch.zeros(1, 1, dtype=torch.float64))
+        with _one_thread():
+            for name in self.names:
+                parts = (self.inner(name, part) for _, part in self.parts(name))
+                found[name] = sum(parts, torch.zeros(1, 1, dtype=torch.float64))
         return found
 
     def inner(self, name: str, rows: Rows) -> Float[Tensor, "K+1 K+1"]:
@@ -103,7 +106,8 @@ class Models:
             grams[name] = total
 
         try:
-            write_like(self.base, folder, parts)
+            with nullcontext() if whole else _one_thread():
+                write_like(self.base, folder, parts)
         finally:
             self.close()
         return grams
@@ -111,6 +115,17 @@ class Models:
     def close(self) -> None:
         for model in (self.base, *self.experts):
             model.close()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """For work on parts: a second core reads ahead, and threads that meet after each small product wait longer than they work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def layer_of(name: str) -> str:
@@ -138,9 +153,10 @@ def check_distance(gram: Float[Tensor, "K+1 K+1"], experts: Sequence[Path], *, m
 def _check_fits(expert: Weights, base: Weights) -> None:
     missing, extra = sorted(set(base.places) - set(expert.places)), sorted(set(expert.places) - set(base.places))
     if missing or extra:
+        told = [f"missing {missing[:3]}, as in {base.places[missing[0]].file}"] if missing else []
+        told += [f"unknown {extra[:3]}, in {expert.places[extra[0]].file}"] if extra else []
         raise ValueError(
-            f"{expert.directory} and {base.directory} hold different tensors: "
-            f"missing {missing[:3]}, unknown {extra[:3]}; same architecture and base?"
+            f"{expert.directory} and {base.directory} hold different tensors: {'; '.join(told)}; same architecture and base?"
         )
     for name, place in base.places.items():
         other = expert.places[name]

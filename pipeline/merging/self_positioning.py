@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.delta import Grams, total
+from pipeline.delta import Grams, layer_of, total
 from pipeline.merging.method import Searched
 from pipeline.merging.slerp import arc
 
@@ -24,19 +24,24 @@ ONE = math.log(math.e - 1)  # softplus gives 1
 
 
 class SelfPositioning(Searched):
-    """``penalty`` is added to the loss for each unit of norm; ``previous`` and ``linear_above`` as in `arc`."""
+    """``penalty`` is added to the loss for each unit of norm; ``previous`` and ``linear_above`` as in `arc`.
+
+    ``scope``: whose angles the arcs have, those of the whole task vectors or of their parts; the coefficients are the same for all.
+    """
 
     symmetric = False
 
     def __init__(
-        self, *, penalty: float, path: Literal["slerp", "linear"], previous: Literal["mean", "sum"], linear_above: float
-    ) -> None:
+        self, *, penalty: float, path: Literal["slerp", "linear"], scope: Literal["model", "layer", "tensor"],
+        previous: Literal["mean", "sum"], linear_above: float,
+    ) -> None:  # fmt: skip
         super().__init__()
         if penalty < 0:
             raise ValueError(f"penalty must not be negative, got {penalty}; see conf/method/self_positioning.yaml")
         if not 0 < linear_above < 1:
             raise ValueError(f"linear_above is a |cosine| in (0, 1), got {linear_above}; see conf/method/self_positioning.yaml")
         self.penalty = penalty
+        self.scope = scope
         self.previous: Literal["mean", "sum"] = previous
         self.linear_above = linear_above if path == "slerp" else -1.0  # every |cosine| is above that
         self.raw_a = nn.Parameter(torch.empty(0))
@@ -59,8 +64,17 @@ class SelfPositioning(Searched):
 
     def effective(self, grams: Grams) -> dict[str, Float[Tensor, " K"]]:
         """What each task vector is multiplied by."""
+        if self.scope == "model":
+            return {"all": self._on_arc(grams)}
+        of = {name: layer_of(name) if self.scope == "layer" else name for name in grams}
+        found = {
+            part: self._on_arc({name: gram for name, gram in grams.items() if of[name] == part}) for part in set(of.values())
+        }
+        return {name: found[of[name]] for name in grams}
+
+    def _on_arc(self, grams: Grams) -> Float[Tensor, " K"]:
         c = arc(total(grams)[1:, 1:], self.a, previous=self.previous, linear_above=self.linear_above)
-        return {"all": self.norm * c + 0 * self.a.sum()}  # the last, as one expert has no arc, and DDP waits for every gradient
+        return self.norm * c + 0 * self.a.sum()  # the last, as one expert has no arc, and DDP waits for every gradient
 
     def cost(self) -> Tensor:
         return self.penalty * self.norm

@@ -188,7 +188,7 @@ def _check_tokenizer(expert: Path, base: Path) -> None:
         raise ValueError(
             f"{expert / 'config.json'}: model_type is {one!r}, the base's is {other!r}; merge models of one architecture"
         )
-    for name in ("tokenizer.json", "vocab.txt"):
+    for name in ("tokenizer.json", "vocab.txt", "vocab.json", "sentencepiece.bpe.model", "spiece.model"):
         files = [directory / name for directory in (expert, base)]
         if any(file.is_file() for file in files):
             if not all(file.is_file() for file in files) or sha256(files[0]) != sha256(files[1]):

@@ -4,7 +4,7 @@ import torch
 from pipeline.merging.self_positioning import SelfPositioning
 from pipeline.merging.slerp import Slerp
 
-SETTINGS = {"penalty": 0.0, "path": "slerp", "previous": "mean", "linear_above": 0.9995}
+SETTINGS = {"penalty": 0.0, "path": "slerp", "scope": "model", "previous": "mean", "linear_above": 0.9995}
 
 
 def test_before_a_search_it_is_slerp(state, merged):
@@ -12,6 +12,21 @@ def test_before_a_search_it_is_slerp(state, merged):
     expected = merged(Slerp(norm=1.0, linear_above=0.9995, scope="model"), base, experts)
     for name, value in merged(SelfPositioning(**SETTINGS), base, experts).items():
         torch.testing.assert_close(value, expected[name], atol=1e-6, rtol=0)  # softplus gives 1 up to rounding
+
+
+@pytest.mark.parametrize("scope", ["layer", "tensor"])
+def test_each_part_has_arcs_of_its_own_where_the_scope_is_less_than_the_model(state, merged, scope):
+    base, experts = state(0), [state(k) for k in (1, 2)]
+    whole = {"layer.0.w": "layer.0.w", "layer.0.b": "b"} if scope == "layer" else {"layer.0.w": "layer.0.w"}  # one layer
+    parts = {"layer.1.w": "layer.1.w"}
+    named = [{new: one[old] for new, old in (whole | parts).items()} for one in (base, *experts)]
+    found = merged(SelfPositioning(**SETTINGS | {"scope": scope}), named[0], named[1:])
+    for part in (whole, parts):
+        one, two = (torch.cat([(e[n] - named[0][n]).flatten() for n in part]) for e in named[1:])
+        angle = torch.acos(torch.cosine_similarity(one, two, dim=0))
+        expected = torch.sin(angle / 2) / torch.sin(angle) * (one + two)
+        moved = torch.cat([(found[n] - named[0][n]).flatten() for n in part])
+        torch.testing.assert_close(moved, expected, atol=1e-5, rtol=0)
 
 
 def test_one_expert_is_scaled_by_the_norm_alone_and_norm_zero_is_the_base(state, merged):

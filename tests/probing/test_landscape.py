@@ -9,7 +9,7 @@ from pipeline.probing.landscape import survey
 
 POINTS = 5
 METHODS = {
-    "self_positioning": lambda: SelfPositioning(penalty=0.0, path="slerp", previous="mean", linear_above=0.9995),
+    "self_positioning": lambda: SelfPositioning(penalty=0.0, path="slerp", scope="model", previous="mean", linear_above=0.9995),
     "by_layer": lambda: AdaMerging(scope="layer"),
 }
 

@@ -9,7 +9,9 @@ from pipeline.merging.self_positioning import SelfPositioning
 
 
 def self_positioning(**settings):
-    return SelfPositioning(**{"penalty": 0.02, "path": "slerp", "previous": "mean", "linear_above": 0.9995} | settings)
+    return SelfPositioning(
+        **{"penalty": 0.02, "path": "slerp", "scope": "model", "previous": "mean", "linear_above": 0.9995} | settings
+    )
 
 
 def gradients(module, batch):
@@ -23,6 +25,7 @@ METHODS = {
     "slerp": self_positioning,
     "sum": lambda: self_positioning(previous="sum"),
     "linear": lambda: self_positioning(path="linear"),
+    "angles by tensor": lambda: self_positioning(scope="tensor"),
     **{scope: lambda scope=scope: AdaMerging(scope=scope) for scope in ("layer", "tensor", "model")},
 }
 
