@@ -206,3 +206,26 @@ def test_pairs_that_bind_and_loose_chains_are_dealt_by_the_same_split(workspace,
     assert sorted(row.query_id for row in bound) == sorted(names[2 * k] for k in range(15) if k % 3)
     assert len(read(curated / "loose/documents.parquet", Document)) == 5
     assert read_json(curated / "leakage.json")["test in train"]["num_leaks"] == 0
+
+
+def test_mutants_made_from_their_wild_types_go_through_curation(workspace, run):
+    """SKEMPI's columns; one mutation contradicts its wild type."""
+    rows = good()
+    folder = workspace(rows)
+    lines = ["complex\tpdb\tmutations\tseq_1_wt\tseq_2_wt\tpkd_mut\tmethod"]
+    for k, row in enumerate(rows):
+        mutation = f"{row[5][4]}E5{'G' if row[5][4] != 'G' else 'A'}" if k else f"{'W' if row[5][4] != 'W' else 'Y'}E5G"
+        lines.append(f"{row[1]}_E_I\t{row[1]}\t{mutation}\t{row[5]}\t{row[6]}\t7.5\tITC")
+    (folder / "data/source/skempi.tsv").write_text("\n".join(lines) + "\n")
+    experiment = folder / "conf/experiment/ppb_affinity.yaml"
+    experiment.write_text(experiment.read_text().replace("corpora: [ppb_affinity]", "corpora: [skempi]"))
+    for stage in ("compose", "ingest", "curate"):
+        assert run(folder, stage) == 0
+    curated = folder / "data/curated/skempi"
+    (dropped,) = read(curated / "dropped.parquet", Dropped)
+    assert dropped.reason == "not readable"
+    found = {row.group: row for split in SPLITS for row in read(curated / f"{split}.parquet", Row)}
+    assert len(found) == 35
+    wild, mutant = rows[1][5], found[rows[1][1].lower()]
+    assert [k for k, (a, b) in enumerate(zip(wild, mutant.query, strict=True)) if a != b] == [4]
+    assert "mutated=yes" in mutant.strata
