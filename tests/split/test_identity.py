@@ -1,13 +1,14 @@
 import random
 from dataclasses import replace
 
+import numba
 import numpy as np
 import pytest
 
 from pipeline.corpus.row import Row
 from pipeline.split.alignment import Aligner, Rule, aligned
-from pipeline.split.chains import Chains
-from pipeline.split.identity import Identity, _cover
+from pipeline.split.chains import Chains, spanning
+from pipeline.split.identity import ACROSS, Identity, _cover, _put_back
 from pipeline.split.mmseqs import Mmseqs
 from pipeline.split.separator import separated
 
@@ -44,34 +45,106 @@ def split(**changes):
 
 def smith_waterman(left, right):
     """(identity, span of left, span of right) of a best local alignment, by the textbook: three matrices, traced back."""
+    same, columns, first, last = textbook(coded(left), coded(right), VALUES)
+    return same / columns, (last[0] - first[0]) / len(left), (last[1] - first[1]) / len(right)
+
+
+def coded(text):
+    return np.array([LETTERS.index(residue) for residue in text])
+
+
+def values():
     import parasail  # for the numbers of BLOSUM62 alone
 
     matrix, order = parasail.blosum62.matrix, "ARNDCQEGHILKMFPSTWYVBZX*"
-    value = {(a, b): int(matrix[order.index(a)][order.index(b)]) for a in LETTERS for b in LETTERS}
+    return np.array([[int(matrix[order.index(a)][order.index(b)]) for b in LETTERS] for a in LETTERS])
+
+
+VALUES = values()
+
+
+@numba.njit
+def textbook(left, right, value):
     size = (len(left) + 1, len(right) + 1)
-    best, over, under = np.zeros(size, int), np.full(size, -(10**6)), np.full(size, -(10**6))
+    best, over, under = np.zeros(size, np.int32), np.full(size, -(10**6), np.int32), np.full(size, -(10**6), np.int32)
+    end, highest = (0, 0), 0
     for i in range(1, size[0]):
         for j in range(1, size[1]):
             over[i, j] = max(best[i - 1, j] - 11, over[i - 1, j] - 1)
             under[i, j] = max(best[i, j - 1] - 11, under[i, j - 1] - 1)
             best[i, j] = max(0, best[i - 1, j - 1] + value[left[i - 1], right[j - 1]], over[i, j], under[i, j])
-    i, j = end = tuple(int(k) for k in np.unravel_index(best.argmax(), size))
-    columns = same = 0
-    state = "best"
-    while state != "best" or best[i, j] > 0:
-        if state == "best":
+            if best[i, j] > highest:
+                end, highest = (i, j), best[i, j]
+    i, j = end
+    same, columns, state = 0, 0, 0
+    while state != 0 or best[i, j] > 0:
+        if state == 0:
             if best[i, j] == best[i - 1, j - 1] + value[left[i - 1], right[j - 1]]:
                 same += left[i - 1] == right[j - 1]
                 columns, i, j = columns + 1, i - 1, j - 1
             else:
-                state = "over" if best[i, j] == over[i, j] else "under"
-        elif state == "over":
-            state = "best" if over[i, j] == best[i - 1, j] - 11 else "over"
+                state = 1 if best[i, j] == over[i, j] else 2
+        elif state == 1:
+            state = 0 if over[i, j] == best[i - 1, j] - 11 else 1
             columns, i = columns + 1, i - 1
         else:
-            state = "best" if under[i, j] == best[i, j - 1] - 11 else "under"
+            state = 0 if under[i, j] == best[i, j - 1] - 11 else 2
             columns, j = columns + 1, j - 1
-    return same / columns, (end[0] - i) / len(left), (end[1] - j) / len(right)
+    return same, columns, (i, j), end
+
+
+@numba.njit(nogil=True)
+def related_pairs(left, left_ends, right, right_ends, value):
+    """How many pairs of chains (all in one array each, cut at their ends) are related by the textbook: no bound, nothing left out."""
+    num = 0
+    for a in range(len(left_ends) - 1):
+        for b in range(len(right_ends) - 1):
+            one, other = left[left_ends[a] : left_ends[a + 1]], right[right_ends[b] : right_ends[b + 1]]
+            same, columns, first, last = textbook(one, other, value)
+            wide = last[0] - first[0] >= 0.8 * len(one) and last[1] - first[1] >= 0.8 * len(other)
+            num += wide and same >= 0.3 * columns
+    return num
+
+
+def exhaustive(left, right):
+    sides = []
+    for rows in (left, right):
+        chains = sorted({chain for row in rows for chain in (row.query, row.document)})
+        sides += [np.concatenate([coded(chain) for chain in chains]), np.cumsum([0, *map(len, chains)])]
+    return related_pairs(*sides, VALUES)
+
+
+def families(num_chains):
+    """As `benchmarks/identity.py` makes them: 1 to 20 chains a family, 30 to 90 % of the ancestor's residues kept."""
+    draw, found = random.Random(0), []
+    while len(found) < num_chains:
+        parent = chain(draw, draw.randint(60, 400))
+        found += [mutant(draw, parent, draw.uniform(0.1, 0.7)) for _ in range(draw.randint(1, 20))]
+    return [Row("affinity", f"c{i}", one, f"c{i}", one, 7.0, group=str(i)) for i, one in enumerate(found[:num_chains])]
+
+
+def test_an_exhaustive_textbook_search_finds_no_relative_across_the_splits(rows):
+    for giant in ("whole", "remove"):
+        parts = parted(split(giant=giant)(rows))
+        for one, other in ACROSS:
+            assert exhaustive(parts[one], parts[other]) == 0
+    family = [row.query for row in rows[:8]]
+    assert exhaustive(rows[:8], rows[:8]) == len(Aligner(RULE)(family, family, workers=1).related(RULE).left) + 8  # receptors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_chains", [1000, 5000])
+def test_an_exhaustive_textbook_search_finds_no_relative_of_simulated_families(num_chains):
+    """Minutes for 1,000 chains and a good hour for 5,000."""
+    parts = parted(split()(families(num_chains)))
+    audit = Chains(identity=0.3, coverage=0.8, coverage_of="both", workers=1, max_shown=0)
+    for one, other in ACROSS:
+        assert audit(parts[other], parts[one], str).num_leaks == 0
+        assert exhaustive(parts[one], parts[other]) == 0
+
+
+def parted(found):
+    return {name: [row for row in found if row.split == name] for name in ("train", "validation", "test")}
 
 
 def test_the_aligner_finds_the_pairs_that_the_textbook_finds(rows):
@@ -117,6 +190,31 @@ def test_no_chain_of_a_split_is_related_to_one_of_another(rows, giant):
     assert dealt.dealt.notes["complexes_kept"] == sum(row.split is not None for row in found)
 
 
+def test_the_audit_and_the_aligner_of_the_split_agree_and_share_nothing(rows):
+    chains = [row.query for row in rows[:60]]
+    for side in ("both", "shorter"):
+        rule = Rule(0.30, 0.80, side)
+        ours, theirs = spanning(chains[:20], chains[10:], rule, workers=1), Aligner(rule)(chains[:20], chains[10:], workers=1)
+        assert ours.held.tolist() == theirs.left.tolist()
+        assert ours.train.tolist() == theirs.right.tolist()
+        assert ours.identity.tolist() == theirs.identity.tolist()
+        assert len(ours.held) > 100
+
+
+def test_reached_chains_are_those_with_a_related_one(rows):
+    audit = Chains(identity=0.3, coverage=0.8, coverage_of="both", workers=1, max_shown=1)
+    train, held = rows[::3], rows[1::3]
+    found = audit.reached(train, held, str)
+    pairs = spanning(sorted({c for r in held for c in (r.query, r.document)}), [c for r in train for c in (r.query, r.document)],
+                     audit.rule, workers=1)  # fmt: skip
+    assert found.num_near == len(set(pairs.held[pairs.identity >= 0.3].tolist()))
+    assert 0 < found.num_near < found.num_texts == 2 * len(held)
+    chains = sorted({chain for row in held for chain in (row.query, row.document)})
+    near = {chains[k] for k in pairs.held[pairs.identity >= 0.3].tolist()}
+    assert found.near_rows == [row.query in near or row.document in near for row in held]
+    assert not any(audit.reached(rows[:8], rows[8:16], str).near_rows)
+
+
 def test_the_audit_counts_and_shows_a_planted_leak(rows):
     audit = Chains(identity=0.3, coverage=0.8, coverage_of="both", workers=1, max_shown=1)
     found = audit(rows[:1], [replace(rows[0], document=rows[-1].document)], str)
@@ -131,6 +229,13 @@ def test_the_fewest_complexes_go_that_part_the_rest():
     assert found.removed == [10]  # the one bridge to family 1; family 2 has three
     assert found.held == [11, 12, 13, 14]
     assert found.bound <= 1
+
+
+def test_what_was_removed_for_nothing_comes_back():
+    families = [[0], [0, 1], [1], [1, 2], [2], [3]]
+    splits = ["train", None, "train", None, "test", None]  # what 1 freed went to train after all; 3 still parts train from test
+    assert _put_back(families, splits) == 2
+    assert splits == ["train", "train", "train", None, "test", "train"]
 
 
 def test_the_cover_is_the_smallest():
