@@ -1,1 +1,0 @@
-"""Binding affinity of protein complexes: the model, its token vectors, its training."""
