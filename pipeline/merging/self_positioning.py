@@ -68,7 +68,8 @@ class SelfPositioning(Searched):
             return {"all": self._on_arc(grams)}
         of = {name: layer_of(name) if self.scope == "layer" else name for name in grams}
         found = {
-            part: self._on_arc({name: gram for name, gram in grams.items() if of[name] == part}) for part in set(of.values())
+            part: self._on_arc({name: gram for name, gram in grams.items() if of[name] == part})
+            for part in sorted(set(of.values()))
         }
         return {name: found[of[name]] for name in grams}
 
