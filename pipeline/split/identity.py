@@ -5,6 +5,7 @@ are one component, dealt whole. What the search missed is then found by aligning
 others, and mended until nothing is found.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import ceil
@@ -17,7 +18,7 @@ from scipy.sparse.csgraph import connected_components, maximum_bipartite_matchin
 
 from pipeline.corpus.row import CHAIN_BREAK, PROTEIN, Row, Split
 from pipeline.split.alignment import aligner, checked_rule
-from pipeline.split.dealt import Dealt, deal
+from pipeline.split.dealt import TOLERANCE, Dealt, deal
 from pipeline.split.group import unit_keys
 from pipeline.split.mmseqs import Mmseqs
 from pipeline.split.separator import separated
@@ -28,7 +29,8 @@ ACROSS: tuple[tuple[Split, Split], ...] = (("test", "train"), ("validation", "tr
 class Identity:
     """``giant``: what becomes of a component too large for its share. ``whole``: it goes to train, as do components found related to
     it later. ``remove``: the fewest complexes whose removal frees as many rows as validation and test want (`separator`); later
-    finds are mended by removing the fewest complexes that cover them. Removed rows come back with split None.
+    finds are moved, too, while validation and test stay near their shares; beyond, the fewest complexes go that cover them. Removed
+    rows come back with split None.
 
     A complex is what shares a group (a PDB entry); rows without one stand alone. Rows of other tasks are tied by their ids.
     """
@@ -120,18 +122,41 @@ class Identity:
             leaks = list(self._leaks(units, splits))
             if not leaks:
                 return rounds, len(touched)
-            changed: list[tuple[int, Split | None]] = []
+            to: dict[int, Split] = {component[unit]: other for other, pairs in reversed(leaks) for unit, _ in pairs}
             if self.giant == "remove":
-                changed += [(unit, None) for unit in _cover([pair for _, pairs in leaks for pair in pairs])]
-            else:
-                to: dict[int, Split | None] = {component[unit]: other for other, pairs in reversed(leaks) for unit, _ in pairs}
-                for unit, split in enumerate(splits):
-                    if split not in (None, "train") and component[unit] in to:
-                        changed.append((unit, to[component[unit]]))
+                to = self._movable(units, splits, component, to)
+            changed: list[tuple[int, Split | None]] = [
+                (unit, to[component[unit]])
+                for unit, split in enumerate(splits)
+                if split not in (None, "train") and component[unit] in to
+            ]
+            left = [pair for _, pairs in leaks for pair in pairs if component[pair[0]] not in to]
+            changed += [(unit, None) for unit in _cover(left)]
             touched |= {unit for unit, _ in changed}
             for unit, split in changed:
                 splits[unit] = split
         raise AssertionError("every round moves a unit towards train, or out")
+
+    def _movable(
+        self, units: "_Units", splits: Sequence[Split | None], component: Sequence[int], to: dict[int, Split]
+    ) -> dict[int, Split]:
+        """Those of ``to`` that may move whole, which costs no complex: while their split stays within `TOLERANCE` of its share."""
+        size: Counter[int] = Counter()
+        held: Counter[Split] = Counter()
+        of: dict[int, Split] = {}
+        for unit, split in enumerate(splits):
+            if split is not None:
+                held[split] += len(units.rows_of[unit])
+                if split != "train" and component[unit] in to:
+                    size[component[unit]] += len(units.rows_of[unit])
+                    of[component[unit]] = split
+        room = {split: held[split] - (share - TOLERANCE) * held.total() for split, share in self.shares.items()}
+        moved: dict[int, Split] = {}
+        for one in sorted(of, key=lambda one: (size[one], one)):
+            if size[one] <= room[of[one]]:
+                room[of[one]] -= size[one]
+                moved[one] = to[one]
+        return moved
 
     def _leaks(self, units: "_Units", splits: Sequence[Split | None]) -> Iterator[tuple[Split, list[tuple[int, int]]]]:
         """For each two splits, where there are such: the second, and the pairs of units that hold related chains."""
