@@ -198,7 +198,7 @@ def test_the_audit_and_the_aligner_of_the_split_agree_and_share_nothing(rows):
         assert ours.held.tolist() == theirs.left.tolist()
         assert ours.train.tolist() == theirs.right.tolist()
         assert ours.identity.tolist() == theirs.identity.tolist()
-        assert len(ours.held) > 100
+        assert len(ours.held) > 20  # 10 chains stand on both sides, and families of eight on each: not an empty comparison
 
 
 def test_reached_chains_are_those_with_a_related_one(rows):
