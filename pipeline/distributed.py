@@ -6,6 +6,7 @@ gradients; no further factor is needed anywhere.
 """
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,6 +22,13 @@ def first_process() -> bool:
     if "SLURM_PROCID" in os.environ and "LOCAL_RANK" not in os.environ:
         return int(os.environ["SLURM_PROCID"]) == 0
     return int(os.environ.get("LOCAL_RANK", 0)) == 0 and int(os.environ.get("NODE_RANK", 0)) == 0
+
+
+def encoding_devices(runtime: Mapping[str, Any]) -> list[torch.device]:
+    """The GPUs among which this process may share encoding, as many as ``runtime.devices``; none on a CPU, whose cores torch shares."""
+    if runtime["accelerator"] == "cpu" or not torch.cuda.is_available():
+        return []
+    return [torch.device("cuda", i) for i in range(min(runtime["devices"], torch.cuda.device_count()))]
 
 
 def disband() -> None:

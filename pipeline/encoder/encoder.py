@@ -5,9 +5,12 @@ An encoder directory holds safetensors, tokenizer and YAML in the module layout 
 ``pooling.<name>``: what merges one merges both.
 """
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -60,6 +63,7 @@ class Encoder(nn.Module):
         self.max_length_tokens = max_length_tokens
         self.prompts: Mapping[str, Any] = prompts or {"pooled": True, "texts": {}}
         self.adapter = adapter
+        self.copies: list[Encoder] = []
         self.pad_id = int(tokenizer.convert_tokens_to_ids(str(tokenizer.pad_token)))  # pyright: ignore[reportArgumentType]
 
     @property
@@ -143,8 +147,8 @@ class Encoder(nn.Module):
     ) -> Float[np.ndarray, "B D"]:  # fmt: skip
         """Vectors of ``texts``, in their order, with the prompt of ``task`` and ``side``.
 
-        Batches hold texts of like length, at most ``batch_tokens`` with padding (on a CPU never more than `CPU_TOKENS`).
-        ``title`` stands beside the progress bar.
+        Batches hold texts of like length, at most ``batch_tokens`` with padding (on a CPU never more than `CPU_TOKENS`); after
+        `spread` several devices share them. ``title`` stands beside the progress bar.
         """
         training, device = self.training, next(self.parameters()).device
         self.eval()
@@ -152,13 +156,36 @@ class Encoder(nn.Module):
         out = np.empty((len(texts), self.width), dtype=np.float32)
         ids = self.token_ids(texts, max_length_tokens, task=task, side=side) if len(texts) else []
         order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), i))
-        with tqdm(total=len(texts), desc=title, unit="text", leave=False, disable=None) as bar:
-            for batch in by_tokens(order, [len(row) for row in ids], batch_tokens):
-                input_ids, mask = self.padded([ids[i] for i in batch])
-                out[batch] = self(input_ids.to(device), mask.to(device)).cpu().numpy()
-                bar.update(len(batch))
+        free: SimpleQueue[Encoder] = SimpleQueue()
+        for one in self.copies or [self]:
+            free.put(one)
+
+        def encoded(batch: list[int]) -> int:
+            input_ids, mask = self.padded([ids[i] for i in batch])
+            one = free.get()
+            with torch.inference_mode():  # each thread has its own
+                place = next(one.parameters()).device
+                out[batch] = one(input_ids.to(place), mask.to(place)).cpu().numpy()
+            free.put(one)
+            return len(batch)
+
+        batches = by_tokens(order, [len(row) for row in ids], batch_tokens)
+        with (
+            tqdm(total=len(texts), desc=title, unit="text", leave=False, disable=None) as bar,
+            ThreadPoolExecutor(max(1, len(self.copies))) as pool,
+        ):
+            for num in pool.map(encoded, batches) if len(self.copies) > 1 else map(encoded, batches):
+                bar.update(num)
         self.train(training)
         return out
+
+    def spread(self, devices: Sequence[torch.device]) -> None:
+        """`encode` from now on shares its batches among ``devices``, a thread each, with the weights as they are now. It moves to the
+        first; none: it stays where it is."""
+        self.copies = []
+        if devices:
+            self.to(devices[0]).eval()
+            self.copies = [self, *(copy.deepcopy(self).to(device) for device in devices[1:])]
 
     def save(self, directory: Path, *, pooling: Node) -> None:
         """Write the encoder directory; ``pooling`` is the node that `load` builds the pooling from.

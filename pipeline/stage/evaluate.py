@@ -19,6 +19,7 @@ from pipeline.checkpoint import sha256, whole_directory, write_json
 from pipeline.corpus.collection import Collection, collections
 from pipeline.corpus.files import corpora
 from pipeline.corpus.row import Split
+from pipeline.distributed import encoding_devices
 from pipeline.encoder.cache import EmbeddingCache
 from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator import mteb_tasks
@@ -151,6 +152,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         raise ValueError("no corpus has a test row to evaluate; raise curate.split.test, or add a corpus with a test split")
     if model is None:  # it has vectors of texts, and no opinion of a complex
         held_out = [(split, c) for split, c in held_out if not getattr(module.evaluators[c.task], "predicts", False)]
+    module.encoder.spread(encoding_devices(runtime))
     trainer = pl.Trainer(
         accelerator=runtime["accelerator"], devices=1, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False,
@@ -161,6 +163,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     write_json(out / f"data/metrics/geometry/{item}.json", module.lies)
     revision = sha256(Path(cfg["models"][item]) / "model.safetensors")[:40]
     if tasks:
+        module.encoder.spread(encoding_devices(runtime))  # the trainer has put it back
         found = mteb_tasks.run(
             tasks, mteb_tasks.MtebModel(module.encode, name=str(item), revision=revision), out / f"data/mteb/{item}"
         )

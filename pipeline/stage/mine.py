@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.checkpoint import whole_directory
 from pipeline.corpus.files import Negative, read_rows, write
 from pipeline.corpus.row import Row
+from pipeline.distributed import encoding_devices
 from pipeline.encoder.encoder import Encoder
 from pipeline.training.mined import mined, teaching
 from pipeline.training.prepare import prepare
@@ -20,6 +21,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     section = cfg["mine"]
     prepare(runtime, cfg["seed"])
     encoder = Encoder.load(Path("checkpoints/base"))
+    encoder.spread(encoding_devices(runtime))
     rows: dict[str, list[Row]] = {}
     for corpus, row in read_rows(Path("data/curated"), "train", ["retrieval"]):
         if teaching(row):

@@ -19,6 +19,7 @@ from pipeline.checkpoint import sha256, write_json
 from pipeline.corpus.files import corpora, read
 from pipeline.corpus.reading import nearest, read_cells, shards
 from pipeline.corpus.row import Document, Rejected, Row
+from pipeline.distributed import encoding_devices
 from pipeline.encoder.cache import EmbeddingCache
 from pipeline.encoder.encoder import Encoder
 from pipeline.params import load
@@ -40,6 +41,7 @@ def run(words: list[str]) -> None:
     }
     model = Path(given.get("model", FINAL))
     encoder = Encoder.load(model)
+    encoder.spread(encoding_devices(config["runtime"]))
     if "corpus" in given:
         texts = _table(Path(given["corpus"]), given.get("text", "text"), given.get("name"))
     elif not RAW.is_dir():

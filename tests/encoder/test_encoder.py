@@ -1,6 +1,7 @@
 import importlib.metadata
 import json
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -312,3 +313,21 @@ def test_tokens_left_out_of_pooling_are_still_read(tiny_encoder, pooling):
 def test_a_limit_beyond_the_backbones_positions_is_refused(tiny_encoder):
     with pytest.raises(ValueError, match="max_length_tokens is 513, but the backbone has 512 positions"):
         tiny_encoder(max_length_tokens=513)
+
+
+def test_devices_share_the_batches_and_give_the_same_vectors(tiny_encoder):
+    one = tiny_encoder()
+    alone = encode(one, TEXTS, batch_tokens=20)
+    one.spread([torch.device("cpu"), torch.device("cpu"), torch.device("cpu")])
+    read = []
+
+    def slowly(backbone, args):
+        read.append(backbone)
+        time.sleep(0.02)  # so that the others take the next
+
+    for other in one.copies:
+        other.backbone.register_forward_pre_hook(slowly)
+    np.testing.assert_array_equal(encode(one, TEXTS, batch_tokens=20), alone)
+    assert set(read) == {other.backbone for other in one.copies}
+    one.spread([])
+    np.testing.assert_array_equal(encode(one, TEXTS, batch_tokens=20), alone)
