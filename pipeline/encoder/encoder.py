@@ -163,10 +163,12 @@ class Encoder(nn.Module):
         def encoded(batch: list[int]) -> int:
             input_ids, mask = self.padded([ids[i] for i in batch])
             one = free.get()
-            with torch.inference_mode():  # each thread has its own
-                place = next(one.parameters()).device
-                out[batch] = one(input_ids.to(place), mask.to(place)).cpu().numpy()
-            free.put(one)
+            try:
+                with torch.inference_mode():  # each thread has its own
+                    place = next(one.parameters()).device
+                    out[batch] = one(input_ids.to(place), mask.to(place)).cpu().numpy()
+            finally:  # after an error too, or the threads that wait for a copy would never end
+                free.put(one)
             return len(batch)
 
         batches = by_tokens(order, [len(row) for row in ids], batch_tokens)

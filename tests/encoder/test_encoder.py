@@ -329,5 +329,8 @@ def test_devices_share_the_batches_and_give_the_same_vectors(tiny_encoder):
         other.backbone.register_forward_pre_hook(slowly)
     np.testing.assert_array_equal(encode(one, TEXTS, batch_tokens=20), alone)
     assert set(read) == {other.backbone for other in one.copies}
+    one.copies[1].backbone.register_forward_pre_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # told, not waited for
+        encode(one, TEXTS, batch_tokens=20)
     one.spread([])
     np.testing.assert_array_equal(encode(one, TEXTS, batch_tokens=20), alone)
