@@ -30,12 +30,13 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """``nearest[b]``: evaluation texts whose nearest train text has a similarity in bin ``b`` of ten."""
+    """``nearest[b]``: evaluation texts whose nearest train text has a similarity in bin ``b`` of ten. ``looked``: how they were found."""
 
     num_leaks: int
     worst: list[Leak]
     nearest: list[int]
     highest: float
+    looked: dict[str, int]
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -90,7 +91,7 @@ class Audit:
                 leaks.append(Leak(round(float(similarity[k]), 4), *texts))
         counts, _ = np.histogram(nearest, bins=BINS, range=(0, 1))
         worst = sorted(leaks, key=lambda leak: (-leak.similarity, leak.evaluation, leak.train))[: self.max_shown]
-        return Found(num_leaks, worst, counts.tolist(), round(float(nearest.max(initial=0)), 4))
+        return Found(num_leaks, worst, counts.tolist(), round(float(nearest.max(initial=0)), 4), {})
 
     def reached(self, train: Sequence[Row], evaluation: Sequence[Row], normal: Callable[[str], str]) -> Reached:
         """How many texts of ``evaluation`` have a near one in ``train``, and which rows hold one."""

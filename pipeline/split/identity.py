@@ -1,4 +1,4 @@
-"""Complexes to splits so that no chain of one split is related to a chain of another (`alignment` says what related is).
+"""Complexes to splits so that no chain of one split is related to a chain of another (`rule` says what related is).
 
 MMseqs2 proposes pairs, exact alignment confirms them; related chains are families, and complexes that share a family, or a group,
 are one component, dealt whole. What the search missed is then found by aligning every chain of each split with every chain of the
@@ -17,10 +17,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, maximum_bipartite_matching
 
 from pipeline.corpus.row import CHAIN_BREAK, PROTEIN, Row, Split
-from pipeline.split.alignment import aligner, checked_rule
+from pipeline.split.alignment import aligner
 from pipeline.split.dealt import TOLERANCE, Dealt, deal
 from pipeline.split.group import unit_keys
 from pipeline.split.mmseqs import Mmseqs
+from pipeline.split.rule import checked_rule
 from pipeline.split.separator import separated
 
 ACROSS: tuple[tuple[Split, Split], ...] = (("test", "train"), ("validation", "train"), ("validation", "test"))

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from pipeline.corpus.row import Row
-from pipeline.split.alignment import Aligner, Rule, aligned
-from pipeline.split.chains import Chains, spanning
+from pipeline.split.alignment import Aligner, aligned
+from pipeline.split.chains import Chains, every_pair
 from pipeline.split.identity import ACROSS, Identity, _cover, _put_back
 from pipeline.split.mmseqs import Mmseqs
+from pipeline.split.rule import Rule
 from pipeline.split.separator import separated
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
@@ -158,7 +159,7 @@ def test_an_exhaustive_textbook_search_finds_no_relative_across_the_splits(rows)
 def test_an_exhaustive_textbook_search_finds_no_relative_of_simulated_families():
     """Of `TRIBUTARY_CHAINS` chains, 1,000 unless it says otherwise."""
     parts = parted(split()(families(int(os.environ.get("TRIBUTARY_CHAINS", 1000)))))
-    audit = Chains(identity=0.3, coverage=0.8, coverage_of="both", workers=1, max_shown=0)
+    audit = Chains(identity=0.3, coverage=0.8, coverage_of="both", sample=100, workers=1, max_shown=0)
     for one, other in ACROSS:
         assert audit(parts[other], parts[one], str).num_leaks == 0
         assert exhaustive(parts[one], parts[other]) == 0
@@ -204,7 +205,7 @@ def test_no_chain_of_a_split_is_related_to_one_of_another(rows, giant):
     dealt = split(giant=giant)
     found = dealt(rows)
     assert {row.split for row in found} >= {"train", "validation", "test"}
-    audit = Chains(identity=0.3, coverage=0.8, coverage_of="both", workers=2, max_shown=3)
+    audit = Chains(identity=0.3, coverage=0.8, coverage_of="both", sample=100, workers=2, max_shown=3)
     parts = {name: [row for row in found if row.split == name] for name in ("train", "validation", "test")}
     for one, other in (("train", "test"), ("train", "validation"), ("validation", "test")):
         assert audit(parts[one], parts[other], str).num_leaks == 0
@@ -215,7 +216,7 @@ def test_the_audit_and_the_aligner_of_the_split_agree_and_share_nothing(rows):
     chains = [row.query for row in rows[:60]]
     for side in ("both", "shorter"):
         rule = Rule(0.30, 0.80, side)
-        ours, theirs = spanning(chains[:20], chains[10:], rule, workers=1), Aligner(rule)(chains[:20], chains[10:], workers=1)
+        ours, theirs = every_pair(chains[:20], chains[10:], rule, sample=50, workers=1), Aligner(rule)(chains[:20], chains[10:], workers=1)
         assert ours.held.tolist() == theirs.left.tolist()
         assert ours.train.tolist() == theirs.right.tolist()
         assert ours.identity.tolist() == theirs.identity.tolist()
@@ -223,11 +224,11 @@ def test_the_audit_and_the_aligner_of_the_split_agree_and_share_nothing(rows):
 
 
 def test_reached_chains_are_those_with_a_related_one(rows):
-    audit = Chains(identity=0.3, coverage=0.8, coverage_of="both", workers=1, max_shown=1)
+    audit = Chains(identity=0.3, coverage=0.8, coverage_of="both", sample=100, workers=1, max_shown=1)
     train, held = rows[::3], rows[1::3]
     found = audit.reached(train, held, str)
-    pairs = spanning(sorted({c for r in held for c in (r.query, r.document)}), [c for r in train for c in (r.query, r.document)],
-                     audit.rule, workers=1)  # fmt: skip
+    pairs = every_pair(sorted({c for r in held for c in (r.query, r.document)}), [c for r in train for c in (r.query, r.document)],
+                     audit.rule, sample=0, workers=1)  # fmt: skip
     assert found.num_near == len(set(pairs.held[pairs.identity >= 0.3].tolist()))
     assert 0 < found.num_near < found.num_texts == 2 * len(held)
     chains = sorted({chain for row in held for chain in (row.query, row.document)})
@@ -237,7 +238,7 @@ def test_reached_chains_are_those_with_a_related_one(rows):
 
 
 def test_the_audit_counts_and_shows_a_planted_leak(rows):
-    audit = Chains(identity=0.3, coverage=0.8, coverage_of="both", workers=1, max_shown=1)
+    audit = Chains(identity=0.3, coverage=0.8, coverage_of="both", sample=100, workers=1, max_shown=1)
     found = audit(rows[:1], [replace(rows[0], document=rows[-1].document)], str)
     assert found.num_leaks == 1
     assert found.highest == 1.0

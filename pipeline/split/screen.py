@@ -1,0 +1,219 @@
+"""Which pairs of chains may have a best local alignment that spans enough: exact scores, 64 chains in step, and no paths.
+
+One chain is aligned with 64 others at a time, each in a byte of one vector register. An alignment that spans a share of a chain of L
+residues ends at residue ceil(coverage x L) or later, and begins no later than as many residues before the last. So a pair is kept
+only if its highest score is reached at such an end and, both chains reversed, at such a beginning; all others are proven not to span
+enough. A score of 240 or more might not fit a byte, and keeps its pair. Pairs of lengths too different to be related are passed over.
+
+The order of instructions is ours; numba compiles it for the processor at hand (AVX-512, AVX2, NEON).
+Sources: Gotoh 1982, doi:10.1016/0022-2836(82)90398-9 (recursion); Rognes 2011, doi:10.1186/1471-2105-12-221 (a sequence a lane).
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import parasail
+from jaxtyping import Int, UInt
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from pipeline.split.rule import GAP_EXTEND, GAP_OPEN, ROUNDING, Rule
+
+LANES = 64
+BIAS = 4  # minus the least value of BLOSUM62: all gains are 0 or more
+SAFE = 240  # scores below it are exact: a step adds less than 16 to them
+ORDER = "ARNDCQEGHILKMFPSTWYVBZX*"  # rows of parasail's matrix; any other letter counts as *
+PAD = len(ORDER)  # behind a chain's end, where nothing is gained
+LINES = 4  # of `_block`'s work: highest score so far, that at a late end, and two masks
+
+
+class Packed(NamedTuple):
+    """Chains as numbers of residues, end to end: chain i is ``codes[starts[i]:starts[i + 1]]``; ``needed``: residues to be spanned."""
+
+    codes: UInt[np.ndarray, " R"]
+    starts: Int[np.ndarray, " C+1"]
+    needed: Int[np.ndarray, " C"]
+
+
+def may_span(left: Sequence[str], right: Sequence[str], rule: Rule, *, workers: int) -> Int[np.ndarray, "P 2"]:
+    """Of all pairs of ``left`` with ``right`` those, by their places, that are not proven to span too little; sorted."""
+    order = np.argsort([len(chain) for chain in right], kind="stable")  # chains of a block should be of like length
+    every = np.arange(len(left))
+    return _by_both_ends(left, right, [(every, block) for block in _blocks(order)], rule, workers)
+
+
+def may_span_among(
+    left: Sequence[str], right: Sequence[str], pairs: Int[np.ndarray, "P 2"], rule: Rule, *, workers: int
+) -> Int[np.ndarray, "Q 2"]:
+    """The same of ``pairs``."""
+    return _by_both_ends(left, right, _tasks(pairs, np.array([len(chain) for chain in right])), rule, workers)
+
+
+Task = tuple[Int[np.ndarray, " A"], Int[np.ndarray, " B"]]  # chains of the left, each with each of at most 64 of the right
+
+
+def _by_both_ends(left: Sequence[str], right: Sequence[str], tasks: list[Task], rule: Rule, workers: int) -> np.ndarray:
+    lengths = np.array([len(chain) for chain in right])
+    for backward in (False, True):
+        sides = [_packed([chain[::-1] for chain in of] if backward else of, rule.coverage) for of in (left, right)]
+        pairs = _screened(*sides, tasks, rule, workers)
+        tasks = _tasks(pairs, lengths)
+    return pairs  # pyright: ignore[reportPossiblyUnboundVariable]
+
+
+def _screened(left: Packed, right: Packed, tasks: list[Task], rule: Rule, workers: int) -> Int[np.ndarray, "P 2"]:
+    shorter, share = rule.coverage_of == "shorter", rule.least_ratio - ROUNDING
+    compiled: Any = _block
+
+    def screened(task: Task) -> Int[np.ndarray, "P 2"]:
+        own, block = task
+        kept = compiled(*left, own, *right, block, GAINS, shorter, share)
+        places = np.argwhere(kept)
+        return np.stack([own[places[:, 0]], block[places[:, 1]]], axis=1)
+
+    with ThreadPoolExecutor(workers) as pool:
+        found = np.concatenate([np.zeros((0, 2), np.int64), *pool.map(screened, tasks)])
+    return found[np.lexsort((found[:, 1], found[:, 0]))]
+
+
+def _tasks(pairs: Int[np.ndarray, "P 2"], lengths: Int[np.ndarray, " C"]) -> list[Task]:
+    """Every chain of the left with its own partners."""
+    pairs = pairs[np.lexsort((lengths[pairs[:, 1]], pairs[:, 0]))] if len(pairs) else pairs
+    own, starts = np.unique(pairs[:, 0], return_index=True)
+    partners = np.split(pairs[:, 1], starts[1:])
+    return [(own[k : k + 1], block) for k, of in enumerate(partners) for block in _blocks(of)] if len(own) else []
+
+
+def _blocks(these: Int[np.ndarray, " C"]) -> list[Int[np.ndarray, " B"]]:
+    return [these[first : first + LANES] for first in range(0, len(these), LANES)]
+
+
+def _packed(chains: Sequence[str], coverage: float) -> Packed:
+    lengths = np.array([len(chain) for chain in chains], np.int64)
+    needed = np.maximum(1, np.ceil(coverage * lengths - ROUNDING).astype(np.int64))
+    codes = CODES[np.frombuffer("".join(chains).encode("latin-1", "replace"), np.uint8)]
+    return Packed(codes, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), needed)
+
+
+def _codes() -> UInt[np.ndarray, " 256"]:
+    found = np.full(256, ORDER.index("*"), np.uint8)
+    for place, letter in enumerate(ORDER):
+        found[[ord(letter), ord(letter.lower())]] = place
+    return found
+
+
+def _gains() -> UInt[np.ndarray, "25 25"]:
+    found = np.zeros((PAD + 1, PAD + 1), np.uint8)
+    found[:PAD, :PAD] = np.array(parasail.blosum62.matrix)[:PAD, :PAD] + BIAS
+    return found
+
+
+CODES, GAINS = _codes(), _gains()
+
+
+@njit(nogil=True, cache=True)
+def _block(codes, starts, needed, own, right, right_starts, right_needed, block, gains, shorter, share):  # pyright: ignore
+    """[A, B]: whether each of ``own`` and each of ``block`` reach their highest score at an end that is late enough."""
+    lengths = np.zeros(LANES, np.int64)
+    for lane in range(len(block)):
+        lengths[lane] = right_starts[block[lane] + 1] - right_starts[block[lane]]
+    profile, late = _profile(right, right_starts, right_needed, block, lengths.max(), gains)
+    longest = 0
+    for i in own:
+        longest = max(longest, starts[i + 1] - starts[i])
+    scores, gaps = np.empty((longest, LANES), np.uint8), np.empty((longest, LANES), np.uint8)
+    work = np.empty((LINES, LANES), np.uint8)
+    kept = np.zeros((len(own), len(block)), np.bool_)
+    for a in range(len(own)):
+        size = starts[own[a] + 1] - starts[own[a]]
+        possible = False
+        for lane in range(len(block)):
+            possible |= min(size, lengths[lane]) >= share * max(size, lengths[lane])
+            work[2, lane] = 255 if shorter and size >= lengths[lane] else 0  # this chain may end anywhere
+            work[3, lane] = 255 if shorter and size <= lengths[lane] else 0  # the other may
+        if not possible:
+            continue
+        work[:2] = 0
+        scores[:size] = 0
+        gaps[:size] = 0
+        query = codes[starts[own[a]] : starts[own[a] + 1]]
+        for j in range(len(profile)):
+            _column(
+                scores.ctypes.data, gaps.ctypes.data, profile[j].ctypes.data, query.ctypes.data, np.uintp(needed[own[a]] - 1),
+                np.uintp(size), late[j].ctypes.data, work.ctypes.data,
+            )  # fmt: skip
+        for lane in range(len(block)):
+            if min(size, lengths[lane]) >= share * max(size, lengths[lane]):
+                kept[a, lane] = work[0, lane] >= SAFE or work[1, lane] == work[0, lane]
+    return kept
+
+
+@njit(nogil=True, cache=True)
+def _profile(codes, starts, needed, block, longest, gains):  # pyright: ignore
+    """[L, letters, LANES] what a residue gains against each chain's residue j; [L, LANES] 255 where an end at j is late enough."""
+    profile = np.zeros((longest, len(gains), LANES), np.uint8)
+    late = np.zeros((longest, LANES), np.uint8)
+    for lane in range(len(block)):
+        first, last = starts[block[lane]], starts[block[lane] + 1]
+        for j in range(last - first):
+            for letter in range(len(gains)):
+                profile[j, letter, lane] = gains[letter, codes[first + j]]
+        late[needed[block[lane]] - 1 :, lane] = 255
+    return profile, late
+
+
+@intrinsic
+def _column(typing, scores, gaps, profile, query, first, last, late, work):  # pyright: ignore
+    """One residue of each of 64 chains against residues 0 to ``last`` of the query, of which ``first`` is the first that ends late enough.
+    All others are addresses, of rows of 64 bytes: a row a residue of the query, or a row a letter, or one; of the query, of its bytes."""
+
+    def emit(context: Any, builder: Any, signature: Any, given: Sequence[Any]) -> Any:
+        scores, gaps, profile, query, first, last, late, work = given
+        vector, word = ir.VectorType(ir.IntType(8), LANES), first.type
+
+        def constant(value: int) -> Any:
+            return ir.Constant(vector, [value] * LANES)
+
+        def named(name: str) -> Any:
+            kind = ir.FunctionType(vector, [vector, vector])
+            function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{LANES}i8")
+            return lambda a, b: builder.call(function, [a, b])
+
+        def row(base: Any, number: Any) -> Any:
+            place = builder.add(base, builder.mul(number, word(LANES)))
+            return builder.inttoptr(place, vector.as_pointer())
+
+        def load(place: Any) -> Any:
+            return builder.load(place, align=1)
+
+        add, less, most = named("uadd.sat"), named("usub.sat"), named("umax")
+        down, diagonal = (cgutils.alloca_once_value(builder, constant(0)) for _ in range(2))
+        highest = []  # of the early rows, of the late ones
+        for begin, end in ((word(0), first), (first, last)):
+            best = cgutils.alloca_once_value(builder, constant(0))
+            builder.store(constant(0), best)
+            with cgutils.for_range_slice(builder, begin, end, word(1)) as (i, _):
+                letter = builder.load(builder.inttoptr(builder.add(query, i), ir.IntType(8).as_pointer()))
+                gain = load(row(profile, builder.zext(letter, word)))
+                above, along = load(row(scores, i)), load(row(gaps, i))
+                score = less(add(builder.load(diagonal), gain), constant(BIAS))
+                score = most(most(score, along), builder.load(down))
+                opened = less(score, constant(GAP_OPEN))
+                builder.store(score, row(scores, i), align=1)
+                builder.store(most(less(along, constant(GAP_EXTEND)), opened), row(gaps, i), align=1)
+                builder.store(most(less(builder.load(down), constant(GAP_EXTEND)), opened), down)
+                builder.store(above, diagonal)
+                builder.store(most(builder.load(best), score), best)
+            highest.append(builder.load(best))
+        top, at_end, any_row, any_column = (row(work, word(k)) for k in range(4))
+        at_late = most(highest[1], builder.and_(highest[0], load(any_row)))
+        at_late = builder.and_(at_late, builder.or_(load(row(late, word(0))), load(any_column)))
+        builder.store(most(load(top), most(*highest)), top, align=1)
+        builder.store(most(load(at_end), at_late), at_end, align=1)
+        return context.get_dummy_value()
+
+    return types.void(*[types.uintp] * 8), emit
