@@ -87,7 +87,9 @@ class Aligner:
             unseen = self._unseen(i, others)
             alike.setdefault(np.packbits(unseen).tobytes(), (others[unseen], []))[1].append(i)
         for theirs, own in alike.values():
-            pairs = may_span([self.chains[i] for i in own], [self.chains[j] for j in theirs.tolist()], self.rule, workers=workers)
+            pairs = may_span(
+                [self.chains[i] for i in own], [self.chains[j] for j in theirs.tolist()], self.rule, workers=workers
+            )
             self._align(np.stack([np.array(own)[pairs[:, 0]], theirs[pairs[:, 1]]], axis=1), workers)
             looked = np.packbits(np.bincount(theirs, minlength=self.seen.shape[1] * 8) > 0, bitorder="little")
             self.seen[own] |= looked

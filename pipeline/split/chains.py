@@ -79,7 +79,7 @@ class Chains:
         related = {chain for chain, one in zip(right, near.tolist(), strict=True) if one}
         return Reached(len(right), len(related), [not related.isdisjoint(chains_of(row)) for row in evaluation])
 
-    def _near(self, train: Sequence[str], held: Sequence[str]) -> Bool[np.ndarray, " H"]:
+    def _near(self, train: list[str], held: list[str]) -> Bool[np.ndarray, " H"]:
         known = set(train)
         near = np.array([chain in known for chain in held], bool)
         asked = np.flatnonzero(~near).tolist()
@@ -94,7 +94,7 @@ class Chains:
         return near
 
 
-def every_pair(held: Sequence[str], train: Sequence[str], rule: Rule, *, sample: int, workers: int) -> Spanning:
+def every_pair(held: list[str], train: list[str], rule: Rule, *, sample: int, workers: int) -> Spanning:
     """Every chain of ``held`` with every one of ``train``. RuntimeError where a pair that was passed over spans enough after all."""
     pairs = may_span(held, train, rule, workers=workers)
     num_sampled = _checked(held, train, pairs, rule, sample)
@@ -103,7 +103,7 @@ def every_pair(held: Sequence[str], train: Sequence[str], rule: Rule, *, sample:
     return Spanning(pairs[found, 0], pairs[found, 1], identity[found], len(held) * len(train), len(pairs), num_sampled)
 
 
-def _checked(held: Sequence[str], train: Sequence[str], kept: Int[np.ndarray, "P 2"], rule: Rule, sample: int) -> int:
+def _checked(held: list[str], train: list[str], kept: Int[np.ndarray, "P 2"], rule: Rule, sample: int) -> int:
     """How many of a sample of all pairs are not among those ``kept``. Of these the score alone is computed, by parasail, and the
     alignment only where that ends late enough; always by the same draw."""
     num_pairs = len(held) * len(train)

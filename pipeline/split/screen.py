@@ -3,13 +3,14 @@
 One chain is aligned with 64 others at a time, each in a byte of one vector register. An alignment that spans a share of a chain of L
 residues ends at residue ceil(coverage x L) or later, and begins no later than as many residues before the last. So a pair is kept
 only if its highest score is reached at such an end and, both chains reversed, at such a beginning; all others are proven not to span
-enough. A score of 240 or more might not fit a byte, and keeps its pair. Pairs of lengths too different to be related are passed over.
+enough. A score of 127 may be a higher one that does not fit a byte, and keeps its pair. Lengths too different to be related rule out
+a pair beforehand.
 
 The order of instructions is ours; numba compiles it for the processor at hand (AVX-512, AVX2, NEON).
 Sources: Gotoh 1982, doi:10.1016/0022-2836(82)90398-9 (recursion); Rognes 2011, doi:10.1186/1471-2105-12-221 (a sequence a lane).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -24,10 +25,12 @@ from numba.extending import intrinsic
 from pipeline.split.rule import GAP_EXTEND, GAP_OPEN, ROUNDING, Rule
 
 LANES = 64
-BIAS = 4  # minus the least value of BLOSUM62: all gains are 0 or more
-SAFE = 240  # scores below it are exact: a step adds less than 16 to them
+AT_ONCE = 512  # chains whose partners are held in memory at a time
+COLUMNS = 2  # residues of the other chains taken at once, which halves the traffic with memory
+FULL = 127  # the highest score that a byte holds; lower ones are exact
 ORDER = "ARNDCQEGHILKMFPSTWYVBZX*"  # rows of parasail's matrix; any other letter counts as *
-PAD = len(ORDER)  # behind a chain's end, where nothing is gained
+PAD = len(ORDER)  # behind a chain's end, where everything costs
+COST = -4  # the least value of BLOSUM62
 LINES = 4  # of `_block`'s work: highest score so far, that at a late end, and two masks
 
 
@@ -46,6 +49,17 @@ def may_span(left: Sequence[str], right: Sequence[str], rule: Rule, *, workers: 
     return _by_both_ends(left, right, [(every, block) for block in _blocks(order)], rule, workers)
 
 
+def may_span_within(chains: Sequence[str], rule: Rule, *, workers: int) -> Iterator[Int[np.ndarray, "P 2"]]:
+    """Of all pairs of ``chains`` those that are not proven to span too little, each once, in parts: a part for every `AT_ONCE` chains,
+    in the order of their lengths, with all before them."""
+    order = np.argsort([len(chain) for chain in chains], kind="stable")
+    for first in range(0, len(order), AT_ONCE):
+        part = range(first, min(first + AT_ONCE, len(order)), LANES)
+        tasks = [(order[: k + LANES], order[k : k + LANES]) for k in part]
+        pairs = _by_both_ends(chains, chains, tasks, rule, workers)
+        yield pairs[pairs[:, 0] != pairs[:, 1]]
+
+
 def may_span_among(
     left: Sequence[str], right: Sequence[str], pairs: Int[np.ndarray, "P 2"], rule: Rule, *, workers: int
 ) -> Int[np.ndarray, "Q 2"]:
@@ -58,11 +72,9 @@ Task = tuple[Int[np.ndarray, " A"], Int[np.ndarray, " B"]]  # chains of the left
 
 def _by_both_ends(left: Sequence[str], right: Sequence[str], tasks: list[Task], rule: Rule, workers: int) -> np.ndarray:
     lengths = np.array([len(chain) for chain in right])
-    for backward in (False, True):
-        sides = [_packed([chain[::-1] for chain in of] if backward else of, rule.coverage) for of in (left, right)]
-        pairs = _screened(*sides, tasks, rule, workers)
-        tasks = _tasks(pairs, lengths)
-    return pairs  # pyright: ignore[reportPossiblyUnboundVariable]
+    forward = _screened(_packed(left, rule), _packed(right, rule), tasks, rule, workers)
+    turned = [_packed([chain[::-1] for chain in of], rule) for of in (left, right)]
+    return _screened(turned[0], turned[1], _tasks(forward, lengths), rule, workers)
 
 
 def _screened(left: Packed, right: Packed, tasks: list[Task], rule: Rule, workers: int) -> Int[np.ndarray, "P 2"]:
@@ -92,9 +104,9 @@ def _blocks(these: Int[np.ndarray, " C"]) -> list[Int[np.ndarray, " B"]]:
     return [these[first : first + LANES] for first in range(0, len(these), LANES)]
 
 
-def _packed(chains: Sequence[str], coverage: float) -> Packed:
+def _packed(chains: Sequence[str], rule: Rule) -> Packed:
     lengths = np.array([len(chain) for chain in chains], np.int64)
-    needed = np.maximum(1, np.ceil(coverage * lengths - ROUNDING).astype(np.int64))
+    needed = np.maximum(1, np.ceil(rule.coverage * lengths - ROUNDING).astype(np.int64))
     codes = CODES[np.frombuffer("".join(chains).encode("latin-1", "replace"), np.uint8)]
     return Packed(codes, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]), needed)
 
@@ -106,9 +118,9 @@ def _codes() -> UInt[np.ndarray, " 256"]:
     return found
 
 
-def _gains() -> UInt[np.ndarray, "25 25"]:
-    found = np.zeros((PAD + 1, PAD + 1), np.uint8)
-    found[:PAD, :PAD] = np.array(parasail.blosum62.matrix)[:PAD, :PAD] + BIAS
+def _gains() -> Int[np.ndarray, "25 25"]:
+    found = np.full((PAD + 1, PAD + 1), COST, np.int8)
+    found[:PAD, :PAD] = np.array(parasail.blosum62.matrix)[:PAD, :PAD]
     return found
 
 
@@ -125,50 +137,51 @@ def _block(codes, starts, needed, own, right, right_starts, right_needed, block,
     longest = 0
     for i in own:
         longest = max(longest, starts[i + 1] - starts[i])
-    scores, gaps = np.empty((longest, LANES), np.uint8), np.empty((longest, LANES), np.uint8)
-    work = np.empty((LINES, LANES), np.uint8)
+    scores, gaps = np.empty((longest, LANES), np.int8), np.empty((longest, LANES), np.int8)
+    work = np.empty((LINES, LANES), np.int8)
     kept = np.zeros((len(own), len(block)), np.bool_)
     for a in range(len(own)):
         size = starts[own[a] + 1] - starts[own[a]]
         possible = False
         for lane in range(len(block)):
             possible |= min(size, lengths[lane]) >= share * max(size, lengths[lane])
-            work[2, lane] = 255 if shorter and size >= lengths[lane] else 0  # this chain may end anywhere
-            work[3, lane] = 255 if shorter and size <= lengths[lane] else 0  # the other may
+            work[2, lane] = -1 if shorter and size >= lengths[lane] else 0  # this chain may end anywhere
+            work[3, lane] = -1 if shorter and size <= lengths[lane] else 0  # the other may
         if not possible:
             continue
         work[:2] = 0
         scores[:size] = 0
         gaps[:size] = 0
         query = codes[starts[own[a]] : starts[own[a] + 1]]
-        for j in range(len(profile)):
-            _column(
+        for j in range(0, len(profile), COLUMNS):
+            _columns(  # pyright: ignore
                 scores.ctypes.data, gaps.ctypes.data, profile[j].ctypes.data, query.ctypes.data, np.uintp(needed[own[a]] - 1),
                 np.uintp(size), late[j].ctypes.data, work.ctypes.data,
             )  # fmt: skip
         for lane in range(len(block)):
             if min(size, lengths[lane]) >= share * max(size, lengths[lane]):
-                kept[a, lane] = work[0, lane] >= SAFE or work[1, lane] == work[0, lane]
+                kept[a, lane] = work[0, lane] == FULL or work[1, lane] == work[0, lane]
     return kept
 
 
 @njit(nogil=True, cache=True)
 def _profile(codes, starts, needed, block, longest, gains):  # pyright: ignore
-    """[L, letters, LANES] what a residue gains against each chain's residue j; [L, LANES] 255 where an end at j is late enough."""
-    profile = np.zeros((longest, len(gains), LANES), np.uint8)
-    late = np.zeros((longest, LANES), np.uint8)
+    """[L, letters, LANES] what a residue gains against each chain's residue j; [L, LANES] all bits where an end at j is late enough."""
+    longest = -(-longest // COLUMNS) * COLUMNS
+    profile = np.full((longest, len(gains), LANES), COST, np.int8)
+    late = np.zeros((longest, LANES), np.int8)
     for lane in range(len(block)):
         first, last = starts[block[lane]], starts[block[lane] + 1]
         for j in range(last - first):
             for letter in range(len(gains)):
                 profile[j, letter, lane] = gains[letter, codes[first + j]]
-        late[needed[block[lane]] - 1 :, lane] = 255
+        late[needed[block[lane]] - 1 :, lane] = -1
     return profile, late
 
 
 @intrinsic
-def _column(typing, scores, gaps, profile, query, first, last, late, work):  # pyright: ignore
-    """One residue of each of 64 chains against residues 0 to ``last`` of the query, of which ``first`` is the first that ends late enough.
+def _columns(typing, scores, gaps, profile, query, first, last, late, work):  # pyright: ignore
+    """The next residues of each of 64 chains against residues 0 to ``last`` of the query; from ``first`` on they end late enough.
     All others are addresses, of rows of 64 bytes: a row a residue of the query, or a row a letter, or one; of the query, of its bytes."""
 
     def emit(context: Any, builder: Any, signature: Any, given: Sequence[Any]) -> Any:
@@ -190,30 +203,33 @@ def _column(typing, scores, gaps, profile, query, first, last, late, work):  # p
         def load(place: Any) -> Any:
             return builder.load(place, align=1)
 
-        add, less, most = named("uadd.sat"), named("usub.sat"), named("umax")
-        down, diagonal = (cgutils.alloca_once_value(builder, constant(0)) for _ in range(2))
-        highest = []  # of the early rows, of the late ones
+        add, most, less = named("sadd.sat"), named("smax"), builder.sub
+        down, diagonal = ([cgutils.alloca_once_value(builder, constant(0)) for _ in range(COLUMNS)] for _ in range(2))
+        highest = []  # of each column: of its early rows, of its late ones
         for begin, end in ((word(0), first), (first, last)):
-            best = cgutils.alloca_once_value(builder, constant(0))
-            builder.store(constant(0), best)
+            best = [cgutils.alloca_once_value(builder, constant(0)) for _ in range(COLUMNS)]
             with cgutils.for_range_slice(builder, begin, end, word(1)) as (i, _):
-                letter = builder.load(builder.inttoptr(builder.add(query, i), ir.IntType(8).as_pointer()))
-                gain = load(row(profile, builder.zext(letter, word)))
-                above, along = load(row(scores, i)), load(row(gaps, i))
-                score = less(add(builder.load(diagonal), gain), constant(BIAS))
-                score = most(most(score, along), builder.load(down))
-                opened = less(score, constant(GAP_OPEN))
-                builder.store(score, row(scores, i), align=1)
-                builder.store(most(less(along, constant(GAP_EXTEND)), opened), row(gaps, i), align=1)
-                builder.store(most(less(builder.load(down), constant(GAP_EXTEND)), opened), down)
-                builder.store(above, diagonal)
-                builder.store(most(builder.load(best), score), best)
-            highest.append(builder.load(best))
-        top, at_end, any_row, any_column = (row(work, word(k)) for k in range(4))
-        at_late = most(highest[1], builder.and_(highest[0], load(any_row)))
-        at_late = builder.and_(at_late, builder.or_(load(row(late, word(0))), load(any_column)))
-        builder.store(most(load(top), most(*highest)), top, align=1)
-        builder.store(most(load(at_end), at_late), at_end, align=1)
+                letter = builder.zext(builder.load(builder.inttoptr(builder.add(query, i), ir.IntType(8).as_pointer())), word)
+                before, along = load(row(scores, i)), load(row(gaps, i))
+                for k in range(COLUMNS):
+                    gain = load(row(builder.add(profile, word(k * len(GAINS) * LANES)), letter))
+                    score = most(add(builder.load(diagonal[k]), gain), constant(0))
+                    score = most(most(score, along), builder.load(down[k]))
+                    opened = less(score, constant(GAP_OPEN))
+                    builder.store(most(less(builder.load(down[k]), constant(GAP_EXTEND)), opened), down[k])
+                    builder.store(before, diagonal[k])
+                    builder.store(most(builder.load(best[k]), score), best[k])
+                    along = most(less(along, constant(GAP_EXTEND)), opened)
+                    before = score
+                builder.store(before, row(scores, i), align=1)
+                builder.store(along, row(gaps, i), align=1)
+            highest.append([builder.load(one) for one in best])
+        top, at_end, any_row, any_column = (row(work, word(k)) for k in range(LINES))
+        for k, (early, latest) in enumerate(zip(*highest, strict=True)):
+            at_late = most(latest, builder.and_(early, load(any_row)))
+            at_late = builder.and_(at_late, builder.or_(load(row(late, word(k))), load(any_column)))
+            builder.store(most(load(top), most(early, latest)), top, align=1)
+            builder.store(most(load(at_end), at_late), at_end, align=1)
         return context.get_dummy_value()
 
     return types.void(*[types.uintp] * 8), emit

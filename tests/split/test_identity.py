@@ -216,7 +216,10 @@ def test_the_audit_and_the_aligner_of_the_split_agree_and_share_nothing(rows):
     chains = [row.query for row in rows[:60]]
     for side in ("both", "shorter"):
         rule = Rule(0.30, 0.80, side)
-        ours, theirs = every_pair(chains[:20], chains[10:], rule, sample=50, workers=1), Aligner(rule)(chains[:20], chains[10:], workers=1)
+        ours, theirs = (
+            every_pair(chains[:20], chains[10:], rule, sample=50, workers=1),
+            Aligner(rule)(chains[:20], chains[10:], workers=1),
+        )
         assert ours.held.tolist() == theirs.left.tolist()
         assert ours.train.tolist() == theirs.right.tolist()
         assert ours.identity.tolist() == theirs.identity.tolist()
