@@ -1,15 +1,15 @@
 """Complexes to splits so that no chain of one split is related to a chain of another (`rule` says what related is).
 
-MMseqs2 proposes pairs, exact alignment confirms them; related chains are families, and complexes that share a family, or a group,
-are one component, dealt whole. What the search missed is then found by aligning every chain of each split with every chain of the
-others, and mended until nothing is found.
+Related chains are families (`mmseqs`: MMseqs2 proposes pairs, exact alignment confirms them; `exact`: all pairs are looked at).
+Complexes that share a family, or a group, are one component, dealt whole. What MMseqs2 missed is then found by looking at every chain
+of each split with every chain of the others, and mended until nothing is found.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import ceil
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from jaxtyping import Int
@@ -20,11 +20,20 @@ from pipeline.corpus.row import CHAIN_BREAK, PROTEIN, Row, Split
 from pipeline.split.alignment import aligner
 from pipeline.split.dealt import TOLERANCE, Dealt, deal
 from pipeline.split.group import unit_keys
-from pipeline.split.mmseqs import Mmseqs
-from pipeline.split.rule import checked_rule
+from pipeline.split.rule import Rule, checked_rule
 from pipeline.split.separator import separated
 
 ACROSS: tuple[tuple[Split, Split], ...] = (("test", "train"), ("validation", "train"), ("validation", "test"))
+
+
+class Search(Protocol):
+    """``complete``: no related pair is in two families, and nothing has to be mended."""
+
+    complete: bool
+
+    def families(self, chains: Sequence[str], rule: Rule, *, workers: int) -> Int[np.ndarray, " C"]: ...
+
+    def version(self) -> str: ...
 
 
 class Identity:
@@ -47,7 +56,7 @@ class Identity:
         coverage_of: Literal["both", "shorter"],
         giant: Literal["whole", "remove"],
         workers: int,
-        search: Mmseqs,
+        search: Search,
     ) -> None:
         if min(validation, test) < 0 or validation + test >= 1:
             raise ValueError(
@@ -69,7 +78,7 @@ class Identity:
                 "set split (and columns.split) of the source to null, or choose another split"
             )
         units = _Units(rows)
-        family = self._families(units.chains)
+        family = self.families(units.chains)
         families = [sorted({int(family[chain]) for chain in own}) for own in units.chains_of]
         wanted = (self.shares["validation"] + self.shares["test"]) * len(rows)
         apart = separated(families, [len(of) for of in units.rows_of], wanted) if self.giant == "remove" else None
@@ -82,7 +91,7 @@ class Identity:
         split_of, came_out = deal(members, self.shares, self.seed)
         splits: list[Split | None] = [None if u in gone else split_of[component[u]] for u in range(len(families))]
         back = _put_back(families, splits)
-        rounds, mended = self._mend(units, splits, component)
+        rounds, mended = (0, 0) if self.search.complete else self._mend(units, splits, component)
         found: list[Split | None] = [None] * len(rows)
         for unit, of in enumerate(units.rows_of):
             for i in of:
@@ -106,15 +115,10 @@ class Identity:
         self.dealt = replace(came_out, got={str(split): share for split, share in got.items()}, notes=notes)
         return [replace(row, split=split) for row, split in zip(rows, found, strict=True)]
 
-    def _families(self, chains: Sequence[str]) -> Int[np.ndarray, " C"]:
-        """For each chain the number of its family: what proposed and confirmed pairs tie together."""
-        if len(chains) < 2:
-            return np.zeros(len(chains), np.int64)
-        members, hits = self.search(chains)
-        hits = hits[hits[:, 0] < hits[:, 1]]
-        tied = np.concatenate([members, aligner(self.rule).candidates(chains, hits, workers=self.workers)])
-        edges = coo_array((np.ones(len(tied), np.int8), (tied[:, 0], tied[:, 1])), shape=(len(chains), len(chains)))
-        return connected_components(edges, directed=False)[1].astype(np.int64)
+    def families(self, chains: Sequence[str]) -> Int[np.ndarray, " C"]:
+        """For each chain the number of its family."""
+        few = len(chains) < 2
+        return np.zeros(len(chains), np.int64) if few else self.search.families(chains, self.rule, workers=self.workers)
 
     def _mend(self, units: "_Units", splits: list[Split | None], component: list[int]) -> tuple[int, int]:
         """Changes ``splits`` until no chain is related to one of another split; rounds, and units that were moved or removed."""

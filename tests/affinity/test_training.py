@@ -23,6 +23,7 @@ HEAD = {
     "attention_dropout": 0.0,
 }  # fmt: skip
 LORA = {"_target_": "pipeline.encoder.lora.LoRA", "rank": 2, "alpha": 4, "dropout": 0.0, "targets": ["query", "value"]}
+GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 INPUTS = {"checkpoints/base": "0123456789abcdef0123", "data/curated": "c"}
 
 
@@ -52,10 +53,12 @@ def rows():
 def fitted(encoder, rows, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    def made(settings, name="train-hp", adapter=None, rows=rows):
+    def made(settings, name="train-hp", adapter=None, rows=rows, accelerator="cpu"):
         one = encoder(adapter)
         before = {key: value.clone() for key, value in one.state_dict().items()}
-        model, curve = fit_affinity(one, rows, settings, RUNTIME, seed=0, name=name, inputs=INPUTS)
+        model, curve = fit_affinity(
+            one, rows, settings, RUNTIME | {"accelerator": accelerator}, seed=0, name=name, inputs=INPUTS
+        )
         return model, curve, before
 
     return made
@@ -65,8 +68,12 @@ def moved(model, before):
     return {name for name, value in model.encoder.state_dict().items() if name in before and not value.equal(before[name])}
 
 
-def test_a_head_learns_on_a_frozen_backbone(fitted, rows):
-    model, curve, before = fitted(training(steps=40, lr=0.01))
+@pytest.mark.parametrize(
+    ("accelerator", "precision"),
+    [("cpu", "32-true"), *(pytest.param("gpu", one, marks=GPU) for one in ("32-true", "bf16-mixed"))],
+)
+def test_a_head_learns_on_a_frozen_backbone(fitted, rows, accelerator, precision):
+    model, curve, before = fitted(training(steps=40, lr=0.01) | {"precision": precision}, accelerator=accelerator)
     assert not moved(model, before)
     assert np.mean([p["loss"] for p in curve[-5:]]) < 0.5 * np.mean([p["loss"] for p in curve[:5]])
     test = [(row.query, row.document) for row in rows["test"]]

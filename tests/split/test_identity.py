@@ -5,10 +5,13 @@ from dataclasses import replace
 import numba
 import numpy as np
 import pytest
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from pipeline.corpus.row import Row
 from pipeline.split.alignment import Aligner, aligned
 from pipeline.split.chains import Chains, every_pair
+from pipeline.split.exact import Exact
 from pipeline.split.identity import ACROSS, Identity, _cover, _put_back
 from pipeline.split.mmseqs import Mmseqs
 from pipeline.split.rule import Rule
@@ -147,12 +150,31 @@ def families(num_chains):
 
 
 def test_an_exhaustive_textbook_search_finds_no_relative_across_the_splits(rows):
-    for giant in ("whole", "remove"):
-        parts = parted(split(giant=giant)(rows))
+    for changes in ({"giant": "whole"}, {"giant": "remove"}, {"search": Exact()}):
+        parts = parted(split(**changes)(rows))
         for one, other in ACROSS:
             assert exhaustive(parts[one], parts[other]) == 0
     family = [row.query for row in rows[:8]]
     assert exhaustive(rows[:8], rows[:8]) == len(Aligner(RULE)(family, family, workers=1).related(RULE).left) + 8  # receptors
+
+
+def test_exact_families_are_those_that_every_related_pair_ties_together(rows):
+    """Also where two families are tied by one pair of many that span."""
+    chains = sorted({chain for row in rows for chain in (row.query, row.document)})
+    tied = every_pair(chains, chains, RULE, sample=0, workers=1)
+    related = tied.identity >= 0.3
+    edges = coo_array((np.ones(related.sum()), (tied.held[related], tied.train[related])), shape=(len(chains),) * 2)
+    wanted = connected_components(edges, directed=False)[1]
+    found = Exact().families(chains, RULE, workers=2)
+    assert len(set(zip(found.tolist(), wanted.tolist(), strict=True))) == len(set(found.tolist())) == wanted.max() + 1
+    assert 20 < len(set(found.tolist())) < len(chains)
+
+
+def test_an_exact_split_has_nothing_to_mend_and_the_shares_that_are_wanted(rows):
+    dealt = split(search=Exact())
+    dealt(rows)
+    assert dealt.dealt.notes["complexes_mended"] == 0
+    assert dealt.dealt.got["test"] == pytest.approx(0.1, abs=0.03)
 
 
 @pytest.mark.slow
@@ -200,9 +222,9 @@ def test_the_bounds_pass_over_no_pair_that_aligns(rows):
         assert ours ^ plain == same_length  # of equal lengths either may be called the shorter
 
 
-@pytest.mark.parametrize("giant", ["whole", "remove"])
-def test_no_chain_of_a_split_is_related_to_one_of_another(rows, giant):
-    dealt = split(giant=giant)
+@pytest.mark.parametrize("changes", [{"giant": "whole"}, {"giant": "remove"}, {"search": Exact()}])
+def test_no_chain_of_a_split_is_related_to_one_of_another(rows, changes):
+    dealt = split(**changes)
     found = dealt(rows)
     assert {row.split for row in found} >= {"train", "validation", "test"}
     audit = Chains(identity=0.3, coverage=0.8, coverage_of="both", sample=100, workers=2, max_shown=3)

@@ -1,4 +1,5 @@
-"""python gradient_matrix.py <folder> <devices> <strategies> [faults]: the update of one SGD step of every objective, to files.
+"""python gradient_matrix.py <folder> <cpu or cuda> <devices> <strategies> [faults]: the update of one SGD step of every objective, to
+files.
 
 A program, because Lightning starts further processes by running the command again. Imported, it holds the reference too.
 """
@@ -97,11 +98,11 @@ def module(made: Encoder, objective: Any, kept: int) -> ContrastiveModule:
     )  # fmt: skip
 
 
-def reference(objective: Any, dropout: float, *, singly: bool = False) -> dict[str, torch.Tensor]:
+def reference(objective: Any, dropout: float, *, singly: bool = False, device: str = "cpu") -> dict[str, torch.Tensor]:
     """Gradients of the plain loss: every text encoded (without dropout all at once, or one by one), the objective, backward."""
     made = encoder(dropout)
-    given = batch(made)
-    ask = module(made, objective, 0)
+    ask = module(made, objective, 0).to(device)
+    given = ask.transfer_batch_to_device(batch(made), torch.device(device), 0)
     lengths = [len(row) for row in given.ids]
     groups = cut(lengths, CHUNK).texts if dropout else [list(range(len(lengths)))]
     groups = [[i] for i in range(len(lengths))] if singly else groups
@@ -110,10 +111,10 @@ def reference(objective: Any, dropout: float, *, singly: bool = False) -> dict[s
         torch.manual_seed(_seed(f"7 3 {c}"))
         found = ask._embed([given.ids[i] for i in group])
         vectors = found.new_zeros(len(lengths), found.shape[1]) if not len(vectors) else vectors
-        vectors = vectors.index_put((torch.tensor(group),), found)
+        vectors = vectors.index_put((torch.tensor(group, device=device),), found)
     torch.manual_seed(7 * 1_000_003 + 3)
     objective(ask.pairs(given, given.parts[0], vectors.unflatten(1, (-1, 16)))).backward()
-    return {name: p.grad for name, p in made.named_parameters() if p.grad is not None}
+    return {name: p.grad.cpu() for name, p in made.named_parameters() if p.grad is not None}
 
 
 def difference(gradients: dict[str, torch.Tensor], updates: dict[str, torch.Tensor]) -> float:
@@ -122,36 +123,53 @@ def difference(gradients: dict[str, torch.Tensor], updates: dict[str, torch.Tens
     return max(float((updates[name] - g).norm() / max(g.norm().item(), floor)) for name, g in gradients.items())
 
 
-def alone(objective: Any, kept: int, dropout: float) -> dict[str, torch.Tensor]:
+def alone(objective: Any, kept: int, dropout: float, *, device: str = "cpu") -> dict[str, torch.Tensor]:
     """The gradients of the module in one process, without a trainer."""
     made = encoder(dropout)
-    module(made, copy.deepcopy(objective), kept).loss(batch(made)).backward()
-    return {name: p.grad for name, p in made.named_parameters() if p.grad is not None}
+    asked = module(made, copy.deepcopy(objective), kept).to(device)
+    asked.loss(asked.transfer_batch_to_device(batch(made), torch.device(device), 0)).backward()
+    return {name: p.grad.cpu() for name, p in made.named_parameters() if p.grad is not None}
 
 
-def step(objective: Any, kept: int, dropout: float, strategy: str, devices: int) -> dict[str, torch.Tensor]:
+def step(objective: Any, kept: int, dropout: float, strategy: str, devices: int, device: str) -> dict[str, torch.Tensor]:
     """The gradients that one step took, by parameter; {} on other processes than the first."""
     made = encoder(dropout)
     before = {name: p.detach().clone() for name, p in made.named_parameters()}
     without_gradient(made, lambda: _of_one_text(made))
-    runtime = {"strategy": strategy, "accelerator": "cpu", "devices": devices, "num_nodes": 1}
+    runtime = {"strategy": strategy, "accelerator": "gpu" if device == "cuda" else "cpu", "devices": devices, "num_nodes": 1}
+    after = After(made, strategy)
     trainer = pl.Trainer(
-        accelerator="cpu", devices=devices, strategy=strategy_for(runtime), max_steps=1, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+        accelerator=runtime["accelerator"], devices=devices, strategy=strategy_for(runtime), max_steps=1, logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+        callbacks=[after],
     )  # fmt: skip
     given = module(made, copy.deepcopy(objective), kept)  # some have a state, which a step moves
     trainer.fit(given, torch.utils.data.DataLoader([batch(made)], batch_size=None))
-    with whole(made, strategy):
-        return {name: (before[name] - p.detach()) / RATE for name, p in made.named_parameters()}
+    return {name: (value - after.weights[name]) / RATE for name, value in before.items()}
 
 
-def whole(made: Encoder, strategy: str) -> contextlib.AbstractContextManager[Any]:
-    """While ZeRO-3's parts of the weights are put together."""
-    if strategy != "deepspeed_stage_3":
-        return contextlib.nullcontext()
-    import deepspeed
+class After(pl.Callback):
+    """The weights after the step, put together where a strategy shards them."""
 
-    return deepspeed.zero.GatheredParameters(list(made.parameters()))
+    def __init__(self, made: Encoder, strategy: str) -> None:
+        self.made = made
+        self.strategy = strategy
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        with self._whole(trainer):
+            self.weights = {name: p.detach().cpu().clone() for name, p in self.made.named_parameters()}
+
+    def _whole(self, trainer: pl.Trainer) -> contextlib.AbstractContextManager[Any]:
+        if self.strategy == "fsdp":
+            from torch.distributed.fsdp import FullyShardedDataParallel
+
+            return FullyShardedDataParallel.summon_full_params(trainer.model)  # pyright: ignore
+        if self.strategy != "deepspeed_stage_3":
+            return contextlib.nullcontext()
+        import deepspeed
+
+        return deepspeed.zero.GatheredParameters(list(self.made.parameters()))
 
 
 @contextlib.contextmanager
@@ -177,20 +195,22 @@ def planted(fault: str) -> Iterator[None]:
 
 
 def main() -> None:
-    folder, devices, strategies = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3].split(",")
-    faults = sys.argv[4].split(",") if len(sys.argv) > 4 else []
+    folder, device, devices, strategies = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4].split(",")
+    faults = sys.argv[5].split(",") if len(sys.argv) > 5 else []
     torch.set_num_threads(1)
     asked = objectives()
     for fault in faults:
         with planted(fault):
-            found = {f"infonce|cached|{name}": v for name, v in step(asked["infonce"], 0, 0.1, *strategies, devices).items()}
+            found = {
+                f"infonce|cached|{name}": v for name, v in step(asked["infonce"], 0, 0.1, *strategies, devices, device).items()
+            }
         if first_process():
             save_file(found, folder / f"{fault}.safetensors")
     for strategy in [] if faults else strategies:
         found = {}
         for name, objective in asked.items():
             for mode, kept in MODES.items():
-                updates = step(objective, kept, 0.1, strategy, devices)
+                updates = step(objective, kept, 0.1, strategy, devices, device)
                 found |= {f"{name}|{mode}|{weight}": value.contiguous() for weight, value in updates.items()}
         if first_process():
             save_file(found, folder / f"{strategy}.safetensors")

@@ -36,7 +36,7 @@ def plain(matrix, objectives):
 
 def launched(folder: Path, root: Path, *words: object) -> dict[tuple[str, str, str], dict[str, torch.Tensor]]:
     """The updates by (strategy, objective, mode), from the program."""
-    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
     for name in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE"):
         env.pop(name, None)
     command = [sys.executable, "-W", "ignore", str(PROGRAM), str(folder), *map(str, words)]
@@ -73,13 +73,13 @@ def test_every_strategy_has_the_gradients_of_the_plain_loss_of_every_objective(
     matrix, plain, root, tmp_path, devices, strategies
 ):
     """Of one SGD step by the trainer."""
-    compared(matrix, plain, launched(tmp_path, root, devices, strategies), devices)
+    compared(matrix, plain, launched(tmp_path, root, "cpu", devices, strategies), devices)
 
 
 @pytest.mark.slow
 def test_planted_faults_are_seen(matrix, plain, root, tmp_path):
     faults = ("scale", "chunk", "dropout")
-    found = launched(tmp_path, root, 2, "ddp", ",".join((*faults, "none")))
+    found = launched(tmp_path, root, "cpu", 2, "ddp", ",".join((*faults, "none")))
     assert matrix.difference(plain["infonce"], found["none", "infonce", "cached"]) <= TOLERANCE
     for fault in faults:
         assert matrix.difference(plain["infonce"], found[fault, "infonce", "cached"]) > 100 * TOLERANCE, fault
