@@ -50,8 +50,8 @@ def may_span(left: Sequence[str], right: Sequence[str], rule: Rule, *, workers: 
 
 
 def may_span_within(chains: Sequence[str], rule: Rule, *, workers: int) -> Iterator[Int[np.ndarray, "P 2"]]:
-    """Of all pairs of ``chains`` those that are not proven to span too little, each once, in parts: a part for every `AT_ONCE` chains,
-    in the order of their lengths, with all before them."""
+    """Of all pairs of ``chains`` those that are not proven to span too little, in parts: a part for every `AT_ONCE` chains, in the order
+    of their lengths, with all before them. Once each, but both ways round where the two stand in one block."""
     order = np.argsort([len(chain) for chain in chains], kind="stable")
     for first in range(0, len(order), AT_ONCE):
         part = range(first, min(first + AT_ONCE, len(order)), LANES)
