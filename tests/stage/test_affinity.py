@@ -184,7 +184,10 @@ def test_the_lists_of_text_are_told_with_the_command_that_mends_them(root, ready
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"train.hp.control": "randm"}, r"train.hp.control: expected a name under curate.controls \(paper, random\).*got 'randm'"),
+        (
+            {"train.hp.control": "randm"},
+            r"train.hp.control: expected a name under curate.controls \(paper, random\).*got 'randm'",
+        ),
         ({"train.hp.affinity": None}, r"train.hp: task `affinity` needs `affinity`.*see conf/expert/hp.yaml"),
     ],
 )
