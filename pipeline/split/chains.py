@@ -3,7 +3,7 @@
 Nothing here is shared with MMseqs2, whose search made the split, and nothing that the split's own aligner remembers is used: pairs
 and bookkeeping are done anew. Shared with it are the proofs that a pair cannot be related (`screen`), and what is said of a single
 pair (`alignment`). So the proofs are audited too: of the pairs they passed over, parasail alone aligns a sample, and must find that
-none spans enough. A chain that stands in both is a pair of identity 1.
+none is related. A chain that stands in both is a pair of identity 1.
 """
 
 from collections.abc import Callable, Sequence
@@ -95,7 +95,7 @@ class Chains:
 
 
 def every_pair(held: list[str], train: list[str], rule: Rule, *, sample: int, workers: int) -> Spanning:
-    """Every chain of ``held`` with every one of ``train``. RuntimeError where a pair that was passed over spans enough after all."""
+    """Every chain of ``held`` with every one of ``train``. RuntimeError where a pair that was passed over is related after all."""
     pairs = may_span(held, train, rule, workers=workers)
     num_sampled = _checked(held, train, pairs, rule, sample)
     identity = spanning(((held[i], train[j]) for i, j in pairs.tolist()), rule, workers=workers)
