@@ -27,7 +27,8 @@ def measured(work):
 
 def metrics():
     from pipeline.corpus.collection import Collection
-    from pipeline.evaluator.comparison import differences
+    from pipeline.evaluator.comparison import differences, p_values
+    from pipeline.evaluator.items import grouped
     from pipeline.evaluator.retrieval import Retrieval
 
     random = np.random.default_rng(0)
@@ -42,9 +43,12 @@ def metrics():
     evaluator = Retrieval(depth=depth)
 
     def work():
-        found = [evaluator.judge(lambda *_, k=k: (scores[k], rows[k]), collection)[1] for k in range(2)]
-        settings = {"resamples": 1000, "confidence": 0.95, "seed": 0}
-        return differences({"retrieval": evaluator}, {"retrieval/x": found[0]}, {"retrieval/x": found[1]}, **settings)
+        a, b = (
+            {"retrieval/x": grouped(evaluator.judge(lambda *_, k=k: (scores[k], rows[k]), collection)[1], collection)}
+            for k in range(2)
+        )
+        found = differences({"retrieval": evaluator}, a, b, resamples=1000, confidence=0.95, seed=0)
+        return found, p_values({"retrieval": evaluator}, a, b, exchanges=1000, seed=0)
 
     times = [measured(work)[1:] for _ in range(ROUNDS)]
     wall, cpu = (statistics.median(column) for column in zip(*times, strict=True))

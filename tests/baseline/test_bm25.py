@@ -6,6 +6,8 @@ import pytest
 
 from pipeline.baseline.bm25 import Bm25
 from pipeline.baseline.bm25 import bm25 as searched
+from pipeline.corpus.collection import Collection
+from pipeline.evaluator.retrieval import Retrieval
 
 DOCUMENTS = ["cat sat mat", "dog ran park ran", "cat cat dog", "sunny weather outside tomorrow", "mat"]
 K1, B = 0.9, 0.4
@@ -29,9 +31,9 @@ def by_hand(query, document):
 def test_scores_are_those_of_the_formula(query):
     scores, rows = bm25([query], DOCUMENTS, 5)
     expected = [by_hand(query, document) for document in DOCUMENTS]
-    np.testing.assert_allclose(scores[0], [expected[row] for row in rows[0]], rtol=1e-5)
+    found = {row: score for row, score in zip(rows[0].tolist(), scores[0].tolist(), strict=True) if row >= 0}
+    assert found == pytest.approx({row: score for row, score in enumerate(expected) if score > 0}, rel=1e-5)
     assert scores[0].tolist() == sorted(scores[0].tolist(), reverse=True)
-    assert sorted(rows[0].tolist()) == list(range(5))
 
 
 def test_letter_case_and_stop_words_make_no_difference():
@@ -51,9 +53,17 @@ def test_as_many_documents_are_ranked_as_asked_for_or_as_there_are():
         assert scores.shape == rows.shape == (2, expected)
 
 
-def test_a_query_without_a_known_word_scores_nothing():
-    scores, _ = bm25(["the", "unseen words"], DOCUMENTS, 5)
+def test_a_query_without_a_known_word_finds_nothing():
+    scores, rows = bm25(["the", "unseen words"], DOCUMENTS, 5)
     assert not scores.any()
+    assert (rows == -1).all()
+
+
+def test_a_document_without_a_common_word_is_not_found_whatever_its_name():
+    """The last document by id would stand first among equal scores: an answer by luck."""
+    collection = Collection("x", "retrieval", {"q": "unseen"}, {"a": "cat", "z": "dog"}, {"q": {"z": 1}})
+    scores, _ = Bm25(k1=K1, b=B).answer(Retrieval(depth=100), collection)
+    assert scores == {"ndcg@10": 0, "recall@100": 0, "mrr@10": 0}
 
 
 def test_what_counts_for_nothing_is_refused():
@@ -65,4 +75,4 @@ def test_what_counts_for_nothing_is_refused():
 def test_documents_without_a_word_are_all_as_far():
     scores, rows = bm25(["cat", "dog"], ["a", "!", "the"], 100)
     assert not scores.any()
-    assert rows.tolist() == [[0, 1, 2]] * 2
+    assert rows.tolist() == [[-1, -1, -1]] * 2

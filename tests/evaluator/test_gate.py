@@ -31,7 +31,7 @@ def two_tasks(gain, other, num=400, seed=0):
     gold = random.permutation(num).astype(float)
     single = {
         "retrieval/x": ranked(base[0]),
-        "sts/x": {"id": list(range(num)), "cosine": gold, "score": gold, "group": list(range(num))},
+        "sts/x": {"id": list(range(num)), "cosine": gold, "score": gold, "group": [f"p{i}" for i in range(num)]},
     }
     merge = {"retrieval/x": ranked(moved[0]), "sts/x": single["sts/x"]}
     return single, merge
