@@ -15,7 +15,7 @@ from pipeline.checkpoint import write_json
 from pipeline.corpus.collection import Collection, collections
 from pipeline.corpus.files import corpora
 from pipeline.encoder.encoder import Encoder
-from pipeline.metric import draws
+from pipeline.metric import Claim, draws, interval, over_seeds_and_items
 from pipeline.params import build, load
 
 CURATED = Path("data/curated")
@@ -106,3 +106,20 @@ def resampled(items: Mapping[str, Mapping[str, Any]], split: str, resamples: int
             scores[name] = np.concatenate(parts)
         found[model] = balanced(scores)
     return found
+
+
+def claimed(by_seed: np.ndarray, num_items: int, confidence: float = 0.95) -> Claim:
+    """Of a difference by training (rows), as measured and then on each draw of items, which are ``num_items``.
+
+    Of several trainings the interval speaks of further trainings on further items; of one, of further items for this training.
+    """
+    if len(by_seed) > 1:
+        return over_seeds_and_items(by_seed[:, 0].tolist(), by_seed[:, 1:].mean(0), confidence, num_items=num_items)
+    value, drawn = float(by_seed[0, 0]), by_seed[0, 1:]
+    p = min(1.0, 2 * float(min((drawn <= 0).mean(), (drawn >= 0).mean())))
+    return Claim(value, *interval(drawn, confidence, num_items=num_items), p)
+
+
+def what_varies(num_seeds: int) -> str:
+    """What such an interval holds fixed, in words."""
+    return "intervals: further trainings on further items" if num_seeds > 1 else "intervals: further items of this one training"
