@@ -153,10 +153,10 @@ MUTATIONS = (
     curate("contamination passes validation over", "HELD_OUT: tuple[Split, ...] = (\"test\", \"validation\")",
            "HELD_OUT: tuple[Split, ...] = (\"test\",)"),
     curate("the audit passes validation over", "            \"validation in train\": (self._of(\"train\"), validation),\n", ""),
-    at("stage/pretrain.py", "stage/test_pretrain.py")(
+    at("stage/pretrain.py", "stage/test_held_out_words.py")(
         "the vocabulary reads held-out rows", "rows = [row for _, row in read_rows(CURATED, \"train\")]",
         "rows = [row for split in (\"train\", \"validation\", \"test\") for _, row in read_rows(CURATED, split)]"),
-    at("stage/pretrain.py", "stage/test_pretrain.py")(
+    at("stage/pretrain.py", "stage/test_held_out_words.py")(
         "the vocabulary reads probe rows", "rows = [row for _, row in read_rows(CURATED, \"train\")]",
         "rows = [row for split in (\"train\", \"probe\") for _, row in read_rows(CURATED, split)]"),
     join("bounds are not rounded to the safe side", "SLACK = 1e-9", "SLACK = 0.0"),

@@ -119,6 +119,7 @@ def test_a_claim_over_seeds_and_items_by_hand():
     assert at_zero.low == pytest.approx(0, abs=1e-6)
     assert 0 < found.p < 0.05
     assert over_seeds_and_items([-0.1, 0.1], drawn - 0.6, 0.95, num_items=5).p == pytest.approx(1)
+    assert over_seeds_and_items([0.0, 0.0], np.zeros(9), 0.95, num_items=5) == (0, 0, 0, 1)
     for seeds, items, message in (([0.5], 5, "two or more, got 1; run further"), ([0.5, 0.6], 1, "got 1; evaluate on more")):
         with pytest.raises(ValueError, match=message):
             over_seeds_and_items(seeds, drawn, 0.95, num_items=items)
@@ -141,6 +142,6 @@ def test_intervals_over_three_seeds_and_forty_items_hold_the_truth_as_often_as_t
         held += found.low <= 0 <= found.high
         low, high = np.quantile(mean, [0.025, 0.975])
         narrow += low <= 0 <= high
-    assert 0.935 <= held / rounds <= 0.995  # 0.95 less two and a half standard errors; the wide side is the price
+    assert 0.93 <= held / rounds <= 0.995  # 0.95 less three and a half standard errors; the wide side is the price
     if seed >= 0.5:
         assert narrow / rounds < 0.9  # draws of the items alone, which hold the trainings fixed, are too narrow

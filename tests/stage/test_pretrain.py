@@ -92,30 +92,3 @@ def test_phases_run_in_their_order_and_a_stopped_one_begins_at_the_last_boundary
     assert stopped == [
         (peg / file).read_bytes() for file in ("checkpoints/base/model.safetensors", "data/metrics/pretrain.csv")
     ]
-
-
-def test_vocabulary_and_masked_texts_hold_no_word_of_a_held_out_row_or_of_the_probe(copied, run, monkeypatch):
-    """A word planted in each file, often enough that a vocabulary takes it in: only the train one is learned."""
-    from dataclasses import replace
-
-    import pipeline.stage.pretrain as stage
-    from pipeline.corpus.files import read, write
-    from pipeline.corpus.row import Row
-
-    folder = copied("data/curated", "data/config.yaml", pretrain={"phases": {}, "masking": {"share": 0.15}})
-    planted = {"train": "qtrainq", "validation": "qvalidationq", "test": "qtestq", "probe": "qprobeq"}
-    spare = read(folder / "data/curated/questions/test.parquet", Row)
-    for name, word in planted.items():
-        file = folder / f"data/curated/questions/{name}.parquet"
-        rows = read(file, Row) or spare
-        write(file, Row, [replace(row, query=f"{row.query} {f'{word} ' * 9}") for row in rows])
-    masked = []
-    monkeypatch.setattr(
-        stage, "fit_masked", lambda encoder, texts, *rest, **named: masked.extend(texts) or [{"step": 0, "loss": 1.0}]
-    )
-    assert run(folder, "pretrain") == 0
-    vocabulary = (folder / "checkpoints/base/tokenizer.json").read_text(encoding="utf-8")
-    assert {name: word in vocabulary for name, word in planted.items()} == {name: name == "train" for name in planted}
-    assert {name: any(word in text for text in masked) for name, word in planted.items()} == {
-        name: name == "train" for name in planted
-    }
