@@ -186,6 +186,12 @@ def test_a_validation_row_dealt_here_near_a_test_row_stops_the_stage_where_nothi
         data.audited()
 
 
+def test_a_train_row_near_a_validation_row_stops_the_stage_where_nothing_took_it_out(three):
+    data = three(["train", "validation"], [None, None], match="off")
+    with pytest.raises(ValueError, match="audit: 1 pairs of texts between validation and train have a similarity"):
+        data.audited()
+
+
 def test_evaluation_rows_that_the_source_fixed_stay_and_what_they_share_is_counted(three):
     data = three(["train", "validation", "test"], SPLITS)
     assert [row.split for row in data.rows["three"]] == ["validation", "test"]

@@ -103,3 +103,12 @@ def test_the_report_shows_the_search_and_its_picture(tmp_path):
     assert shown["picture"] == "cGljdHVyZQ=="
     assert [point["coefficient/0"] for point in shown["points"]] == ["0.5", "0.75"]
     assert shown["held_out"] == losses
+
+
+def test_mining_and_training_are_the_same_whatever_is_set_aside(finished, probed, run):
+    folder = probed("checkpoints/base", "data/curated", "data/config.yaml")
+    assert run(folder, "mine") == run(folder, "train", "retrieval") == 0
+    made = [*(folder / "data/mined").rglob("*.parquet"), folder / "checkpoints/experts/retrieval/model.safetensors"]
+    assert len(made) > 1
+    for file in made:
+        assert file.read_bytes() == (finished / file.relative_to(folder)).read_bytes(), file.name
