@@ -144,5 +144,5 @@ def over_seeds_and_items(
 
     width = half(1 - confidence)
     reaches = half(1e-12) > abs(mean)  # p: at one less it, the interval just touches 0
-    p = float(brentq(lambda tail: half(tail) - abs(mean), 1e-12, 1.0)) if reaches else float(mean == 0)
+    p = float(brentq(lambda tail: half(tail) - abs(mean), 1e-12, 1.0)) if reaches else float(mean == 0)  # pyright: ignore[reportArgumentType]
     return Claim(mean, mean - width, mean + width, p)
