@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sampled import Size, balanced, claimed, evaluate, what_varies
+from sampled import Size, balanced, claimed, drawn, evaluate, what_varies
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = sorted(file.stem for file in (ROOT / "conf/method").glob("*.yaml") if file.stem != "average")
@@ -101,8 +101,7 @@ class timed:  # noqa: N801
             log.write(f"{self.what},{wall:.1f},{cpu:.1f}\n")
 
 
-def table(folder: Path, split: str) -> None:
-    from pipeline.metric import draws, group_draws
+def table(folder: Path, shown: str) -> None:
     from pipeline.params import build
 
     cells: dict[tuple[str, str], list[Path]] = {}
@@ -115,33 +114,28 @@ def table(folder: Path, split: str) -> None:
         for task, kind, rest in (("retrieval", "Retrieval", {"depth": 100}), ("sts", "Sts", {}))
     }
 
-    few: dict[str, int] = {}  # items, or groups of them, by collection
+    few: dict[str, int] = {}  # groups of items that belong together, by collection
 
-    def drawn(place: Path, model: str, split: str) -> dict[str, np.ndarray]:
+    def scores(place: Path, model: str, split: str) -> dict[str, np.ndarray]:
         """By collection: the main score as measured, then of each draw."""
         items = json.loads((place / f"data/evaluated/{model}.json").read_text(encoding="utf-8"))[split]
-        found = {}
-        for name, one in items.items():
-            num, groups = len(one["id"]), one.get("group")
-            few[name] = len(set(groups)) if groups else num  # what is drawn is what is independent
-            index = (
-                (rows[None] for rows in group_draws(groups, RESAMPLES, seed=0)) if groups else [draws(num, RESAMPLES, seed=0)]
-            )
-            evaluator = evaluators[name.split("/")[0]]
-            found[name] = np.concatenate([evaluator.resampled(one, i) for i in (np.arange(num)[None, :], *index)])
+        found, groups = drawn(evaluators, items, RESAMPLES)
+        if split == shown:
+            few.update(groups)
         return found
 
     for (data, encoder), places in cells.items():
+        few.clear()
         print(f"\n## {data}, {encoder}: seeds {[int(place.name.rsplit('-', 1)[1]) for place in places]}\n")
         names = [
             m
             for m in ("base", "retrieval", "sts", "joint", *METHODS)
             if all((p / f"data/evaluated/{m}.json").is_file() for p in places)
         ]
-        test = {m: [drawn(p, m, split) for p in places] for m in names}
+        test = {m: [scores(p, m, shown) for p in places] for m in names}
         best = []
         for place in places:
-            means = {m: balanced(drawn(place, m, "validation"))[0] for m in ("retrieval", "sts")}
+            means = {m: balanced(scores(place, m, "validation"))[0] for m in ("retrieval", "sts")}
             best.append(max(means, key=lambda m: means[m]))
         tasks = sorted(test["soup"][0])
 
@@ -152,7 +146,7 @@ def table(folder: Path, split: str) -> None:
         def single(task: str | None = None, test=test, best=best) -> np.ndarray:
             return np.stack([test[b][i][task] if task else balanced(test[b][i]) for i, b in enumerate(best)])
 
-        print(f"split {split}; best single by validation: {best}; {what_varies(len(places))}\n")
+        print(f"split {shown}; best single by validation: {best}; {what_varies(len(places))}\n")
         print("| model | " + " | ".join(tasks) + " | mean | - soup | - best single | tasks lost to it | - joint |")
         print("|---" * (len(tasks) + 6) + "|")
         for m in names:

@@ -21,6 +21,7 @@ from pipeline.stage.merge import merge_directories
 SIZES = dict.fromkeys(("validation", "test"), Size(queries=400, documents=500, pairs=700))
 BASE, EXPERTS = Path("checkpoints/base"), [Path("checkpoints/experts/retrieval"), Path("checkpoints/experts/sts")]
 GRAINS = ("model", "layer", "tensor", "hierarchical", "row", "element")
+FEWEST: dict[str, int] = {}  # groups of items in a collection, by split
 BETAS = (-1.0, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -39,7 +40,7 @@ def main() -> None:
     best = max(every, key=lambda name: every[name][:, 0].mean())
     chosen = list(dict.fromkeys(("model0", best, "tensor1")))
     for name, d in together([less(folder, chosen, "test") for folder in folders]).items():
-        print(f"{name} on test: {_told(d)}")
+        print(f"{name} on test: {_told(d, 'test')}")
 
 
 def less(folder: Path, names: list[str], split: str) -> dict[str, np.ndarray]:
@@ -58,7 +59,8 @@ def less(folder: Path, names: list[str], split: str) -> dict[str, np.ndarray]:
             merge_directories(BASE, EXPERTS, called, section, target, runtime=config["runtime"], seed=0)
     models = {name: f"delta_guided/{name}" for name in names}
     items = evaluate(models, dict.fromkeys(models, (split,)), SIZES, Path(f"delta_guided/{split}"))
-    found = resampled(items, split)
+    found, few = resampled(items, split)
+    FEWEST[split] = min(FEWEST.get(split, few), few)
     return {name: (found[name] - found["model0"])[None] for name in names}
 
 
@@ -71,11 +73,11 @@ def table(found: dict[str, np.ndarray]) -> None:
     print("|---" * (1 + len(BETAS)) + "|")
     for grain in GRAINS:
         row = [found[f"{grain}{beta:g}"] for beta in BETAS]
-        print(f"| {grain} | " + " | ".join(map(_told, row)) + " |")
+        print(f"| {grain} | " + " | ".join(_told(d, "validation") for d in row) + " |")
 
 
-def _told(by_seed: np.ndarray) -> str:
-    found = claimed(by_seed, min(SIZES["test"].queries, SIZES["test"].pairs))
+def _told(by_seed: np.ndarray, split: str) -> str:
+    found = claimed(by_seed, FEWEST[split])
     return f"{1000 * found.value:+.1f} +- {500 * (found.high - found.low):.1f}"
 
 

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from sampled import Size, evaluate, evaluators
 
-from pipeline.evaluator.comparison import differences, significant
+from pipeline.evaluator.comparison import differences, exchanges_needed, p_values, significant
 from pipeline.params import load
 from pipeline.stage import train
 from pipeline.stage.final import judge
@@ -137,7 +137,15 @@ def main() -> None:
         print(
             f"  of the {len(harmful)} of them that test calls worse on a task, {len(set(harmful) - set(passed))} were refused"
         )
-    sure = significant({m: fresh[m] for m in passed}, confidence=0.95) if passed else {}
+    enough = exchanges_needed(len(passed) * len(items["base"]["test"]), confidence=0.95)
+    p = {
+        (m, name): value
+        for m in passed
+        for name, value in p_values(
+            asked_of, items[m]["test"], items[verdict.best_single]["test"], exchanges=enough, seed=1
+        ).items()
+    }
+    sure = significant(p, confidence=0.95) if p else {}
     print(
         "significantly worse on test after Holm:",
         [cell for cell, yes in sure.items() if yes and fresh[cell[0]][cell[1]].value < 0],
@@ -150,7 +158,7 @@ def main() -> None:
 def _score(asked: dict[str, Any], name: str, one: dict[str, Any]) -> float:
     import numpy as np
 
-    return float(asked[name.split("/")[0]].resampled(one, np.arange(len(one["id"]))[None, :])[0])
+    return float(asked[name.split("/")[0]].resampled(one, np.ones((1, len(one["id"])), dtype=np.uint16))[0])
 
 
 if __name__ == "__main__":

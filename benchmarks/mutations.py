@@ -62,6 +62,7 @@ curate = at(
     "stage/test_curate.py::test_a_train_row_near_a_validation_row_stops_the_stage_where_nothing_took_it_out",
     "stage/test_curate.py::test_contamination_that_looks_elsewhere_takes_what_is_near_the_probe_all_the_same",
 )
+gate = at("evaluator/gate.py", "evaluator/test_gate.py")
 final = at("stage/final.py", "stage/test_final.py")
 join = at("cluster/join.py", "cluster/test_join.py")
 aside = at("split/set_aside.py", "split/test_set_aside.py")
@@ -182,18 +183,20 @@ MUTATIONS = (
     metric("a claim holds the trainings fixed", "for variance, free in spread)))", "for variance, free in spread[1:])))"),
     metric("a t interval of one degree more", "t.ppf((1 + confidence) / 2, len(values) - 1)", "t.ppf((1 + confidence) / 2, len(values))"),
     metric("Holm forgets the steps before", "np.minimum(1, np.maximum.accumulate(steps))", "np.minimum(1, steps)"),
-    metric("the interval of few items is not widened", "    if num_items > 1:\n", "    if num_items > 10**9:\n"),
-    metric("p is one-sided", "beyond = np.abs(under_null) >= abs(observed)", "beyond = under_null >= abs(observed)"),
-    comparison("the bootstrap is not paired", "- evaluator.resampled(b[name], rows) for rows",
-               "- evaluator.resampled(b[name], rows[::-1]) for rows"),
+    metric("the interval of few items is not widened", "norm.cdf(np.sqrt(num_items / (num_items - 1)) * t.ppf(tail, num_items - 1))",
+           "norm.cdf(norm.ppf(tail))"),
+    metric("p is one-sided", "return np.abs(found) >= abs(observed)", "return found >= abs(observed)"),
+    comparison("the bootstrap is not paired", "- evaluator.resampled(b[name], counts)", "- evaluator.resampled(b[name], counts[::-1])"),
     at("evaluator/price.py", "evaluator/test_price.py")("both samples have equal draws", "seed=seed + i)", "seed=seed)"),
     at("evaluator/affinity.py", "evaluator/test_affinity.py")(
-        "intervals of strata as if groups were many", "interval(values, confidence, num_items=num_groups)",
-        "interval(values, confidence, num_items=len(score))"),
-    final("merges are judged on test rows", "differences(evaluators, items[name][\"validation\"], items[best][\"validation\"]",
-          "differences(evaluators, items[name][\"test\"], items[best][\"test\"]"),
-    final("the final model is chosen on test rows", "means = {name: _mean(scores[name][\"validation\"], mains)",
-          "means = {name: _mean(scores[name][\"test\"], mains)"),
+        "intervals of strata as if groups were many", "confidence, num_items=num_groups)", "confidence, num_items=len(score))"),
+    final("merges are judged on test rows", "stand(evaluators, own, {name: items[name][\"validation\"] for name in merges}",
+          "stand(evaluators, items[best][\"test\"], {name: items[name][\"test\"] for name in merges}"),
+    gate("a merge passes by its mean as measured", "passed = mean[merge].low > 0 and", "passed = mean[merge].value > 0 and"),
+    gate("a task is lost where its upper bound is", "all(one.low > -margin for", "all(one.high > -margin for"),
+    gate("the best of many merges is taken for one", "np.quantile(np.max(apart, axis=0), share)", "np.quantile(apart[0], share)"),
+    final("the final model is chosen on test rows", "for name, score in scores[model][\"validation\"].items()",
+          "for name, score in scores[model][\"test\"].items()"),
     at("evaluator/retrieval.py", "evaluator/test_retrieval.py")(
         "documents are encoded as queries", "encode(documents, \"document\", \"retrieval\")",
         "encode(documents, \"query\", \"retrieval\")"),

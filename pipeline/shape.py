@@ -205,6 +205,8 @@ class Final(Shape):
     forms: dict[str, Node | None]
     candidates: list[str] = Field(min_length=1)
     confidence: float = Field(gt=0, lt=1)
+    task_confidence: float = Field(gt=0.5, lt=1)
+    margin: float = Field(gt=0, lt=1)
     resamples: int = Field(gt=0)
     texts_compared: int = Field(gt=0)
 

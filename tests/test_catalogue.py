@@ -496,7 +496,7 @@ def small_collection(task):
     classes = [(str(i), f"q {i}", "ab"[i % 2]) for i in range(6)]
     return {
         "affinity": Collection(
-            "x", "affinity", pairs=pairs, trained=pairs, strata=[""] * len(pairs), groups=["g"] * len(pairs)
+            "x", "affinity", pairs=pairs, trained=pairs, strata=[""] * len(pairs), groups={pair[0]: "g" for pair in pairs}
         ),
         "bitext": Collection("x", "bitext", pairs=pairs),
         "classification": Collection(
@@ -518,8 +518,9 @@ def test_every_evaluator_has_a_main_score_that_one_full_draw_gives_again(compose
     assert -1 <= scores[evaluator.main] <= 1
     num = len(items["id"])
     assert num == (10 if evaluator.task == "clustering" else 6)
-    assert evaluator.resampled(items, np.arange(num)[None, :]) == pytest.approx([scores[evaluator.main]])
-    assert evaluator.resampled(items, np.zeros((3, num), dtype=int)).shape == (3,)
+    assert evaluator.resampled(items, np.ones((1, num), dtype=np.uint16)) == pytest.approx([scores[evaluator.main]])
+    assert evaluator.resampled(items, np.full((3, num), 2, dtype=np.uint16)) == pytest.approx([scores[evaluator.main]] * 3)
+    assert evaluator.lowest <= scores[evaluator.main] <= evaluator.highest
     none, all_of_them = np.zeros((1, num), dtype=bool), np.ones((1, num), dtype=bool)
     other = evaluator.evaluate(
         (lambda ligands, receptors: _values([f"{one}!" for one in ligands], receptors))
@@ -566,7 +567,7 @@ def test_every_baseline_answers_a_task_like_a_model_or_leaves_it(composed, tiny_
         if answer is not None:
             scores, items = answer
             answered.append(evaluator.task)
-            everything = np.arange(len(items["id"]))[None, :]
+            everything = np.ones((1, len(items["id"])), dtype=np.uint16)
             assert evaluator.resampled(items, everything) == pytest.approx([scores[evaluator.main]])
     assert answered
 

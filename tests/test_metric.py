@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -5,9 +7,11 @@ from sklearn.metrics import average_precision_score
 
 from pipeline.metric import (
     average_precision,
-    draws,
-    exchanges,
-    group_draws,
+    draw_counts,
+    drawn_average_precision,
+    drawn_mean,
+    drawn_spearman,
+    exchange_p,
     holm,
     interval,
     over_seeds,
@@ -45,13 +49,43 @@ def test_by_hand_the_rank_correlation_of_three_with_one_tie():
 
 
 def test_draws_are_with_replacement_and_the_same_for_equal_arguments():
-    found = draws(20, 500, seed=1)
+    found = draw_counts(20, 500, seed=1)
     assert found.shape == (500, 20)
-    assert set(found.flatten()) == set(range(20))
-    assert max(len(set(row)) for row in found) < 20
-    np.testing.assert_array_equal(found, draws(20, 500, seed=1))
-    assert (found != draws(20, 500, seed=2)).any()
-    assert np.bincount(found.flatten(), minlength=20) == pytest.approx(500, abs=110)  # 5 sigma, sigma = sqrt(500 * 0.95)
+    assert (found.sum(1) == 20).all()
+    assert found.max() > 1
+    np.testing.assert_array_equal(found, draw_counts(20, 500, seed=1))
+    assert (found != draw_counts(20, 500, seed=2)).any()
+    assert found.sum(0) == pytest.approx(500, abs=110)  # 5 sigma, sigma = sqrt(500 * 0.95)
+
+
+def test_blocks_of_draws_change_none(monkeypatch):
+    whole = draw_counts(20, 50, seed=1)
+    values = np.random.default_rng(0).random(20)
+    mean = drawn_mean(values, whole)
+    monkeypatch.setattr("pipeline.metric._AT_ONCE", 60)  # three draws at a time
+    np.testing.assert_array_equal(draw_counts(20, 50, seed=1), whole)
+    np.testing.assert_array_equal(drawn_mean(values, whole), mean)
+
+
+@pytest.mark.parametrize("levels", [2, 5, 10_000])  # few levels: many ties
+def test_each_draw_is_scored_as_the_rows_it_holds(levels):
+    random = np.random.default_rng(levels)
+    a, b = (random.integers(levels, size=40).astype(float) for _ in "ab")
+    counts = draw_counts(40, 30, seed=0)
+    drawn = [np.repeat(np.arange(40), count) for count in counts]
+    np.testing.assert_allclose(drawn_spearman(a, b, counts), [spearmanr(a[i], b[i]).statistic for i in drawn], atol=1e-12)
+    np.testing.assert_allclose(drawn_mean(a, counts), [a[i].mean() for i in drawn], atol=1e-12)
+    relevant = b > np.median(b) if levels > 2 else b > 0
+    expected = [average_precision_score(relevant[i], a[i]) for i in drawn]
+    np.testing.assert_allclose(drawn_average_precision(a, relevant, counts), expected, atol=1e-12)
+
+
+def test_a_draw_without_a_relevant_pair_scores_0():
+    counts = np.array([[2, 0, 1], [0, 3, 0]], dtype=np.uint16)
+    np.testing.assert_allclose(
+        drawn_average_precision(np.array([0.3, 0.2, 0.1]), np.array([True, False, False]), counts), [1, 0]
+    )
+    np.testing.assert_allclose(drawn_spearman(np.arange(3.0), np.arange(3.0), counts), [1, 0])
 
 
 def test_the_interval_cuts_equal_tails():
@@ -81,11 +115,37 @@ def test_holm_by_hand():
     assert holm([]) == []
 
 
-def test_exchanges_are_fair_coins_and_the_same_for_equal_arguments():
-    found = exchanges(50, 400, seed=3)
-    assert found.shape == (400, 50)
-    assert found.mean() == pytest.approx(0.5, abs=0.02)  # 5 sigma, sigma = 0.5 / sqrt(20000)
-    np.testing.assert_array_equal(found, exchanges(50, 400, seed=3))
+def mean_after(difference):
+    """The mean difference after each exchange."""
+    return lambda swap: np.where(swap, -difference, difference).mean(1)
+
+
+@pytest.mark.parametrize("num", [13, 16])
+def test_a_sampled_p_value_is_near_that_of_all_exchanges(num):
+    difference = np.random.default_rng(num).normal(0.5, 1.0, size=num)
+    signs = np.array(list(itertools.product([1, -1], repeat=num)))
+    exact = (np.abs(signs @ difference) >= abs(difference.sum()) - 1e-9).mean()
+    assert 0.01 < exact < 0.5
+    found = [exchange_p(mean_after(difference), num, 4000, seed=seed) for seed in range(20)]
+    assert np.mean(found) == pytest.approx(exact, rel=0.1)  # each stops at 50: 14 % of itself, 20 of them 3 %
+    assert exchange_p(mean_after(difference), num, 4000, seed=1) == found[1]
+
+
+def test_a_p_value_is_never_0_and_as_small_as_the_exchanges_allow():
+    difference = np.ones(40)
+    assert exchange_p(mean_after(difference), 40, 999, seed=0) == 1 / 1000
+    assert exchange_p(mean_after(difference), 40, 1999, seed=0) == 1 / 2000
+
+
+def test_sampling_stops_where_chance_is_plain():
+    seen = []
+
+    def exchanged(swap):
+        seen.append(len(swap))
+        return np.random.default_rng(len(seen)).normal(size=len(swap))
+
+    assert exchange_p(exchanged, 20, 100_000, seed=0) > 0.05
+    assert sum(seen) <= 2001
 
 
 def test_seeds_are_summed_up_by_a_t_interval():
@@ -93,20 +153,6 @@ def test_seeds_are_summed_up_by_a_t_interval():
     assert found == pytest.approx((0.6, 0.6 - 4.3027 * 0.1 / 3**0.5, 0.6 + 4.3027 * 0.1 / 3**0.5, 3), abs=1e-4)
     with pytest.raises(ValueError, match="two or more, got 1"):
         over_seeds([0.5], 0.95)
-
-
-def test_groups_are_drawn_whole_and_as_many_as_there_are():
-    groups = ["a", "b", "a", "c", "a", "b"]
-    found = list(group_draws(groups, 200, seed=0))
-    assert all(np.array_equal(a, b) for a, b in zip(found, group_draws(groups, 200, seed=0), strict=True))
-    sizes = {"a": 3, "b": 2, "c": 1}
-    times = dict.fromkeys(sizes, 0)
-    for rows in found:
-        counts = {group: sum(groups[i] == group for i in rows) / sizes[group] for group in sizes}
-        assert sum(counts.values()) == 3
-        assert all(count == int(count) for count in counts.values())
-        times = {group: times[group] + int(counts[group]) for group in sizes}
-    assert all(170 < count < 230 for count in times.values())  # each 200 times of 600, give or take
 
 
 def test_a_claim_over_seeds_and_items_by_hand():
@@ -132,12 +178,12 @@ def test_a_claim_over_seeds_and_items_by_hand():
 def test_intervals_over_three_seeds_and_forty_items_hold_the_truth_as_often_as_they_say(seed, item, both):
     """A known truth, 0: effects of seeds, of items and of each seed on each item, as standard deviations of the mean."""
     random, num_seeds, num_items, rounds = np.random.default_rng(0), 3, 40, 1500
-    index = draws(num_items, 200, seed=0)
+    counts = draw_counts(num_items, 200, seed=0)
     held = narrow = 0
     for _ in range(rounds):
         effect = random.normal(0, seed * num_seeds**0.5, (num_seeds, 1)) + random.normal(0, item * num_items**0.5, num_items)
         effect = effect + random.normal(0, both * (num_seeds * num_items) ** 0.5, (num_seeds, num_items))
-        mean = effect.mean(0)[index].mean(1)
+        mean = drawn_mean(effect.mean(0), counts)
         found = over_seeds_and_items(effect.mean(1).tolist(), mean, 0.95, num_items=num_items)
         held += found.low <= 0 <= found.high
         low, high = np.quantile(mean, [0.025, 0.975])

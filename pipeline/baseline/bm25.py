@@ -12,16 +12,16 @@ from pipeline.corpus.collection import Collection
 
 
 def bm25(queries: list[str], documents: list[str], depth: int, *, k1: float, b: float) -> tuple[np.ndarray, np.ndarray]:
-    """``(scores, rows)``, each ``[B, depth]``, best first."""
+    """``(scores, rows)``, each ``[B, depth]``, best first; row -1 where no further document shares a word with the query."""
     depth = min(depth, len(documents))
     words: Any = bm25s.tokenize(documents, stopwords="en", show_progress=False)
     if not any(words.ids):  # no document holds a word (one letter is none): all are equally far
-        return np.zeros((len(queries), depth)), np.tile(np.arange(depth), (len(queries), 1))
+        return np.zeros((len(queries), depth)), np.full((len(queries), depth), -1)
     index = bm25s.BM25(method="lucene", k1=k1, b=b)
     index.index(words, show_progress=False)
     tokens = bm25s.tokenize(queries, stopwords="en", show_progress=False)
     rows, scores = index.retrieve(tokens, k=depth, show_progress=False)
-    return scores, rows
+    return scores, np.where(scores > 0, rows, -1)
 
 
 class Bm25:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pipeline.corpus.files import control_folder, read
+from pipeline.corpus.grouping import Tied, tied
 from pipeline.corpus.row import LABELLED, Document, Row, Split
 
 Encode: TypeAlias = Callable[[Sequence[str], str, str], Float[np.ndarray, "B D"]]  # texts, side, task -> unit vectors
@@ -23,8 +24,9 @@ class Collection:
 
     ``pairs``: (id, text, text, score), of tasks that compare two texts. ``labelled``: (id, text, class), and ``examples`` the same
     of the train split, for a probe. Of task ``affinity``, whose pairs are (id, ligand, receptor, pKd): ``trained``, the train
-    split's pairs; of each pair ``strata`` name what it belongs to, ``groups`` what ties it to others (a PDB entry and its mutants).
-    What a task has no use for is empty.
+    split's pairs; of each pair ``strata`` name what it belongs to. What a task has no use for is empty.
+
+    ``groups``: by the id of a query, pair or labelled text, what ties it to others (`pipeline.corpus.grouping`).
 
     ``control``: the deal that all this is of; None: the corpus' own split.
     """
@@ -39,7 +41,7 @@ class Collection:
     examples: list[tuple[str, str, str]] = field(default_factory=list)
     trained: list[tuple[str, str, str, float]] = field(default_factory=list)
     strata: list[str] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
+    groups: dict[str, str] = field(default_factory=dict)
     control: str | None = None
 
     @property
@@ -71,12 +73,17 @@ def collections(folder: Path, corpus: str, split: Split, *, control: str | None 
                 )
                 for i, r in enumerate(paired)
             ]
-            found.append(Collection(corpus, task, pairs=[(key, a, b, float(score)) for key, a, b, score in pairs]))
+            groups = tied({pair[0]: Tied(pair[1:3], row.group) for pair, row in zip(pairs, paired, strict=True)})
+            found.append(
+                Collection(corpus, task, pairs=[(key, a, b, float(score)) for key, a, b, score in pairs], groups=groups)
+            )
     for task in LABELLED:
         labelled = _labelled(rows, task)
         if labelled:
             examples = _labelled(read(place / "train.parquet", Row), task) if task == "classification" else []
-            found.append(Collection(corpus, task, labelled=labelled, examples=examples))
+            named = [row.group for row in rows if row.task == task]
+            groups = tied({key: Tied([text], group) for (key, text, _), group in zip(labelled, named, strict=True)})
+            found.append(Collection(corpus, task, labelled=labelled, examples=examples, groups=groups))
     found += _affinity(place, corpus, split) if any(row.task == AFFINITY for row in rows) else []
     return sorted((replace(one, control=control) for one in found), key=lambda collection: collection.task)
 
@@ -92,7 +99,7 @@ def _affinity(folder: Path, corpus: str, split: Split) -> list[Collection]:
         for given in (rows, train)
     )
     strata = [row.strata or "" for row in rows]
-    groups = [row.group or pair[0] for row, pair in zip(rows, pairs, strict=True)]
+    groups = {pair[0]: row.group or pair[0] for row, pair in zip(rows, pairs, strict=True)}
     found = Collection(corpus, AFFINITY, pairs=pairs, trained=trained, strata=strata, groups=groups)
     return [found] if rows else []
 
@@ -122,7 +129,16 @@ def _ranked(corpus: str, task: str, split: Split, rows: list[Row], candidates: l
         judgements.setdefault(row.query_id, {})[row.document_id] = _grade(row)
     relevant = {query for query, grades in judgements.items() if max(grades.values()) > 0}
     queries = _by_id(corpus, "query", ((row.query_id, row.query) for row in rows if row.query_id in relevant))
-    return Collection(corpus, task, queries, documents, {query: judgements[query] for query in queries})
+    answers: dict[str, list[str]] = {}
+    named: dict[str, str] = {}
+    for row in rows:
+        if row.query_id in queries and _grade(row) > 0:
+            answers.setdefault(row.query_id, [row.query]).append(row.document)
+            if row.group is not None:
+                named.setdefault(row.query_id, row.group)
+    groups = tied({query: Tied(texts, named.get(query)) for query, texts in answers.items()})
+    judged = {query: judgements[query] for query in queries}
+    return Collection(corpus, task, queries, documents, judged, groups=groups)
 
 
 def _by_id(corpus: str, kind: str, texts: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from pipeline.corpus.collection import Collection
-from pipeline.evaluator.items import RankedPairs
-from pipeline.metric import group_draws, interval, spearman
+from pipeline.evaluator.items import RankedPairs, item_counts
+from pipeline.metric import draw_counts, drawn_spearman, interval, spearman
 
 Predict: TypeAlias = Callable[[Sequence[str], Sequence[str]], Float[np.ndarray, " N"]]  # ligands, receptors -> pKd
 Values: TypeAlias = Float[np.ndarray, "*R N"]
@@ -35,13 +35,15 @@ def rmse(predicted: Values, score: Values) -> Float[np.ndarray, "*R"]:
 
 
 MEASURES = {"spearman": spearman, "pearson": pearson, "rmse": rmse}
+ENDS = {"spearman": (-1.0, 1.0), "pearson": (-1.0, 1.0), "rmse": (0.0, 16.0)}  # pKd lies in 0 to 16
 
 
 class Affinity(RankedPairs):
-    """``least`` complexes make a stratum worth a number."""
+    """``least`` complexes, of two or more groups, make a stratum worth a number."""
 
     task = "affinity"
     main = "spearman"
+    lowest = -1.0
     answer = "prediction"
     predicts = True  # it asks for values of complexes, not for vectors of texts
 
@@ -70,16 +72,20 @@ class Affinity(RankedPairs):
             "prediction": predicted.tolist(),
             "score": gold,
             "strata": list(collection.strata),
-            "group": list(collection.groups),
         }
         return {**scores, "shuffled": float(spearman(strangers, score))}, items
 
     def of(self, cosine: Values, score: Values) -> Float[np.ndarray, "*R"]:
         return spearman(cosine, score)
 
+    def of_draws(
+        self, cosine: Float[np.ndarray, " N"], score: Float[np.ndarray, " N"], counts: Int[np.ndarray, "R N"]
+    ) -> Float[np.ndarray, " R"]:
+        return drawn_spearman(cosine, score, counts)
+
     def details(self, items: dict[str, list[Any]], *, resamples: int, confidence: float, seed: int) -> dict[str, Any]:
         """``strata``: by ``name=value``, and under ``all``: the number of complexes and of groups and, of each measure, value, low
-        and high. ``low`` and ``high`` of the main score by groups take the place of those by single complexes."""
+        and high. A single group gives no interval: all that a measure can be."""
         of_stratum: dict[str, list[int]] = {"all": list(range(len(items["id"])))}
         for i, text in enumerate(items["strata"]):
             for stratum in filter(None, text.split(";")):
@@ -88,18 +94,21 @@ class Affinity(RankedPairs):
         found = {
             stratum: _measured({key: [items[key][i] for i in rows] for key in ("prediction", "score", "group")}, **limits)
             for stratum, rows in sorted(of_stratum.items())
-            if len(rows) >= self.least or stratum == "all"
+            if stratum == "all" or (len(rows) >= self.least and len({items["group"][i] for i in rows}) > 1)
         }
-        _, low, high = found["all"][self.main]
-        return {"strata": found, "low": low, "high": high}
+        return {"strata": found}
 
 
 def _measured(items: dict[str, list[Any]], *, resamples: int, confidence: float, seed: int) -> dict[str, Any]:
     predicted, score = np.asarray(items["prediction"]), np.asarray(items["score"])
     num_groups = len(set(items["group"]))
-    drawn = [(predicted[rows], score[rows]) for rows in group_draws(items["group"], resamples, seed=seed)]
+    counts = item_counts(items["group"], draw_counts(num_groups, resamples, seed=seed))
+    every = np.arange(len(score))
+    drawn = [(predicted[rows], score[rows]) for rows in (np.repeat(every, count) for count in counts)]
     found: dict[str, Any] = {"num_items": len(score), "num_groups": num_groups}
     for name, measure in MEASURES.items():
-        values = np.asarray([float(measure(p, s)) for p, s in drawn])
-        found[name] = [float(measure(predicted, score)), *interval(values, confidence, num_items=num_groups)]
+        limits = ENDS[name]
+        if num_groups > 1:
+            limits = interval(np.asarray([float(measure(p, s)) for p, s in drawn]), confidence, num_items=num_groups)
+        found[name] = [float(measure(predicted, score)), *limits]
     return found

@@ -17,10 +17,12 @@ from pipeline.evaluator.items import MeanOfItems, finite
 
 
 class Clustering(MeanOfItems):
-    """Items are the experiments: the interval says how far k-means and its samples scatter. ``batch``: texts of a k-means step."""
+    """Items are the experiments: the interval says how far k-means and its samples scatter. They are all drawn from the same texts, so
+    they are no sample of what the task is about: two models are not told apart by them. ``batch``: texts of a k-means step."""
 
     task = "clustering"
     main = "v_measure"
+    sampled = False
 
     def __init__(self, *, experiments: int, texts: int, batch: int, seed: int) -> None:
         if min(experiments, texts, batch) < 1:

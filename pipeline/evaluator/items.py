@@ -1,6 +1,7 @@
 """How the items of a task give its score: on draws of items, and with two models' answers exchanged.
 
-Every evaluator is one of the two. ``items`` is what `evaluate` hands back beside its scores: an ``id`` per item, and its answers.
+Every evaluator is one of the two. ``items`` is what `evaluate` hands back beside its scores: an ``id`` per item, and its answers;
+`grouped` adds the ``group`` of each.
 """
 
 from collections.abc import Mapping
@@ -10,25 +11,36 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 
-from pipeline.corpus.collection import Encode
+from pipeline.corpus.collection import Collection, Encode
+from pipeline.metric import draw_counts, drawn_mean, interval
 
 Items = Mapping[str, Any]
 Pair = tuple[str, str, str, float]
 
 
 class MeanOfItems:
-    """The main score is the mean of the items' own scores, which stand under its name."""
+    """The main score is the mean of the items' own scores, which stand under its name.
+
+    ``sampled``: the items are a sample of what the task is about, so that their draws say how sure a score is. ``lowest`` and
+    ``highest`` are the ends of the main score.
+    """
 
     main: str
+    sampled = True
+    lowest, highest = 0.0, 1.0
 
-    def resampled(self, items: Items, index: Int[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
-        """The main score on each draw."""
-        return np.asarray(items[self.main])[index].mean(-1)
+    def resampled(self, items: Items, counts: Int[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
+        """The main score on each draw; ``counts`` say how often an item is in it."""
+        return drawn_mean(np.asarray(items[self.main], dtype=np.float64), counts)
+
+    def differing(self, a: Items, b: Items) -> Bool[np.ndarray, " N"]:
+        """At which items an exchange of the two models' answers changes anything."""
+        return np.asarray(a[self.main], dtype=np.float64) != np.asarray(b[self.main], dtype=np.float64)
 
     def exchanged(self, a: Items, b: Items, swap: Bool[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
         """The difference ``a - b`` after each exchange of answers."""
-        difference = np.asarray(a[self.main], dtype=float) - np.asarray(b[self.main], dtype=float)
-        return (difference.sum() - 2 * swap.astype(np.float32) @ difference.astype(np.float32)) / len(difference)
+        difference = np.asarray(a[self.main], dtype=np.float64) - np.asarray(b[self.main], dtype=np.float64)
+        return (difference.sum() - 2 * (swap.astype(np.float64) @ difference)) / len(difference)
 
 
 class RankedPairs:
@@ -37,14 +49,26 @@ class RankedPairs:
 
     main: str
     answer = "cosine"  # where the items hold what is ranked
+    sampled = True
+    lowest, highest = 0.0, 1.0
 
     def of(self, cosine: Float[np.ndarray, "*R N"], score: Float[np.ndarray, "*R N"]) -> Float[np.ndarray, "*R"]:
         """The main score along the last axis."""
         raise NotImplementedError
 
-    def resampled(self, items: Items, index: Int[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
+    def of_draws(
+        self, cosine: Float[np.ndarray, " N"], score: Float[np.ndarray, " N"], counts: Int[np.ndarray, "R N"]
+    ) -> Float[np.ndarray, " R"]:
         """The main score on each draw."""
-        return self.of(np.asarray(items[self.answer])[index], np.asarray(items["score"])[index])
+        raise NotImplementedError
+
+    def resampled(self, items: Items, counts: Int[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
+        """The main score on each draw; ``counts`` say how often an item is in it."""
+        return self.of_draws(np.asarray(items[self.answer], dtype=np.float64), np.asarray(items["score"]), counts)
+
+    def differing(self, a: Items, b: Items) -> Bool[np.ndarray, " N"]:
+        """At which items an exchange of the two models' answers changes anything."""
+        return rankdata(a[self.answer]) != rankdata(b[self.answer])
 
     def exchanged(self, a: Items, b: Items, swap: Bool[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
         """The difference ``a - b`` after each exchange of answers."""
@@ -71,7 +95,25 @@ def finite(vectors: Float[np.ndarray, "B D"], what: str) -> Float[np.ndarray, "B
     return vectors
 
 
-def details(evaluator: Any, items: Items, section: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """What an evaluator has to tell beyond its scores, where it has; ``section`` says how intervals are drawn."""
-    told = getattr(evaluator, "details", None)
-    return told(items, resamples=section["resamples"], confidence=section["confidence"], seed=seed) if told else {}
+def grouped(items: Items, collection: Collection) -> dict[str, Any]:
+    """``items`` with the ``group`` of each, as the collection ties them; where items are no texts of it, each is its own."""
+    return {**items, "group": [collection.groups.get(key, key) for key in items["id"]]}
+
+
+def item_counts(groups: list[str], counts: Int[np.ndarray, "R G"]) -> Int[np.ndarray, "R N"]:
+    """How often each item is in a draw of groups; ``counts`` of the sorted names of ``groups``."""
+    return counts[:, np.unique(groups, return_inverse=True)[1]]
+
+
+def summary(evaluator: Any, items: Items, section: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """What stands beside a score: its interval over draws of whole groups, how many items and groups there are, and what the evaluator
+    has to tell beyond. ``section`` says how intervals are drawn. A single group gives no interval: all that a score can be."""
+    num_groups = len(set(items["group"]))
+    low, high = evaluator.lowest, evaluator.highest
+    if num_groups > 1:
+        counts = item_counts(items["group"], draw_counts(num_groups, section["resamples"], seed=seed))
+        low, high = interval(evaluator.resampled(items, counts), section["confidence"], num_items=num_groups)
+    details = getattr(evaluator, "details", None)
+    limits = {"resamples": section["resamples"], "confidence": section["confidence"], "seed": seed}
+    more = details(items, **limits) if details else {}
+    return {"low": low, "high": high, "num_items": len(items["id"]), "num_groups": num_groups, **more}

@@ -7,11 +7,11 @@ report them. The threshold is chosen on the same pairs, so the last two are opti
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from pipeline.corpus.collection import Collection, Encode
 from pipeline.evaluator.items import RankedPairs, cosines
-from pipeline.metric import average_precision
+from pipeline.metric import average_precision, drawn_average_precision
 
 
 class PairClassification(RankedPairs):
@@ -32,6 +32,11 @@ class PairClassification(RankedPairs):
 
     def of(self, cosine: Float[np.ndarray, "*R N"], score: Float[np.ndarray, "*R N"]) -> Float[np.ndarray, "*R"]:
         return average_precision(cosine, score > 0)
+
+    def of_draws(
+        self, cosine: Float[np.ndarray, " N"], score: Float[np.ndarray, " N"], counts: Int[np.ndarray, "R N"]
+    ) -> Float[np.ndarray, " R"]:
+        return drawn_average_precision(cosine, score > 0, counts)
 
 
 def best_thresholds(cosine: Float[np.ndarray, " N"], same: Bool[np.ndarray, " N"]) -> dict[str, float]:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluator.comparison import Items
-from pipeline.metric import group_draws, interval
+from pipeline.evaluator.items import item_counts
+from pipeline.metric import draw_counts, interval
 
 
 def pairs_of(items: Mapping[str, Items]) -> list[tuple[str, str, str, str]]:
@@ -32,10 +33,12 @@ def price(
 ) -> tuple[float, float, float]:
     """``control - own`` in the main score, with its interval: draws of whole groups."""
     drawn, value = [], []
-    for i, items in enumerate((own, control)):
-        whole = np.arange(len(items["id"]))
-        rows = group_draws(items["group"], resamples, seed=seed + i)
-        drawn.append(np.asarray([float(evaluator.resampled(items, one[None])[0]) for one in rows]))
-        value.append(float(evaluator.resampled(items, whole[None])[0]))
     num_groups = min(len(set(items["group"])) for items in (own, control))
-    return value[1] - value[0], *interval(drawn[1] - drawn[0], confidence, num_items=num_groups)
+    for i, items in enumerate((own, control)):
+        value.append(float(evaluator.resampled(items, np.ones((1, len(items["id"])), dtype=np.uint16))[0]))
+        counts = draw_counts(len(set(items["group"])), resamples, seed=seed + i)
+        drawn.append(evaluator.resampled(items, item_counts(items["group"], counts)))
+    if num_groups < 2:
+        return value[1] - value[0], evaluator.lowest - evaluator.highest, evaluator.highest - evaluator.lowest
+    low, high = interval(drawn[1] - drawn[0], confidence, num_items=num_groups)
+    return value[1] - value[0], low, high

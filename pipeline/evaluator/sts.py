@@ -3,16 +3,17 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from pipeline.corpus.collection import Collection, Encode
 from pipeline.evaluator.items import RankedPairs, cosines
-from pipeline.metric import spearman
+from pipeline.metric import drawn_spearman, spearman
 
 
 class Sts(RankedPairs):
     task = "sts"
     main = "spearman"
+    lowest = -1.0
 
     def evaluate(self, encode: Encode, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]]:
         """``(scores, items)``: Spearman over all pairs, and per pair its id, cosine and gold score."""
@@ -23,3 +24,8 @@ class Sts(RankedPairs):
 
     def of(self, cosine: Float[np.ndarray, "*R N"], score: Float[np.ndarray, "*R N"]) -> Float[np.ndarray, "*R"]:
         return spearman(cosine, score)
+
+    def of_draws(
+        self, cosine: Float[np.ndarray, " N"], score: Float[np.ndarray, " N"], counts: Int[np.ndarray, "R N"]
+    ) -> Float[np.ndarray, " R"]:
+        return drawn_spearman(cosine, score, counts)

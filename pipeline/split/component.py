@@ -23,7 +23,8 @@ class Component:
 
     ``validation`` and ``test`` are shares of rows of evaluated tasks. Components are dealt from the largest down, each to the split
     that is furthest below its share of what the component holds, among those with room for it whole. One with room nowhere goes to
-    train, is never cut, and is reported. Rows whose split the source fixed keep it; open rows tied to them follow (into train where
+    train, is never cut, and is reported; one with more than ``largest`` of the rows of a task that a held-out split shall have goes there
+    too, unless smaller ones cannot fill it. Rows whose split the source fixed keep it; open rows tied to them follow (into train where
     the source itself straddles: contamination then takes them out). Where such a source has train but no validation rows,
     validation is taken from its train rows.
     """
@@ -33,6 +34,7 @@ class Component:
         *,
         validation: float,
         test: float,
+        largest: float,
         seed: int,
         tie: Literal["text", "query", "document", "none"],
         neighbours: Callable[[Sequence[str]], Near],
@@ -41,6 +43,9 @@ class Component:
             raise ValueError(
                 f"validation and test are shares with a sum below 1, got {validation} and {test}; write 0.10 for 10 percent"
             )
+        if not 0 < largest <= 1:
+            raise ValueError(f"largest is a share of a split's rows in (0, 1], got {largest}; write 0.10 for 10 percent")
+        self.largest = largest
         self.shares: dict[Split, float] = {"train": 1 - validation - test, "validation": validation, "test": test}
         self.seed = seed
         self.tie = tie
@@ -64,7 +69,7 @@ class Component:
         for row, one in zip(rows, component.tolist(), strict=True):
             if row.split in open_splits and one not in held:
                 members.setdefault(one, []).append(row)
-        split_of, self.dealt = deal(members, shares, self.seed)
+        split_of, self.dealt = deal(members, shares, self.seed, largest=self.largest)
         for row, one in zip(rows, component.tolist(), strict=True):
             if row.split not in open_splits:
                 found.append(row)

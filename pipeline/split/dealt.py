@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -47,9 +47,36 @@ def dealt(shares: Mapping[Split, float], given: Mapping[Split, int], sizes: list
     return Dealt({**shares}, got, len(sizes), max(sizes, default=0), oversized)
 
 
-def deal(members: Mapping[int, list[Row]], shares: dict[Split, float], seed: int) -> tuple[dict[int, Split], Dealt]:
+def most_of_a_unit(
+    needs: Iterable[Counter[str]], room: Mapping[Split, Mapping[str, float]], largest: float
+) -> dict[Split, dict[str, float]]:
+    """How many rows of a task a unit (rows that stay together) may hold to be held out: ``largest`` of what the split shall have.
+
+    A score of rows that are mostly one family's is that family's. Where the units below cannot fill the splits, more: the size up to
+    which they can. ``needs``: rows by task of each unit; ``room``: rows by held-out split and task.
+    """
+    sizes: dict[str, list[int]] = {}
+    for need in needs:
+        for task, n in need.items():
+            sizes.setdefault(task, []).append(n)
+    found: dict[Split, dict[str, float]] = {split: {} for split in room}
+    for task, of_task in sizes.items():
+        wanted, filled, least = sum(wants.get(task, 0.0) for wants in room.values()), 0, 0
+        for size in sorted(of_task):
+            if filled >= wanted:
+                break
+            filled, least = filled + size, size
+        for split, wants in room.items():
+            found[split][task] = max(largest * wants.get(task, 0.0), least)
+    return found
+
+
+def deal(
+    members: Mapping[int, list[Row]], shares: dict[Split, float], seed: int, *, largest: float
+) -> tuple[dict[int, Split], Dealt]:
     """Components (rows by number) to splits: from the largest down, each to the split furthest below its share of what it holds,
     among those with room for it whole; one with room nowhere goes to train. Stratified by task and, where graded, by grade.
+    ``largest``: see `most_of_a_unit`.
     """
     needs = {one: Counter(_stratum(row) for row in rows if row.task != WEAK) for one, rows in members.items()}
     total = sum(needs.values(), Counter())
@@ -59,6 +86,12 @@ def deal(members: Mapping[int, list[Row]], shares: dict[Split, float], seed: int
         split: {s: share * n for s, n in total.items()} for split, share in shares.items()
     }
     known: list[Split] = [split for split in SPLITS if split in shares]
+    by_task = {one: Counter(row.task for row in rows if row.task != WEAK) for one, rows in members.items()}
+    num_of_task = sum(by_task.values(), Counter())
+    held_out: dict[Split, dict[str, float]] = {
+        split: {task: share * n for task, n in num_of_task.items()} for split, share in shares.items() if split != "train"
+    }
+    most = most_of_a_unit(by_task.values(), held_out, largest)
     given: Counter[Split] = Counter()
     oversized: list[int] = []
     split_of: dict[int, Split] = {}
@@ -69,9 +102,12 @@ def deal(members: Mapping[int, list[Row]], shares: dict[Split, float], seed: int
 
     for one in sorted(members, key=order):
         need, size = needs[one], needs[one].total()
-        fits: list[Split] = [split for split in known if size <= room[split] + 0.5] if size else []
+        allowed: list[Split] = [
+            split for split in known if split == "train" or all(n <= most[split][task] for task, n in by_task[one].items())
+        ]
+        fits: list[Split] = [split for split in allowed if size <= room[split] + 0.5] if size else []
         if size and not fits:
-            roomiest = max(known, key=lambda split: room[split])
+            roomiest = max(allowed, key=lambda split: room[split])
             if size - room[roomiest] > TOLERANCE * num_rows:
                 oversized.append(size)
             else:

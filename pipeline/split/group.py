@@ -10,24 +10,28 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pipeline.corpus.row import WEAK, Row, Split
-from pipeline.split.dealt import Dealt, dealt
+from pipeline.split.dealt import Dealt, dealt, most_of_a_unit
 
 
 class Group:
     """Deals groups, in an order drawn from ``seed``, to test and validation while they fit, and the rest to train.
 
     ``validation`` and ``test`` are shares of the rows of each task; weak rows, never evaluated, are not counted. A group that does
-    not fit goes to train whole. Rows whose split the source fixed keep it, and the open rows of their groups follow; where such a source
-    has train but no validation rows, validation is taken from its train rows.
+    not fit goes to train whole, and so does one with more than ``largest`` of the rows of a task that the split shall have, unless
+    smaller ones cannot fill it: scores are to be of many groups. Rows whose split the source fixed keep it, and the open rows of
+    their groups follow; where such a source has train but no validation rows, validation is taken from its train rows.
     """
 
-    def __init__(self, *, validation: float, test: float, seed: int) -> None:
+    def __init__(self, *, validation: float, test: float, largest: float, seed: int) -> None:
         if min(validation, test) < 0 or validation + test >= 1:
             raise ValueError(
                 f"validation and test are shares with a sum below 1, got {validation} and {test}; write 0.10 for 10 percent"
             )
+        if not 0 < largest <= 1:
+            raise ValueError(f"largest is a share of a split's rows in (0, 1], got {largest}; write 0.10 for 10 percent")
         self.validation = validation
         self.test = test
+        self.largest = largest
         self.seed = seed
         self.dealt: Dealt | None = None
 
@@ -51,12 +55,26 @@ class Group:
         room: dict[Split, dict[str, float]] = {
             split: {task: share * n for task, n in total.items()} for split, share in shares.items()
         }
+        needs = {unit: Counter(row.task for row in members if row.task != WEAK) for unit, members in units.items()}
+        most = most_of_a_unit(needs.values(), room, self.largest)
         split_of: dict[int, Split] = {}
         sizes: list[int] = []
         given: Counter[Split] = Counter()
-        for unit in sorted(units, key=lambda key: hashlib.sha256(f"{self.seed} {key}".encode()).digest()):
-            need = Counter(row.task for row in units[unit] if row.task != WEAK)
-            fits: list[Split] = [split for split in sorted(room) if all(room[split][task] >= n for task, n in need.items())]
+        holding = Counter(task for need in needs.values() for task in need)  # how many units hold rows of a task
+
+        def turn(
+            unit: str,
+        ) -> tuple[int, bytes]:  # first those of the task that fewest hold, or others would take up their room
+            rarest = min((holding[task] for task in needs[unit]), default=len(units))
+            return rarest, hashlib.sha256(f"{self.seed} {unit}".encode()).digest()
+
+        for unit in sorted(units, key=turn):
+            need = needs[unit]
+            fits: list[Split] = [
+                split
+                for split in sorted(room)
+                if all(min(room[split][task], most[split][task]) >= n for task, n in need.items())
+            ]
             split: Split = fits[0] if fits and need else "train"  # a unit of weak rows alone would be lost elsewhere
             for task, n in need.items():
                 if fits:

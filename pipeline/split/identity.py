@@ -88,7 +88,7 @@ class Identity:
         for unit, of in enumerate(units.rows_of):
             if unit not in gone:
                 members.setdefault(component[unit], []).extend(rows[i] for i in of)
-        split_of, came_out = deal(members, self.shares, self.seed)
+        split_of, came_out = deal(members, self.shares, self.seed, largest=1.0)
         splits: list[Split | None] = [None if u in gone else split_of[component[u]] for u in range(len(families))]
         back = _put_back(families, splits)
         rounds, mended = (0, 0) if self.search.complete else self._mend(units, splits, component)

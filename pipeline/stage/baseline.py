@@ -11,8 +11,7 @@ from typing import Any
 from pipeline.checkpoint import write_json
 from pipeline.corpus.collection import collections
 from pipeline.corpus.files import controls, corpora
-from pipeline.evaluator.items import details
-from pipeline.metric import draws, interval
+from pipeline.evaluator.items import grouped, summary
 from pipeline.params import build
 
 CURATED = Path("data/curated")
@@ -34,12 +33,9 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
                 if answer is None:
                     continue
                 name = collection.name
-                found, items[split][name] = answer
-                num_items = len(items[split][name]["id"])
-                drawn = evaluator.resampled(items[split][name], draws(num_items, section["resamples"], seed=cfg["seed"]))
-                low, high = interval(drawn, section["confidence"], num_items=num_items)
-                more = details(evaluator, items[split][name], section, cfg["seed"])
-                scores[split][name] = {**found, "low": low, "high": high, "num_items": num_items, **more}
+                found, answers = answer
+                items[split][name] = grouped(answers, collection)
+                scores[split][name] = {**found, **summary(evaluator, items[split][name], section, cfg["seed"])}
     write_json(out / f"data/evaluated/{item}.json", items)
     write_json(out / f"data/metrics/evaluate/{item}.json", scores)
     test = {name: score[evaluators[name.split("/")[0]].main] for name, score in scores["test"].items()}

@@ -33,6 +33,7 @@ from pipeline.split.set_aside import SetAside
 
 RAW = Path("data/raw")
 HELD_OUT: tuple[Split, ...] = ("test", "validation")
+ONE_FAMILY = 0.2  # of the rows of an evaluated task: above it a line says that scores are mostly one group's
 GIVES_WAY: dict[Split, tuple[Split, ...]] = {"test": ("train", "validation"), "validation": ("train",)}
 Normal = Callable[[str], str]
 Measure = Callable[[Sequence[Row], Sequence[Row], Normal], dict[str, Any]]
@@ -315,6 +316,7 @@ def _write(
     write(target / "documents.parquet", Document, read(RAW / corpus / "documents.parquet", Document))
     write(target / "dropped.parquet", Dropped, dropped)
     counts = Counter(f"{row.split}/{row.task}" for row in rows)
+    largest = _largest_groups(rows)
     reasons = Counter(row.reason for row in dropped)
     aside = Counter(row.task for row in data.probe[corpus])
     card = {
@@ -329,6 +331,7 @@ def _write(
         "controls": dict(reached),
         "split": None if dealt is None else asdict(dealt),
         "groups": {split: len({row.group for row in rows if row.split == split and row.group}) for split in SPLITS},
+        "largest_group": largest,
         "sha256": {file.relative_to(target).as_posix(): sha256(file) for file in sorted(target.rglob("*.parquet"))},
     }
     write_json(target / "card.json", card)
@@ -338,11 +341,23 @@ def _write(
         went = sum(n for reason, n in reasons.items() if reason in (TIED, NEAR_PROBE, f"near {NEAR_PROBE}"))
         told = ", ".join(f"{n} {task}" for task, n in sorted(aside.items()))
         print(f"{corpus}: set aside for merges to be tried on: {told}; {went} train rows tied or near to these went")
+    for where, (group, share) in largest.items():
+        if share > ONE_FAMILY:
+            print(f"{corpus}: {share:.0%} of the rows of {where} are of one group, {group}: scores there are mostly its own")
     if dealt is not None and (report := dealt.report()):
         print(f"{corpus}: {report}")
     if dealt is not None and dealt.notes:
         print(f"{corpus}: {', '.join(f'{name} {value}' for name, value in dealt.notes.items())}")
     return dict(counts) | {f"dropped/{reason}": n for reason, n in reasons.items()}
+
+
+def _largest_groups(rows: Sequence[Row]) -> dict[str, tuple[str, float]]:
+    """By held-out split and task, the group with most rows and its share of them; rows without a group are each their own."""
+    of: dict[str, Counter[str]] = {}
+    for row in rows:
+        if row.split in HELD_OUT and row.task != WEAK:
+            of.setdefault(f"{row.split}/{row.task}", Counter())[row.group or f"{row.query_id} {row.document_id}"] += 1
+    return {where: (name, n / counts.total()) for where, counts in sorted(of.items()) for name, n in counts.most_common(1)}
 
 
 def _cluster_sizes(dropped: list[Dropped]) -> dict[str, int]:

@@ -24,8 +24,7 @@ from pipeline.encoder.cache import EmbeddingCache
 from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator import mteb_tasks
 from pipeline.evaluator.geometry import alignment, geometry
-from pipeline.evaluator.items import details
-from pipeline.metric import draws, interval
+from pipeline.evaluator.items import grouped, summary
 from pipeline.params import build
 from pipeline.training.prepare import prepare
 
@@ -68,11 +67,9 @@ class EvaluationModule(pl.LightningModule):
             scores, items = evaluator.evaluate(self.predict if predicts else self.encode, collection)
         except ValueError as error:
             raise ValueError(f"{name}, {split} rows: {error}") from error
-        index = draws(len(items["id"]), self.resamples, seed=self.seed)
-        low, high = interval(evaluator.resampled(items, index), self.confidence, num_items=len(items["id"]))
+        items = grouped(items, collection)
         limits = {"resamples": self.resamples, "confidence": self.confidence}
-        more = details(evaluator, items, limits, self.seed)
-        self.scores[split][name] = {**scores, "low": low, "high": high, "num_items": len(items["id"]), **more}
+        self.scores[split][name] = {**scores, **summary(evaluator, items, limits, self.seed)}
         self.lies[split][name] = {} if predicts else self._geometry(collection)
         self.items[split][name] = items
 

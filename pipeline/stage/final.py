@@ -19,7 +19,9 @@ from pipeline.corpus.collection import Collection, Encode, collections
 from pipeline.corpus.files import corpora
 from pipeline.corpus.row import SPLITS
 from pipeline.encoder.encoder import Encoder
-from pipeline.evaluator.comparison import Difference, accepted, differences
+from pipeline.evaluator.comparison import differences
+from pipeline.evaluator.gate import Stand, mean_of_tasks, stand
+from pipeline.evaluator.items import grouped
 from pipeline.params import build
 from pipeline.training.prepare import prepare
 
@@ -29,13 +31,14 @@ TEMPLATES = Path(__file__).parent / "final_templates"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The model that becomes final, the best single one, and how each merge stands against that."""
+    """The model that becomes final, the best single one, how each merge stands against that, and what that says."""
 
     final: str
     best_single: str
-    merges: dict[str, dict[str, Difference]]
+    merges: dict[str, Stand]
     refused: list[str]
     sentence: str
+    rows: str
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
@@ -53,7 +56,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         write_json(folder / "chosen.json", {
             "model": verdict.final, "verdict": verdict.sentence, "test": scores[verdict.final]["test"],
             "best_single": verdict.best_single, "refused": verdict.refused, "sha256": sha256(source / "model.safetensors"),
-            "merges": {name: {at: asdict(one) for at, one in against.items()} for name, against in verdict.merges.items()},
+            "merges": {name: asdict(one) for name, one in verdict.merges.items()}, "rows": verdict.rows,
         })  # fmt: skip
         forms = _forms(cfg, runtime, folder, evaluators)
         (folder / "README.md").write_text(_card(cfg, verdict, scores, mains, forms, folder), encoding="utf-8")
@@ -77,36 +80,55 @@ def judge(
     """Decided on validation alone; test scores are only shown."""
     section = cfg["final"]
     singles = [name for name in section["candidates"] if name in cfg["models"] and name not in cfg["merge"]]
-    candidates = [*singles, *sorted(name for name in cfg["models"] if name in cfg["merge"])]
     if not singles:
         raise ValueError(
             f"final.candidates names no single model that is evaluated: {section['candidates']}; add one to `models` in params.yaml"
         )
-    means = {name: _mean(scores[name]["validation"], mains) for name in candidates}
-    best = max(singles, key=lambda name: means[name])
-    limits = {"resamples": section["resamples"], "confidence": section["confidence"], "seed": cfg["seed"]}
-    merges = {
-        name: differences(evaluators, items[name]["validation"], items[best]["validation"], **limits)
-        for name in candidates
-        if name in cfg["merge"]
+    merges = sorted(name for name in cfg["models"] if name in cfg["merge"])
+    means = {
+        model: mean_of_tasks({name: score[mains[name.split("/")[0]]] for name, score in scores[model]["validation"].items()})
+        for model in (*singles, *merges)
     }
-    passed = [name for name, against in merges.items() if accepted(against)]
-    final = max([best, *passed], key=lambda name: means[name])
-    refused = [name for name in merges if name not in passed]
-    if final == best:
-        reason = "no merge was better on the mean without losing a task" if merges else "there was no merge to choose from"
-        sentence = f"{best}, the best single model on validation, is final: {reason}."
-    else:
-        gain = means[final] - means[best]
+    best = max(singles, key=lambda name: means[name])
+    own = items[best]["validation"]
+    limits = {name: section[name] for name in ("resamples", "confidence", "margin", "task_confidence")}
+    stands = stand(evaluators, own, {name: items[name]["validation"] for name in merges}, **limits, seed=cfg["seed"])
+    passed = [name for name, one in stands.items() if one.accepted]
+    final = max(passed, key=lambda name: means[name]) if passed else best
+    rows = _rows(stands, own, section)
+    if passed:
+        one = stands[final]
+        worst = min(one.tasks, key=lambda task: one.tasks[task].low)
         sentence = (
-            f"{final} is final: on validation its mean is {gain:.4f} above {best}, the best single model, "
-            "and it loses no task significantly."
+            f"{final} is final: on validation its mean over tasks is {one.mean.value:.4f} above {best}, the best single model "
+            f"({one.mean.low:+.4f} to {one.mean.high:+.4f} for all merges together), and no task is lost by {section['margin']:g} or more "
+            f"({worst}, the least sure: {one.tasks[worst].value:+.4f}, bound {one.tasks[worst].low:+.4f})."
         )
-    return Verdict(final, best, merges, refused, sentence)
+    else:
+        reason = "no merge is better beyond chance without risk to a task" if merges else "there was no merge to choose from"
+        sentence = f"{best}, the best single model on validation, is final: {reason}."
+    return Verdict(final, best, stands, [name for name in merges if name not in passed], sentence, rows)
 
 
-def _mean(scores: Mapping[str, Any], mains: Mapping[str, str]) -> float:
-    return sum(score[mains[name.split("/")[0]]] for name, score in scores.items()) / len(scores)
+def _rows(stands: Mapping[str, Stand], own: Mapping[str, Any], section: Mapping[str, Any]) -> str:
+    """What the validation rows could have shown; empty without merges."""
+    if not stands:
+        return ""
+    counted = ", ".join(
+        f"{name} {len(one['id'])} items in {len(set(one['group']))} groups" for name, one in sorted(own.items())
+    )
+    gain = min(one.detectable for one in stands.values())
+    tasks = sorted({task for one in stands.values() for task in one.tasks})
+    apart = {task: min(one.tasks[task].value - one.tasks[task].low for one in stands.values()) for task in tasks}
+    text = f"Validation rows: {counted}. The smallest gain of the mean that they could have told from chance is {gain:.4f}"
+    text += f"; the least difference that can be ruled out on a task is {', '.join(f'{t} {d:.4f}' for t, d in apart.items())}."
+    weak = [task for task, width in apart.items() if width > section["margin"]]
+    if weak:
+        text += (
+            f" That is more than the margin of {section['margin']:g} on {' and '.join(weak)}: a merge that equals the best single model "
+            f"there would be refused more often than not; more validation rows would tell."
+        )
+    return text
 
 
 def _forms(
@@ -148,7 +170,7 @@ def _forms(
 
 
 def _items(evaluators: Mapping[str, Any], encode: Encode, test: Sequence[Collection]) -> dict[str, Any]:
-    return {f"{c.task}/{c.corpus}": evaluators[c.task].evaluate(encode, c)[1] for c in test}
+    return {c.name: grouped(evaluators[c.task].evaluate(encode, c)[1], c) for c in test}
 
 
 def _remembering(encode: Encode, encoder: Encoder) -> Encode:

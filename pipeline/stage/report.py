@@ -16,7 +16,8 @@ from pipeline import __version__
 from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory
 from pipeline.corpus.collection import collections
 from pipeline.corpus.files import Dropped, corpora, read
-from pipeline.evaluator.comparison import differences, significant
+from pipeline.evaluator.comparison import exchanges_needed, p_values, significant
+from pipeline.evaluator.gate import mean_of_tasks
 from pipeline.evaluator.mteb_tasks import results
 from pipeline.params import build
 from pipeline.stage.report_affinity import affinity_parts
@@ -46,10 +47,13 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     mains = {task: evaluator.main for task, evaluator in evaluators.items()}
     verdict = read_json(FINAL / "chosen.json")
     final = verdict["model"]
-    table = _table(scores, mains, final, _marks(cfg, items, evaluators, final))
+    table = _table(scores, mains, final, _marks(cfg, scores, items, evaluators, final))
     browser = _browser(items, final, section["examples"])
     stress = read_json(METRICS / "stress.json")
-    facts = {"confidence": cfg["final"]["confidence"], "version": __version__, "forms": read_json(METRICS / "final.json")}
+    facts = {name: cfg["final"][name] for name in ("confidence", "task_confidence", "margin")} | {
+        "version": __version__,
+        "forms": read_json(METRICS / "final.json"),
+    }
     limits = {name: cfg["final"][name] for name in ("resamples", "confidence")} | {"seed": cfg["seed"]}
     affinity = affinity_parts(scores, items, evaluators, final, limits)
     facts |= {"corpora": corpora(CURATED), "verdict": verdict, "table": table, "affinity": affinity}
@@ -67,19 +71,24 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
 
 
 def _marks(
-    cfg: Mapping[str, Any], items: Mapping[str, Any], evaluators: Mapping[str, Any], final: str
+    cfg: Mapping[str, Any], scores: Mapping[str, Any], items: Mapping[str, Any], evaluators: Mapping[str, Any], final: str
 ) -> dict[tuple[str, str], str]:
     """Of every model and collection: better or worse than ``final`` on test, by permutation test with Holm's correction."""
-    limits = {name: cfg["final"][name] for name in ("resamples", "confidence")} | {"seed": cfg["seed"]}
-    own = items[final]["test"]
-    compared = {
-        model: differences(evaluators, {name: at["test"][name] for name in at["test"] if name in own}, own, **limits)
-        for model, at in items.items()
-        if model != final
+    own, confidence = items[final]["test"], cfg["final"]["confidence"]
+    asked = {
+        model: {name: at["test"][name] for name in at["test"] if name in own} for model, at in items.items() if model != final
     }
-    marked = significant(compared, confidence=limits["confidence"])
+    cells = sum(evaluators[name.split("/")[0]].sampled for at in asked.values() for name in at)
+    exchanges = max(cfg["final"]["resamples"], exchanges_needed(cells, confidence=confidence))
+    found: dict[tuple[str, str], float] = {}
+    for model, at in asked.items():
+        found |= {(model, name): p for name, p in p_values(evaluators, at, own, exchanges=exchanges, seed=cfg["seed"]).items()}
+    marked = significant(found, confidence=confidence)
+    main = {name: evaluators[name.split("/")[0]].main for name in own}
     return {
-        (model, name): ("better" if compared[model][name].value > 0 else "worse")
+        (model, name): "better"
+        if scores[model]["test"][name][main[name]] > scores[final]["test"][name][main[name]]
+        else "worse"
         for (model, name), sure in marked.items()
         if sure
     }
@@ -136,8 +145,8 @@ def _table(
     rows = []
     for model, score in scores.items():
         cells = [_cell(score["test"].get(c), main[c], marks.get((model, c), "")) for c in columns]
-        whole = [cell["value"] if cell else None for cell, c in zip(cells, columns, strict=True) if "@" not in c]  # no controls
-        mean = sum(value for value in whole if value is not None) / len(whole) if whole and None not in whole else None
+        own = {c: cell["value"] for c, cell in zip(columns, cells, strict=True) if cell and "@" not in c}  # no controls
+        mean = mean_of_tasks(own) if own and len(own) == sum("@" not in c for c in columns) else None
         rows.append({"model": model, "cells": cells, "mean": mean, "final": model == final})
     for i in range(len(columns)):
         values = [row["cells"][i]["value"] for row in rows if row["cells"][i]]
@@ -147,7 +156,11 @@ def _table(
                 row["cells"][i]["shade"] = (row["cells"][i]["value"] - low) / (high - low) if high > low else 1.0
                 row["cells"][i]["best"] = row["cells"][i]["value"] == high
     heads = [
-        {"name": c, "metric": main[c], "items": next(s["test"][c]["num_items"] for s in scores.values() if c in s["test"])}
+        {
+            "name": c,
+            "metric": main[c],
+            **next({k: s["test"][c][f"num_{k}"] for k in ("items", "groups")} for s in scores.values() if c in s["test"]),
+        }
         for c in columns
     ]
     return {"heads": heads, "rows": rows}
@@ -156,7 +169,7 @@ def _table(
 def _cell(score: Mapping[str, Any] | None, main: str, mark: str) -> dict[str, Any] | None:
     if score is None:
         return None
-    beside = (main, "low", "high", "num_items", "strata")
+    beside = (main, "low", "high", "num_items", "num_groups", "strata")
     others = {key: value for key, value in score.items() if key not in beside}
     return {"value": score[main], "low": score["low"], "high": score["high"], "others": others, "mark": mark}
 

@@ -4,12 +4,13 @@ import scipy.stats
 
 from pipeline.corpus.collection import Collection
 from pipeline.evaluator.affinity import Affinity
+from pipeline.evaluator.items import grouped, summary
 
 SEED = np.random.default_rng(0)
 SCORE = SEED.normal(7, 2, size=60)
 PREDICTED = SCORE + SEED.normal(size=60)
 STRATA = ["mutated=yes;source=A" if i % 3 else "mutated=no;source=B" for i in range(60)]
-GROUPS = [str(i) for i in range(60)]
+GROUPS = {str(i): str(i) for i in range(60)}
 PAIRS = [(f"{i}", f"L{i}", f"R{i}", float(s)) for i, s in enumerate(SCORE)]
 
 
@@ -20,7 +21,9 @@ def predict(ligands, receptors):
 
 @pytest.fixture
 def evaluated():
-    return Affinity(least=20, seed=0).evaluate(predict, Collection("x", "affinity", pairs=PAIRS, strata=STRATA, groups=GROUPS))
+    collection = Collection("x", "affinity", pairs=PAIRS, strata=STRATA, groups=GROUPS)
+    scores, items = Affinity(least=20, seed=0).evaluate(predict, collection)
+    return scores, grouped(items, collection)
 
 
 def test_the_three_measures_are_those_of_scipy(evaluated):
@@ -53,7 +56,7 @@ def test_a_value_that_is_no_number_is_told():
     with pytest.raises(ValueError, match="the model gives NaN for complex 1"):
         Affinity(least=20, seed=0).evaluate(
             lambda a, b: np.array([1.0, np.nan, 2.0] * 2),
-            Collection("x", "affinity", pairs=PAIRS[:3], strata=STRATA[:3], groups=GROUPS[:3]),
+            Collection("x", "affinity", pairs=PAIRS[:3], strata=STRATA[:3], groups=GROUPS),
         )
 
 
@@ -61,8 +64,18 @@ def test_intervals_are_wider_where_complexes_come_in_groups(evaluated):
     """Each complex four times over under one name is no more evidence than once."""
     evaluator, limits = Affinity(least=30, seed=0), {"resamples": 400, "confidence": 0.95, "seed": 0}
     items = {key: values * 4 for key, values in evaluated[1].items()}
-    once, tied = (evaluator.details(one, **limits) for one in (evaluated[1], items))
-    alone = evaluator.details(items | {"group": [str(i) for i in range(240)]}, **limits)
-    assert tied["strata"]["all"]["num_groups"] == 60
+    once, tied, alone = (
+        summary(evaluator, one, limits, 0) for one in (evaluated[1], items, items | {"group": [str(i) for i in range(240)]})
+    )
+    assert (tied["num_groups"], tied["num_items"]) == (60, 240)
     assert (tied["low"], tied["high"]) == pytest.approx((once["low"], once["high"]), abs=1e-9)
+    assert tied["strata"]["all"]["spearman"] == pytest.approx(once["strata"]["all"]["spearman"], abs=1e-9)
     assert alone["high"] - alone["low"] < 0.7 * (tied["high"] - tied["low"])
+
+
+def test_a_single_group_gives_no_interval_but_all_that_a_measure_can_be(evaluated):
+    items = evaluated[1] | {"group": ["1ABC"] * 60}
+    found = summary(Affinity(least=20, seed=0), items, {"resamples": 100, "confidence": 0.95}, 0)
+    assert (found["low"], found["high"], found["num_groups"]) == (-1, 1, 1)
+    assert list(found["strata"]) == ["all"]
+    assert found["strata"]["all"]["rmse"][1:] == [0, 16]

@@ -1,29 +1,50 @@
+import itertools
 import math
 
 import numpy as np
 import pytest
-from scipy.stats import norm, t
+from scipy.stats import norm, rankdata, spearmanr, t
+from sklearn.metrics import average_precision_score
 
 from pipeline.evaluator.affinity import Affinity
-from pipeline.evaluator.comparison import Difference, accepted, differences, significant
+from pipeline.evaluator.clustering import Clustering
+from pipeline.evaluator.comparison import Difference, differences, exchanges_needed, p_values, significant
+from pipeline.evaluator.pair_classification import PairClassification
 from pipeline.evaluator.retrieval import Retrieval
 from pipeline.evaluator.sts import Sts
 
 SETTINGS = {"resamples": 400, "confidence": 0.95, "seed": 0}
-EVALUATORS = {"retrieval": Retrieval(depth=100), "sts": Sts()}
+EVALUATORS = {
+    "retrieval": Retrieval(depth=100),
+    "sts": Sts(),
+    "pair_classification": PairClassification(),
+    "affinity": Affinity(least=20, seed=0),
+    "clustering": Clustering(experiments=1, texts=1, batch=1, seed=0),
+}
 
 
-def ranked(values):
-    return {"id": [str(i) for i in range(len(values))], "ndcg@10": list(values)}
+def ranked(values, groups=None):
+    ids = [str(i) for i in range(len(values))]
+    return {"id": ids, "ndcg@10": list(values), "group": groups or ids}
+
+
+def paired(values, gold, answer="cosine", groups=None):
+    ids = [str(i) for i in range(len(values))]
+    return {"id": ids, answer: list(values), "score": list(gold), "group": groups or ids}
 
 
 def compared(a, b, **changes):
     return differences(EVALUATORS, {"retrieval/x": ranked(a)}, {"retrieval/x": ranked(b)}, **SETTINGS | changes)["retrieval/x"]
 
 
+def p_of(task, a, b, exchanges=2000, seed=0):
+    return p_values(EVALUATORS, {f"{task}/x": a}, {f"{task}/x": b}, exchanges=exchanges, seed=seed)[f"{task}/x"]
+
+
 def test_equal_models_differ_by_nothing_in_every_draw():
     values = np.random.default_rng(0).random(50)
-    assert compared(values, values) == Difference(0, 0, 0, 1)
+    assert compared(values, values) == Difference(0, 0, 0)
+    assert p_of("retrieval", ranked(values), ranked(values)) == 1
 
 
 def test_a_model_better_by_the_same_on_every_query_is_better_by_that_in_every_draw():
@@ -58,20 +79,12 @@ def test_five_times_the_same_item_in_a_group_are_no_more_evidence_than_one():
 
     def answers(prediction, times):
         rows = np.repeat(np.arange(30), times)
-        group = [f"{i:02}" for i in rows]
-        return {
-            "affinity/x": {
-                "id": [*map(str, range(len(rows)))],
-                "prediction": prediction[rows],
-                "score": score[rows],
-                "group": group,
-            }
-        }
+        return {"affinity/x": paired(prediction[rows], score[rows], "prediction", [f"{i:02}" for i in rows])}
 
-    evaluators = {"affinity": Affinity(least=20, seed=0)}
-    one, five = (differences(evaluators, answers(a, k), answers(b, k), **SETTINGS)["affinity/x"] for k in (1, 5))
+    one, five = (differences(EVALUATORS, answers(a, k), answers(b, k), **SETTINGS)["affinity/x"] for k in (1, 5))
     assert (five.value, five.low, five.high) == pytest.approx((one.value, one.low, one.high))
-    assert five.p == one.p > 0.01
+    p = [p_of("affinity", answers(a, k)["affinity/x"], answers(b, k)["affinity/x"]) for k in (1, 5)]
+    assert p[0] == p[1] > 0.01
 
 
 def test_more_confidence_widens_the_interval():
@@ -82,10 +95,9 @@ def test_more_confidence_widens_the_interval():
 
 
 def test_each_collection_is_scored_by_the_evaluator_of_its_task():
-    graded = {"id": ["1", "2", "3"], "cosine": [0.1, 0.2, 0.3], "score": [1.0, 2.0, 3.0]}
-    reverse = graded | {"cosine": [0.3, 0.2, 0.1]}
+    graded = paired([0.1, 0.2, 0.3], [1.0, 2.0, 3.0])
     a = {"sts/x": graded, "retrieval/y": ranked([1.0, 1.0])}
-    b = {"retrieval/y": ranked([0.5, 0.5]), "sts/x": reverse}
+    b = {"retrieval/y": ranked([0.5, 0.5]), "sts/x": graded | {"cosine": [0.3, 0.2, 0.1]}}
     found = differences(EVALUATORS, a, b, **SETTINGS)
     assert {name: one.value for name, one in found.items()} == pytest.approx({"retrieval/y": 0.5, "sts/x": 2.0})
 
@@ -96,38 +108,129 @@ def test_models_that_saw_other_items_are_not_compared():
         differences(EVALUATORS, {"retrieval/x": ranked([0.5, 0.5])}, other, **SETTINGS)
 
 
-BETTER, SLIGHTLY, EQUAL = Difference(0.05, 0.01, 0.09, 0.01), Difference(0.02, -0.01, 0.05, 0.2), Difference(0.0, 0.0, 0.0, 1.0)
-PERHAPS_WORSE, WORSE = Difference(-0.01, -0.03, 0.01, 0.3), Difference(-0.01, -0.02, -0.001, 0.04)
+def test_one_group_gives_no_interval_but_all_that_a_difference_can_be():
+    a, b = (ranked(values, ["family"] * 2) for values in ([0.9, 0.8], [0.5, 0.4]))
+    assert differences(EVALUATORS, {"retrieval/x": a}, {"retrieval/x": b}, **SETTINGS)["retrieval/x"] == Difference(
+        pytest.approx(0.4), -1, 1
+    )
+    assert p_of("retrieval", a, b) == 1  # exchanged or not: both give as much
 
 
-@pytest.mark.parametrize(
-    ("found", "verdict"),
-    [
-        ([BETTER], True),
-        ([SLIGHTLY], True),  # on the mean alone the measured value counts, not its interval
-        ([EQUAL], False),  # a merge that changes nothing is not worth its weights
-        ([PERHAPS_WORSE], False),
-        ([BETTER, EQUAL], True),
-        ([BETTER, PERHAPS_WORSE], True),
-        ([BETTER, WORSE], False),  # better on the mean, but one task is lost
-        ([SLIGHTLY, Difference(-0.02, -0.05, 0.01, 0.2)], False),  # they cancel
-        ([EQUAL, EQUAL], False),
-        ([BETTER, Difference(-0.01, -0.02, 0.0, 0.06)], True),  # zero is inside the interval
-    ],
-)
-def test_a_merge_is_accepted_if_it_is_better_on_the_mean_and_loses_no_task(found, verdict):
-    assert accepted({str(i): one for i, one in enumerate(found)}) is verdict
+def test_clusterings_of_the_same_texts_tell_no_two_models_apart():
+    a, b = ({"id": list("012"), "v_measure": values, "group": list("012")} for values in ([0.9, 0.91, 0.92], [0.1, 0.11, 0.12]))
+    found = differences(EVALUATORS, {"clustering/x": a}, {"clustering/x": b}, **SETTINGS)["clustering/x"]
+    assert (found.value, found.low, found.high) == pytest.approx((0.8, -1, 1))
+    assert p_values(EVALUATORS, {"clustering/x": a}, {"clustering/x": b}, exchanges=100, seed=0) == {}
 
 
-def test_the_permutation_test_counts_the_exchanges_that_give_as_much():
-    a, b = np.array([0.9, 0.8, 0.7, 0.6]), np.array([0.5, 0.5, 0.5, 0.5])
-    p = compared(a, b, resamples=4000).p  # only the two exchanges of all or none of four give as much: 2 in 16
-    assert p == pytest.approx(1 / 8, abs=0.03)
-    assert compared(a, a).p == 1
+# Exact p-values: every exchange of the differing items, by plain loops
+
+
+def mean_difference(a, b, gold):
+    return math.fsum(a) / len(a) - math.fsum(b) / len(b)
+
+
+def correlation_difference(a, b, gold):
+    return spearmanr(a, gold).statistic - spearmanr(b, gold).statistic
+
+
+def precision_difference(a, b, gold):
+    return average_precision_score(gold, a) - average_precision_score(gold, b)
+
+
+STATISTICS = {
+    "retrieval": mean_difference,
+    "sts": correlation_difference,
+    "affinity": correlation_difference,
+    "pair_classification": precision_difference,
+}
+GAINS = [0.0, 0.3869, 0.4307, 0.5, 0.6309297535714575, 1.0]
+
+
+def share_as_extreme(statistic, a, b, gold, groups):
+    """Over all exchanges of the groups at which ``a`` and ``b`` differ."""
+    differ = sorted({g for g, x, y in zip(groups, a, b, strict=True) if x != y})
+    found = []
+    for swapped in itertools.product([False, True], repeat=len(differ)):
+        change = dict(zip(differ, swapped, strict=True))
+        left, right = ([y if change.get(g) else x for g, x, y in zip(groups, *two, strict=True)] for two in ((a, b), (b, a)))
+        found.append(abs(statistic(left, right, gold)))
+    return sum(value >= found[0] - 1e-9 for value in found) / len(found)
+
+
+def answers_that_differ(task, random, num, differ, one_sided):
+    """Two models' answers to ``num`` items, of which ``differ`` are unlike. Ranks: whole ones, so that few items differ."""
+    if task == "retrieval":
+        a = random.choice(GAINS, size=num)
+        b = a.copy()
+        for i in random.choice(num, differ, replace=False):
+            a[i], b[i] = random.choice(GAINS, 2, replace=False)
+            if one_sided and a[i] < b[i]:
+                a[i], b[i] = b[i], a[i]
+        return a, b
+    a = random.permutation(num).astype(float)
+    b, chosen = a.copy(), random.choice(num, differ, replace=False)
+    b[chosen] = b[np.roll(chosen, 1)]
+    return a, b
+
+
+@pytest.mark.parametrize("task", STATISTICS)
+@pytest.mark.parametrize("differ", [1, 2, 3, 5, 8, 12])
+def test_up_to_twelve_differing_items_the_p_value_is_that_of_all_exchanges(task, differ):
+    random = np.random.default_rng([differ, len(task)])
+    if task != "retrieval" and differ == 1:
+        return  # one rank alone cannot differ
+    for repeat in range(12 if differ < 8 else 2):
+        num = 50 if differ < 8 else 20
+        a, b = answers_that_differ(task, random, num, differ, one_sided=repeat % 2 == 0)
+        gold = random.integers(2 if task == "pair_classification" else 6, size=num).astype(float)
+        gold[:2] = [0, 1]
+        first, second = (
+            ranked(one) if task == "retrieval" else paired(one, gold, "prediction" if task == "affinity" else "cosine")
+            for one in (a, b)
+        )
+        ranks = (a, b) if task == "retrieval" else (rankdata(a), rankdata(b))
+        expected = share_as_extreme(STATISTICS[task], *ranks, gold, list(range(num)))
+        assert p_of(task, first, second) == pytest.approx(expected, abs=1e-12)
+        assert p_of(task, second, first) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("task", STATISTICS)
+def test_up_to_twelve_differing_groups_the_p_value_is_that_of_all_exchanges_of_groups(task):
+    random = np.random.default_rng(len(task))
+    for num_groups in (2, 4, 7):
+        groups = [f"g{i}" for i in random.integers(num_groups, size=40)]
+        a, b = random.permutation(40).astype(float), random.permutation(40).astype(float)
+        gold = random.integers(2 if task == "pair_classification" else 6, size=40).astype(float)
+        first, second = (
+            ranked(one, groups)
+            if task == "retrieval"
+            else paired(one, gold, "prediction" if task == "affinity" else "cosine", groups)
+            for one in (a, b)
+        )
+        ranks = (a, b) if task == "retrieval" else (rankdata(a), rankdata(b))
+        expected = share_as_extreme(STATISTICS[task], *ranks, gold, groups)
+        assert p_of(task, first, second) == pytest.approx(expected, abs=1e-12)
+
+
+def test_one_query_of_fifty_that_differs_is_no_evidence():
+    a, b = [0.5] * 50, [0.5] * 50
+    a[7], b[7] = 1.0, 0.6309297535714575
+    assert p_of("retrieval", ranked(a), ranked(b), exchanges=20_000) == 1
+
+
+# Marks
 
 
 def test_marks_are_corrected_for_the_number_of_comparisons():
-    one = {"m": {"retrieval/x": Difference(0.1, 0.05, 0.15, 0.02)}}
-    assert significant(one, confidence=0.95) == {("m", "retrieval/x"): True}
-    more = one | {"n": {f"retrieval/{i}": Difference(0, -0.1, 0.1, 0.6) for i in range(3)}}
+    assert significant({("m", "retrieval/x"): 0.02}, confidence=0.95) == {("m", "retrieval/x"): True}
+    more = {("m", "retrieval/x"): 0.02} | {("n", f"retrieval/{i}"): 0.6 for i in range(3)}
     assert not any(significant(more, confidence=0.95).values())
+
+
+@pytest.mark.parametrize("cells", [1, 51, 500])
+def test_there_are_exchanges_enough_for_a_mark_in_a_table_of_any_size(cells):
+    """Every cell is as sure as exchanges can make it: then all are marked."""
+    a, b = np.full(40, 0.9), np.full(40, 0.5)
+    p = p_of("retrieval", ranked(a), ranked(b), exchanges=exchanges_needed(cells, confidence=0.95))
+    assert all(significant({("m", str(i)): p for i in range(cells)}, confidence=0.95).values())

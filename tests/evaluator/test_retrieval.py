@@ -137,8 +137,8 @@ def test_a_vector_that_is_no_number_is_refused_by_side_and_place(bad, side, numb
 
 def test_resampling_takes_the_mean_over_the_queries_drawn():
     items = {"id": ["a", "b", "c"], "ndcg@10": [0.0, 0.5, 1.0]}
-    index = np.array([[0, 0, 0], [1, 2, 2], [0, 1, 2]])
-    np.testing.assert_allclose(EVALUATOR.resampled(items, index), [0, 2.5 / 3, 0.5])
+    counts = np.array([[3, 0, 0], [0, 1, 2], [1, 1, 1]], dtype=np.uint16)
+    np.testing.assert_allclose(EVALUATOR.resampled(items, counts), [0, 2.5 / 3, 0.5])
 
 
 def test_a_depth_too_small_for_recall_is_refused():

@@ -10,9 +10,9 @@ from pipeline.split.component import Component
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
-def split_by(tie="text", seed=0, validation=0.1, test=0.1):
+def split_by(tie="text", seed=0, validation=0.1, test=0.1, largest=1.0):
     join = Join(unit="word", size=1, threshold=0.6, workers=1)
-    return Component(validation=validation, test=test, seed=seed, tie=tie, neighbours=join)
+    return Component(validation=validation, test=test, largest=largest, seed=seed, tie=tie, neighbours=join)
 
 
 def pair(query, document="", **values):
@@ -118,3 +118,14 @@ def test_order_of_other_runs_does_not_matter_and_equal_input_gives_equal_splits(
 def test_shares_that_leave_no_train_are_refused(validation, test):
     with pytest.raises(ValueError, match=f"shares with a sum below 1, got {validation} and {test}"):
         split_by(validation=validation, test=test)
+
+
+def test_no_component_holds_more_than_the_stated_share_of_a_held_out_split():
+    """Graded pairs: one component of 60 would fill a test split of 100."""
+    rows = [pair(f"a{i}", group="large") for i in range(60)]
+    rows += [pair(f"b{i}", group=f"g{i // 4}") for i in range(940)]
+    found = split_by(largest=0.1)(rows)
+    for split in ("validation", "test"):
+        sizes = Counter(row.group for row in found if row.split == split)
+        assert sum(sizes.values()) == pytest.approx(100, abs=4)
+        assert max(sizes.values()) <= 0.1 * 100

@@ -1,4 +1,5 @@
 import random
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from pipeline.corpus.row import Row
 from pipeline.split.group import Group, unit_keys
 
-THIRDS = {"validation": 0.3, "test": 0.3, "seed": 0}  # large shares, so that a leak would show
+THIRDS = {"validation": 0.3, "test": 0.3, "largest": 1.0, "seed": 0}  # large shares, so that a leak would show
 
 
 def pair(query, document, group=None, task="retrieval", split=None):
@@ -117,7 +118,7 @@ def test_shares_are_limits_that_no_task_exceeds():
 
 
 def test_one_group_of_40_percent_leaves_the_shares_within_two_points():
-    split = Group(validation=0.06, test=0.1, seed=0)
+    split = Group(validation=0.06, test=0.1, largest=1.0, seed=0)
     found = split([pair(i, i, "giant" if i < 400 else f"g{i // 3}") for i in range(1000)])
     shares = {name: sum(row.split == name for row in found) / 1000 for name in ("train", "validation", "test")}
     assert shares == pytest.approx({"train": 0.84, "validation": 0.06, "test": 0.1}, abs=0.02)
@@ -126,7 +127,7 @@ def test_one_group_of_40_percent_leaves_the_shares_within_two_points():
 
 
 def test_a_group_that_leaves_too_few_rows_for_the_other_splits_is_reported():
-    split = Group(validation=0.06, test=0.1, seed=0)
+    split = Group(validation=0.06, test=0.1, largest=1.0, seed=0)
     split([pair(i, i, "giant" if i < 950 else f"g{i // 3}") for i in range(1000)])
     assert "train 0.950 (wanted 0.840)" in split.dealt.report()
     assert "the largest of 950 rows, 1 with room in no split (rows: [950]), put into train whole" in split.dealt.report()
@@ -221,4 +222,50 @@ def test_open_rows_of_a_group_whose_split_is_fixed_go_with_it(others):
 @pytest.mark.parametrize(("validation", "test"), [(0.5, 0.5), (-0.1, 0.1), (6, 10)])
 def test_shares_that_leave_no_train_are_refused(validation, test):
     with pytest.raises(ValueError, match=f"shares with a sum below 1, got {validation} and {test}"):
-        Group(validation=validation, test=test, seed=0)
+        Group(validation=validation, test=test, largest=1.0, seed=0)
+
+
+def families(rows, split, task):
+    return Counter(row.group for row in rows if row.split == split and row.task == task)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_group_holds_more_than_the_stated_share_of_a_held_out_split(seed):
+    """One group of graded pairs would fill the test split alone, as module families do that link their objects densely."""
+    draw = random.Random(seed)
+    rows = [pair(f"p{i}", f"p{i}", "large", task="sts") for i in range(150)]
+    for group in range(120):
+        rows += [pair(f"q{group} {i}", f"q{group} {i}", f"g{group}") for i in range(draw.randint(1, 12))]
+        if group % 3 == 0:
+            number = draw.randint(1, 12)
+            rows += [pair(f"s{group} {i}", f"s{group} {i}", f"g{group}", task="sts") for i in range(number)]
+    found = dealt(rows, validation=0.1, test=0.2, largest=0.15, seed=seed)
+    assert {row.split for row in found if row.group == "large"} == {"train"}
+    for task in ("retrieval", "sts"):
+        total = sum(row.task == task for row in rows)
+        for split, share in (("validation", 0.1), ("test", 0.2)):
+            sizes = families(found, split, task)
+            assert sum(sizes.values()) == pytest.approx(
+                share * total, abs=12
+            )  # filled, but for the last group that did not fit
+            assert max(sizes.values()) <= 0.15 * share * total
+
+
+def test_where_all_groups_are_large_they_are_held_out_all_the_same():
+    rows = [pair(i, i, f"g{i // 30}") for i in range(300)]
+    found = dealt(rows, validation=0.1, test=0.2, largest=0.1)
+    assert Counter(row.split for row in found) == {"train": 210, "validation": 30, "test": 60}
+
+
+def test_the_task_that_few_groups_hold_is_dealt_before_others_take_up_its_room():
+    rows = [pair(f"q{i}", f"q{i}", f"g{i}") for i in range(200)]
+    rows += [pair(f"{i} {k}", f"{i} {k}", f"g{i}", task="sts") for i in range(20) for k in range(5)]
+    found = dealt(rows, validation=0.1, test=0.1)
+    assert sum(row.split == "test" for row in found if row.task == "sts") == 10
+    assert sum(row.split == "validation" for row in found if row.task == "sts") == 10
+
+
+@pytest.mark.parametrize("largest", [0.0, -1.0, 10])
+def test_a_share_of_the_largest_group_outside_0_to_1_is_refused(largest):
+    with pytest.raises(ValueError, match=re.escape(f"in (0, 1], got {largest}")):
+        dealt([], largest=largest)
