@@ -2,14 +2,21 @@
 
     TRIBUTARY_DATA=<folder of benchmark data> python benchmarks/claim.py run --folder /tmp/claim [--data apidocs] [--encoder minilm]
         [--seed 0] [--method soup ...] [--pairs 128] [--steps 32] [--train-steps 15] [--items 400 500 700]
-    python benchmarks/claim.py table --folder /tmp/claim
+    python benchmarks/claim.py table --folder /tmp/claim [--split validation]
 
 `run` makes each cell and goes on where it was stopped: what is there is left out. Rows are made once per data, so the test items are
 the same for all seeds. A cell trains base, two experts and joint as the DAG does, merges, and evaluates every model in one process on
 a sample of each collection (`--items`: queries, documents, scored pairs), with every judged document of its queries. So scores are
 higher than on whole collections; differences are between models that search the same documents.
-`table` prints the main scores on test items, their mean, and the mean's paired difference to the soup, to the best single expert
-(chosen on validation) and to joint, with 95 % intervals and the two-sided bootstrap p; with several seeds, those of the mean over seeds.
+`table` prints the main scores on the items of a split, their mean, and the mean's paired difference to the soup, to the best single
+expert (chosen on validation) and to joint, with 95 % intervals and two-sided p.
+
+What an interval speaks of: with several seeds, a further training on further items (`pipeline.metric.over_seeds_and_items`: seeds by
+Student's t over the trainings, items by their draws); with one seed, further items of this very training, which is no claim about
+a method. Design choices (rates, options, defaults) are made on `--split validation`, which is what `table` shows unasked; `--split test`
+is looked at once, when nothing is left to choose, and a choice made after that look needs other test rows.
+
+Methods with a probe are tried on rows that curation sets aside for all cells, `--pairs` in each half, so no expert is trained on them.
 """
 
 import argparse
@@ -22,7 +29,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sampled import Size, balanced, evaluate
+import numpy as np
+from sampled import Size, balanced, claimed, drawn, evaluate, what_varies
 
 ROOT = Path(__file__).resolve().parents[1]
 METHODS = sorted(file.stem for file in (ROOT / "conf/method").glob("*.yaml") if file.stem != "average")
@@ -73,8 +81,7 @@ def cell(folder: Path, data: str, encoder: str, seed: int, methods: list[str], p
         if words == "curate":
             shutil.copytree("data/curated", shared)
     models = SINGLES | {m: f"checkpoints/merged/{m}" for m in methods if Path(f"checkpoints/merged/{m}").is_dir()}
-    chosen_from = ("retrieval", "sts")  # by validation
-    wanted = {name: ("test", "validation") if name in chosen_from else ("test",) for name in models}
+    wanted = dict.fromkeys(models, ("test", "validation"))
     with timed("evaluate"):
         evaluate(models, wanted, {"test": size, "validation": size}, Path("data/evaluated"))
 
@@ -94,10 +101,7 @@ class timed:  # noqa: N801
             log.write(f"{self.what},{wall:.1f},{cpu:.1f}\n")
 
 
-def table(folder: Path) -> None:
-    import numpy as np
-
-    from pipeline.metric import draws
+def table(folder: Path, shown: str) -> None:
     from pipeline.params import build
 
     cells: dict[tuple[str, str], list[Path]] = {}
@@ -110,45 +114,46 @@ def table(folder: Path) -> None:
         for task, kind, rest in (("retrieval", "Retrieval", {"depth": 100}), ("sts", "Sts", {}))
     }
 
-    def drawn(place: Path, model: str, split: str) -> dict[str, np.ndarray]:
+    few: dict[str, int] = {}  # groups of items that belong together, by collection
+
+    def scores(place: Path, model: str, split: str) -> dict[str, np.ndarray]:
         """By collection: the main score as measured, then of each draw."""
         items = json.loads((place / f"data/evaluated/{model}.json").read_text(encoding="utf-8"))[split]
-        found = {}
-        for name, one in items.items():
-            num = len(one["id"])
-            index = draws(num, RESAMPLES, seed=0)
-            evaluator = evaluators[name.split("/")[0]]
-            found[name] = np.concatenate([evaluator.resampled(one, i) for i in (np.arange(num)[None, :], index)])
+        found, groups = drawn(evaluators, items, RESAMPLES)
+        if split == shown:
+            few.update(groups)
         return found
 
     for (data, encoder), places in cells.items():
+        few.clear()
         print(f"\n## {data}, {encoder}: seeds {[int(place.name.rsplit('-', 1)[1]) for place in places]}\n")
         names = [
             m
             for m in ("base", "retrieval", "sts", "joint", *METHODS)
             if all((p / f"data/evaluated/{m}.json").is_file() for p in places)
         ]
-        test = {m: [drawn(p, m, "test") for p in places] for m in names}
+        test = {m: [scores(p, m, shown) for p in places] for m in names}
         best = []
         for place in places:
-            means = {m: balanced(drawn(place, m, "validation"))[0] for m in ("retrieval", "sts")}
+            means = {m: balanced(scores(place, m, "validation"))[0] for m in ("retrieval", "sts")}
             best.append(max(means, key=lambda m: means[m]))
         tasks = sorted(test["soup"][0])
 
-        def mean(model: str, task: str | None = None, test=test) -> np.ndarray:
-            return np.mean([one[task] if task else balanced(one) for one in test[model]], axis=0)
+        def of(model: str, task: str | None = None, test=test) -> np.ndarray:
+            """By training: as measured, then of each draw."""
+            return np.stack([one[task] if task else balanced(one) for one in test[model]])
 
         def single(task: str | None = None, test=test, best=best) -> np.ndarray:
-            return np.mean([test[b][i][task] if task else balanced(test[b][i]) for i, b in enumerate(best)], axis=0)
+            return np.stack([test[b][i][task] if task else balanced(test[b][i]) for i, b in enumerate(best)])
 
-        print(f"best single by validation: {best}\n")
+        print(f"split {shown}; best single by validation: {best}; {what_varies(len(places))}\n")
         print("| model | " + " | ".join(tasks) + " | mean | - soup | - best single | tasks lost to it | - joint |")
         print("|---" * (len(tasks) + 6) + "|")
         for m in names:
-            lost = [t for t in tasks if np.quantile(mean(m, t)[1:] - single(t)[1:], 0.975) < 0]
-            against = [_told(mean(m) - other) for other in (mean("soup"), single(), mean("joint"))]
-            cols = [f"{mean(m, t)[0]:.4f}" for t in tasks] + [
-                f"{mean(m)[0]:.4f}",
+            lost = [t for t in tasks if claimed(of(m, t) - single(t), few[t]).high < 0]
+            against = [_told(of(m) - other, min(few.values())) for other in (of("soup"), single(), of("joint"))]
+            cols = [f"{of(m, t)[:, 0].mean():.4f}" for t in tasks] + [
+                f"{of(m)[:, 0].mean():.4f}",
                 *against[:2],
                 ", ".join(lost) or "none",
                 against[2],
@@ -166,12 +171,9 @@ def table(folder: Path) -> None:
                     )
 
 
-def _told(difference) -> str:
-    import numpy as np
-
-    low, high = np.quantile(difference[1:], [0.025, 0.975])
-    p = min(1.0, 2 * min((difference[1:] <= 0).mean(), (difference[1:] >= 0).mean()))
-    return f"{difference[0]:+.4f} ({low:+.4f} to {high:+.4f}), p {p:.3f}"
+def _told(by_seed: np.ndarray, num_items: int) -> str:
+    found = claimed(by_seed, num_items)
+    return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f}), p {found.p:.3f}"
 
 
 if __name__ == "__main__":
@@ -185,17 +187,19 @@ if __name__ == "__main__":
     parser.add_argument("--pairs", type=int, default=128)
     parser.add_argument("--steps", type=int, default=32)
     parser.add_argument("--train-steps", type=int)
+    parser.add_argument("--split", choices=("validation", "test"), default="validation")
     parser.add_argument("--items", type=int, nargs=3, default=(400, 500, 700))
     asked = parser.parse_args()
     asked.folder = asked.folder.resolve()
     if asked.what == "table":
-        table(asked.folder)
+        table(asked.folder, asked.split)
     elif asked.what == "cell":
         chosen = asked.method or METHODS
         probed = [m for m in chosen if "/probe@probe" in (ROOT / f"conf/method/{m}.yaml").read_text(encoding="utf-8")]
         given: dict[str, Any] = {
             f"merge.{m}.probe": {"pairs_per_task": asked.pairs, "steps": asked.steps, "landscape": 0} for m in probed
         }
+        given |= {"curate.probe.rows": dict.fromkeys(("retrieval", "sts"), 2 * asked.pairs)} if probed else {}
         given |= {"train.steps_per_task": asked.train_steps} if asked.train_steps else {}
         cell(asked.folder, asked.data[0], asked.encoder[0], asked.seed[0], chosen, given, Size(*asked.items))
     else:

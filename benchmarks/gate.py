@@ -18,11 +18,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from sampled import Size, evaluate, evaluators
 
-from pipeline.evaluator.comparison import accepted, differences, significant
+from pipeline.evaluator.comparison import differences, exchanges_needed, p_values, significant
 from pipeline.params import load
 from pipeline.stage import train
+from pipeline.stage.final import judge
 from pipeline.stage.merge import merge_directories
-from pipeline.stage.report import judge
 
 SIZES = {"validation": Size(queries=2000, documents=2500, pairs=2000), "test": Size(queries=4000, documents=5000, pairs=4000)}
 GOOD = {"retrieval": "checkpoints/experts/retrieval", "sts": "checkpoints/experts/sts", "joint": "checkpoints/joint"}
@@ -120,9 +120,9 @@ def main() -> None:
         m: {"validation": {n: {mains[n.split("/")[0]]: _score(asked_of, n, one)} for n, one in at["validation"].items()}}
         for m, at in items.items()
     }
-    report = {"candidates": ["base", *GOOD], "resamples": 1000, "confidence": 0.95, "examples": 0}
+    section = config["final"] | {"candidates": ["base", *GOOD]}
     merges = {m: {} for m in models if m.startswith("m")}
-    verdict = judge({"report": report, "models": models, "merge": merges, "seed": 0}, scores, items, asked_of, mains)
+    verdict = judge({"final": section, "models": models, "merge": merges, "seed": 0}, scores, items, asked_of, mains)
     passed = sorted(set(verdict.merges) - set(verdict.refused))
     limits = {"resamples": 1000, "confidence": 0.95, "seed": 1}
     fresh = {m: differences(asked_of, items[m]["test"], items[verdict.best_single]["test"], **limits) for m in merges}
@@ -137,12 +137,19 @@ def main() -> None:
         print(
             f"  of the {len(harmful)} of them that test calls worse on a task, {len(set(harmful) - set(passed))} were refused"
         )
-    sure = significant({m: fresh[m] for m in passed}, confidence=0.95) if passed else {}
+    enough = exchanges_needed(len(passed) * len(items["base"]["test"]), confidence=0.95)
+    p = {
+        (m, name): value
+        for m in passed
+        for name, value in p_values(
+            asked_of, items[m]["test"], items[verdict.best_single]["test"], exchanges=enough, seed=1
+        ).items()
+    }
+    sure = significant(p, confidence=0.95) if p else {}
     print(
         "significantly worse on test after Holm:",
         [cell for cell, yes in sure.items() if yes and fresh[cell[0]][cell[1]].value < 0],
     )
-    assert all(accepted(verdict.merges[m]) for m in passed)  # noqa: S101
     print(f"best single {verdict.best_single}, final {verdict.final}")
     for m in passed:
         print(m, {n: f"{d.value:+.4f} ({d.low:+.4f} to {d.high:+.4f})" for n, d in fresh[m].items()})
@@ -151,7 +158,7 @@ def main() -> None:
 def _score(asked: dict[str, Any], name: str, one: dict[str, Any]) -> float:
     import numpy as np
 
-    return float(asked[name.split("/")[0]].resampled(one, np.arange(len(one["id"]))[None, :])[0])
+    return float(asked[name.split("/")[0]].resampled(one, np.ones((1, len(one["id"])), dtype=np.uint16))[0])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 Runs the DAG of the default corpus in a throw-away clone for each encoder and three seeds (of weights and batches; the split stays). Prints
 the difference in main test score on held-out modules to the base (before the expert's training) and to the backbone (before
-any), its mean over the seeds and the 95 % interval of that mean (Student's t). Exit status 1 where an expert does not beat both
+any), its mean over the seeds and the 95 % interval of that mean (Student's t: it draws the
+training, and holds the test items fixed). Exit status 1 where an expert does not beat both
 on its own task with every seed, or a control beats the base on the mean.
 """
 

@@ -5,7 +5,8 @@
 
 Encoder `scratch`, one thread. Retrieval: questions of MedQuAD, its known-item questions as test, among their answers and 2,000 others;
 similarity: STS-B, its test. Seeds 0, 1, 2 move weights, batches and mismatches. Arms of a comparison have equal steps, rows and queries a
-batch. Intervals are those of the mean over seeds of the difference between arms (Student's t, 95 %).
+batch. Intervals are those of the mean over seeds of the difference between arms (Student's t, 95 %): they draw the training, and
+hold the test items fixed, so they speak of these items alone.
 ``auc``: how often the weight of a clean pair lies above that of a mismatched one, on 2,048 training rows after the training.
 """
 

@@ -15,7 +15,9 @@ from pipeline.checkpoint import write_json
 from pipeline.corpus.collection import Collection, collections
 from pipeline.corpus.files import corpora
 from pipeline.encoder.encoder import Encoder
-from pipeline.metric import draws
+from pipeline.evaluator.gate import _counts
+from pipeline.evaluator.items import grouped
+from pipeline.metric import Claim, interval, over_seeds_and_items
 from pipeline.params import build, load
 
 CURATED = Path("data/curated")
@@ -69,7 +71,10 @@ def evaluate(
             continue
         encoder.backbone.load_state_dict(load_file(Path(path) / "model.safetensors"), strict=False)
         encode = _once(encoder)
-        found = {s: {f"{c.task}/{c.corpus}": asked[c.task].evaluate(encode, c)[1] for c in held_out[s]} for s in splits[name]}
+        found = {
+            split: {f"{c.task}/{c.corpus}": grouped(asked[c.task].evaluate(encode, c)[1], c) for c in held_out[split]}
+            for split in splits[name]
+        }
         write_json(out / f"{name}.json", found)
     return {name: json.loads((out / f"{name}.json").read_text(encoding="utf-8")) for name in models}
 
@@ -93,16 +98,43 @@ def balanced(scores: Mapping[str, Any]) -> Any:
     return np.mean([np.mean([v for n, v in scores.items() if n.startswith(f"{task}/")], axis=0) for task in tasks], axis=0)
 
 
-def resampled(items: Mapping[str, Mapping[str, Any]], split: str, resamples: int = 2000) -> dict[str, np.ndarray]:
-    """By model, of what `evaluate` gave: the balanced mean of the main scores as measured, then that of each draw of items."""
-    asked, found = evaluators(), {}
+def drawn(
+    asked: Mapping[str, Any], items: Mapping[str, Mapping[str, Any]], resamples: int
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """By collection: the main score as measured, then of each draw of whole groups; and how many groups there are. The same draws for
+    every model that saw these items; the tasks of one corpus are drawn together, as the gate does."""
+    counts = _counts({name: one["group"] for name, one in items.items()}, resamples, seed=0)
+    found = {}
+    for name, one in items.items():
+        whole = np.ones((1, len(one["id"])), dtype=np.uint16)
+        found[name] = asked[name.split("/")[0]].resampled(one, np.concatenate([whole, counts[name]]))
+    return found, {name: len(set(one["group"])) for name, one in items.items()}
+
+
+def resampled(
+    items: Mapping[str, Mapping[str, Any]], split: str, resamples: int = 2000
+) -> tuple[dict[str, np.ndarray], int]:  # fmt: skip
+    """By model, of what `evaluate` gave: the balanced mean of the main scores as measured, then that of each draw; the fewest groups
+    of a collection."""
+    asked, found, few = evaluators(), {}, 0
     for model, splits in items.items():
-        scores = {}
-        for name, one in splits[split].items():
-            num = len(one["id"])
-            parts = [
-                asked[name.split("/")[0]].resampled(one, i) for i in (np.arange(num)[None, :], draws(num, resamples, seed=0))
-            ]
-            scores[name] = np.concatenate(parts)
-        found[model] = balanced(scores)
-    return found
+        scores, groups = drawn(asked, splits[split], resamples)
+        found[model], few = balanced(scores), min(groups.values())
+    return found, few
+
+
+def claimed(by_seed: np.ndarray, num_items: int, confidence: float = 0.95) -> Claim:
+    """Of a difference by training (rows), as measured and then on each draw of items, which are ``num_items`` (or as many groups).
+
+    Of several trainings the interval speaks of further trainings on further items; of one, of further items for this training.
+    """
+    if len(by_seed) > 1:
+        return over_seeds_and_items(by_seed[:, 0].tolist(), by_seed[:, 1:].mean(0), confidence, num_items=num_items)
+    value, drawn = float(by_seed[0, 0]), by_seed[0, 1:]
+    p = min(1.0, 2 * float(min((drawn <= 0).mean(), (drawn >= 0).mean())))
+    return Claim(value, *interval(drawn, confidence, num_items=num_items), p)
+
+
+def what_varies(num_seeds: int) -> str:
+    """What such an interval holds fixed, in words."""
+    return "intervals: further trainings on further items" if num_seeds > 1 else "intervals: further items of this one training"

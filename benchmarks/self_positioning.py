@@ -2,7 +2,8 @@
 
     python benchmarks/self_positioning.py --folder <where the DAG has run> [--batch 16] [--tokens 32] [--rounds 15]
 
-`--folder` needs checkpoints/base, checkpoints/experts and data/curated. Interleaved, medians; then the search as conf/probe says.
+`--folder` needs checkpoints/base, checkpoints/experts and data/curated with rows set aside (curate.probe.rows). Interleaved, medians;
+then the search as conf/probe says.
 """
 
 import argparse

@@ -67,12 +67,12 @@ class Models:
             part[1:] -= part[0]
 
     def grams(self) -> dict[str, Float[Tensor, "K+1 K+1"]]:
-        """By tensor: inner products of base and task vectors. One pass over all files."""
-        found = {}
+        """By tensor: inner products of base and task vectors, 0 for a tensor without elements. One pass over all files."""
+        found, num = {}, 1 + len(self.experts)
         with _one_thread():
             for name in self.names:
                 parts = (self.inner(name, part) for _, part in self.parts(name))
-                found[name] = sum(parts, torch.zeros(1, 1, dtype=torch.float64))
+                found[name] = sum(parts, torch.zeros(num, num, dtype=torch.float64))
         return found
 
     def inner(self, name: str, rows: Rows) -> Float[Tensor, "K+1 K+1"]:

@@ -61,6 +61,7 @@ class Curate(Shape):
     contamination: Literal["text", "query", "document", "pair", "off"]
     audit: Node
     measures: dict[str, Node]
+    probe: Node
 
 
 class Prompts(Shape):

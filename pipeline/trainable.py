@@ -16,6 +16,23 @@ def check_trainings(config: Mapping[str, Any]) -> None:
         check_training(f"pretrain.phases.{name}", phase, mined=dict.fromkeys(phase["tasks"], most), **limits)
 
 
+def check_probes(config: Mapping[str, Any]) -> None:
+    """Methods that try merges on rows set aside need these to be set aside, before hours of training go by without."""
+    aside = config["curate"]["probe"]["rows"]
+    for name, section in config["merge"].items():
+        if section["probe"] is None:
+            continue
+        need = 2 * section["probe"]["pairs_per_task"]
+        lacking = [task for task in sorted(section["probe"]["objectives"]) if aside.get(task, 0) < need]
+        if lacking:
+            found = ", ".join(f"{task} {aside.get(task, 0)}" for task in lacking)
+            raise ValueError(
+                f"merge.{name} tries merges on rows that nothing is trained on: expected curate.probe.rows of at least {need} for each of "
+                f"its tasks, twice its probe.pairs_per_task, got {found}; add `curate.probe.rows: "
+                f"{{{', '.join(f'{task}: {need}' for task in lacking)}}}` under `set` in params.yaml, or take {name} out of `methods`"
+            )
+
+
 def _check_reading(where: str, training: Mapping[str, Any], controls: Mapping[str, Any]) -> None:
     """Task `affinity` and how its complexes are read come together; a control is one that curate makes."""
     if (training["affinity"] is not None) != ("affinity" in training["tasks"]):

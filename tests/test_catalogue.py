@@ -3,6 +3,9 @@
 A file added to conf/ is tested here without an edit.
 """
 
+import ast
+import copy
+import functools
 import itertools
 import json
 from dataclasses import asdict, replace
@@ -22,7 +25,7 @@ from pipeline.behaviour.subject import Subject
 from pipeline.corpus.collection import Collection
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.delta import Models
-from pipeline.params import _register_resolvers, build, check_node, nodes
+from pipeline.params import _register_resolvers, build, check_node, nodes, signature
 from pipeline.shape import Config, Expert
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -73,8 +76,13 @@ def composed():
     """The composition with one choice changed, as plain containers; ``???`` stays where a person must give a value."""
     _register_resolvers()
     GlobalHydra.instance().clear()
+
+    @functools.cache
+    def compose(*overrides):
+        return OmegaConf.to_container(hydra.compose("config", overrides=list(overrides)), resolve=True)
+
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        yield lambda *overrides: OmegaConf.to_container(hydra.compose("config", overrides=list(overrides)), resolve=True)
+        yield lambda *overrides: copy.deepcopy(compose(*overrides))
 
 
 def checked(tree):
@@ -349,6 +357,56 @@ def test_every_symmetric_method_is_the_same_in_any_order(composed, merged, name)
             found = merged(name, state(0), [expert(k) for k in order])
             for key, value in expected.items():
                 torch.testing.assert_close(found[key], value, atol=1e-6, rtol=0)
+
+
+def variants(composed, name):
+    """The overrides that choose each option of a method in turn, whatever its YAML chose; none first."""
+    node = composed(f"method={name}")["merge"]["method"]
+    found = [[]]
+    for key, annotation in signature(node["_target_"], name).items():
+        if annotation.startswith("Literal["):
+            options = ast.literal_eval(annotation.removeprefix("Literal"))
+            found += [[f"merge.method.{key}={option}"] for option in options if option != node[key]]
+    return [*found, ["merge.method.beta=-1.0"]] if "beta" in node else found
+
+
+ODD = {"empty": (0, 4), "none": (0,), "scalar": (), "column": (5, 1), "still": (3, 4), "w": (3, 4)}
+
+
+def odd(seed):
+    """Of all shapes that a rule may trip over; 0 is the base, no expert has moved `still`."""
+    random = torch.Generator().manual_seed(seed)
+    moved = {name: (seed > 0 and name != "still") * 0.3 * torch.randn(shape, generator=random) for name, shape in ODD.items()}
+    return {name: 1 + 0.01 * torch.arange(value.numel()).view_as(value) + value for name, value in moved.items()}
+
+
+@pytest.mark.parametrize("num_experts", [2, 3])
+@pytest.mark.parametrize("name", names("method"))
+def test_every_method_takes_tensors_without_elements_with_one_and_such_as_no_expert_moved(composed, merged, name, num_experts):
+    base, experts = odd(0), [odd(k) for k in range(1, num_experts + 1)]
+    for chosen in variants(composed, name):
+        found = merged(name, base, experts, *chosen)
+        assert {key: value.shape for key, value in found.items()} == {key: torch.Size(shape) for key, shape in ODD.items()}
+        assert all(torch.isfinite(value).all() for value in found.values())
+        assert torch.equal(found["still"], base["still"])
+        alone = merged(name, base, experts[:1], *chosen, *WHOLE.get(name, {}).get(1, []))
+        for key, value in experts[0].items():
+            torch.testing.assert_close(alone[key], value, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", names("method"))
+def test_beside_an_expert_that_is_the_base_every_method_stays_on_the_way_to_the_other(composed, merged, name):
+    base, one = odd(0), odd(1)
+    for chosen in variants(composed, name):
+        for experts in ([base, one], [one, base]):
+            found = merged(name, base, experts, *chosen)
+            for key, value in found.items():
+                moved, way = value - base[key], one[key] - base[key]
+                share = torch.where(way != 0, moved / way, 0.0)
+                # Nothing is turned round, nor enlarged beyond 1 / density of the smallest chance in conf/method (della, 0.5).
+                assert torch.isfinite(value).all()
+                assert ((share >= -1e-5) & (share <= 2 + 1e-5)).all(), (chosen, key)
+                assert torch.equal(value[way == 0], base[key][way == 0])
 
 
 # --- curation, mining, evaluation

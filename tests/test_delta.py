@@ -95,3 +95,11 @@ def test_unrelated_models_have_no_common_base(models, tmp_path):
     check_distance(total(near.grams()), [tmp_path / "sts"], max_distance=1.0)
     given.close()
     near.close()
+
+
+def test_a_tensor_without_elements_has_inner_products_of_zero(models):
+    given = models(*(state(k, none=torch.zeros(0), empty=torch.zeros(3, 0)) for k in range(3)))
+    grams = given.grams()
+    assert torch.equal(grams["none"], torch.zeros(3, 3, dtype=torch.float64))
+    assert torch.equal(grams["empty"], grams["none"])
+    assert torch.equal(total(grams), grams["a"] + grams["b"])

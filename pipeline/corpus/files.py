@@ -1,14 +1,15 @@
 """Rows and documents as Parquet: what ingest writes, curate splits and every later stage reads.
 
-`data/raw/<corpus>/{rows,documents,rejected}.parquet`; `data/curated/<corpus>/{train,validation,test,documents,dropped}.parquet`,
-and, dealt again by a control, `data/curated/<corpus>/controls/<name>/{train,validation,test}.parquet`.
+`data/raw/<corpus>/{rows,documents,rejected}.parquet`; `data/curated/<corpus>/{train,validation,test,probe,documents,dropped}.parquet`
+(probe: rows that nothing is trained on, for merges to be tried on), and, dealt again by a control,
+`data/curated/<corpus>/controls/<name>/{train,validation,test}.parquet`.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -97,9 +98,10 @@ def control_folder(corpus: Path, control: str | None) -> Path:
 
 
 def read_rows(
-    folder: Path, split: Split, tasks: Sequence[str] | None = None, *, control: str | None = None
+    folder: Path, split: Split | Literal["probe"], tasks: Sequence[str] | None = None, *, control: str | None = None
 ) -> list[tuple[str, Row]]:
-    """``(corpus, row)`` of a split over all curated corpora, of ``tasks`` only if given, as ``control`` dealt them if given."""
+    """``(corpus, row)`` of a split, or of the rows set aside, over all curated corpora: of ``tasks`` only if given, as ``control`` dealt
+    them if given."""
     places = [(name, control_folder(folder / name, control)) for name in corpora(folder)]
     found = [(name, row) for name, place in places for row in read(place / f"{split}.parquet", Row)]
     return [(name, row) for name, row in found if tasks is None or row.task in tasks]

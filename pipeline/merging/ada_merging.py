@@ -1,7 +1,7 @@
 """AdaMerging: a coefficient for each expert and layer, by gradient descent.
 
 The source minimises the entropy of class predictions on test inputs. An embedding has none, so the loss here is the contrastive
-one of training pairs: our design. The search is pipeline/probing/search.py; without it, and at its start, the soup.
+one of pairs set aside before training: our design. The search is pipeline/probing/search.py; without it, and at its start, the soup.
 
 Source: Yang et al. 2024, arXiv:2310.02575.
 """

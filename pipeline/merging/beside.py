@@ -29,7 +29,7 @@ def check_beside(experts: Sequence[Path], method: Method) -> bool:
         raise ValueError(f"{lacks} predicts no affinity, {have[0]} does: merge experts of one kind")
     if method.needs_probe:
         raise ValueError(
-            f"{type(method).__name__} looks at training pairs, which affinity experts have none of; take soup, slerp or ties"
+            f"{type(method).__name__} tries merges on pairs of texts, which affinity experts have none of; take soup, slerp or ties"
         )
     settings = [_settings(expert) for expert in experts]
     for expert, own in zip(experts, settings, strict=True):

@@ -3,6 +3,10 @@
 ``rescale``: inverse, by 1 / density (the paper); l1, so that the sum of absolute values of the tensor stays what it was
 (mergekit). The two agree on average.
 
+The mean over draws is what the whole task vectors would give for ``sum`` and ``mean``. For ``elect`` it is more: the mean is taken
+over those that stayed and agree, so a dropped element is not counted as 0. Two equal experts come out ``2 - density`` times as long as
+one of them on average, as in mergekit. Choose ``norm`` with that in mind.
+
 Source: Yu et al. 2024, arXiv:2311.03099.
 """
 
@@ -56,7 +60,8 @@ class Dare(Method):
                 for start, rows in models.parts(name):
                     before += rows[1:].abs().sum(1)
                     after += self._thinned(name, start, rows[1:]).abs().sum(1)
-            factor = before / after if bool((after > 0).all()) else torch.full((num,), 1 / self.density)
+            # Expert by expert: one that did not move the tensor, or of which nothing stayed, changes nothing for the others.
+            factor = torch.where(after > 0, before / after, 1 / self.density)
             self.factors[name] = factor.tolist()
 
     def merge(self, name: str, start: int, rows: Rows) -> Float[Tensor, " n"]:

@@ -1,7 +1,10 @@
 """DELLA: as DARE, but an element of a task vector is the likelier to stay the larger it is in its row; and is enlarged accordingly.
 
 Within a row of ``n`` elements, rank ``r`` by magnitude from 0 stays with probability ``p = density - spread + 2 spread r / (n - 1)``
-and is divided by ``p``, so the mean over draws is the task vector. A vector is one row.
+and is divided by ``p``, so the mean over draws is the task vector. A vector is one row; an element alone in its row has no rank and
+stays with probability ``density``.
+
+Price of ``elect``: as in DARE (pipeline/merging/dare.py), what is joined is larger than the task vectors on average.
 
 Source: Deep et al. 2024, arXiv:2406.11617, section 3 (MAGPRUNE; elect; fuse).
 """
@@ -55,5 +58,8 @@ class Della(Method):
 
     def chances(self, delta: Float[Tensor, "R n"]) -> Float[Tensor, "R n"]:
         """The probability of each element to stay; equal magnitudes in the order they stand."""
+        num = delta.shape[1]
+        if num == 1:
+            return torch.full_like(delta, self.density)
         rank = delta.abs().argsort(dim=1, stable=True).argsort(dim=1)
-        return self.density - self.spread + 2 * self.spread * rank / max(1, delta.shape[1] - 1)
+        return self.density - self.spread + 2 * self.spread * rank / (num - 1)

@@ -18,10 +18,17 @@ from pipeline.merging.method import Linear, grouped
 
 
 def weights(size: Float[Tensor, "K ..."], beta: float) -> Float[Tensor, "K ..."]:
-    """``size^beta`` by their sum over the experts, which is 1. Equal where all sizes are 0, so that nothing is divided by it."""
+    """``size^beta`` by their sum over the experts, which is 1.
+
+    A size of 0 has no say, for any ``beta`` but 0: an expert that did not move has nothing to add, and below 0 the limit of its
+    weight, 1, would leave the base there. Equal where all sizes are 0, and for ``beta`` 0, which is the soup. Sizes below a
+    millionth of the largest count as that.
+    """
     largest = size.amax(0, keepdim=True)
     relative = torch.where(largest > 0, size / largest.clamp(min=1e-30), torch.ones_like(size))
     power = relative.clamp(min=1e-6) ** beta
+    if beta:
+        power = torch.where(relative > 0, power, torch.zeros_like(power))
     return power / power.sum(0, keepdim=True)
 
 

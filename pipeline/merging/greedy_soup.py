@@ -1,7 +1,7 @@
 """Greedy soup: the mean of those experts that help.
 
 From the expert with the least loss on, in that order, each is added if the mean with it loses no more. The loss is the mean over
-tasks on the probe. Without a probe: the soup of all.
+tasks on the search half of the probe: rows set aside before training, as the source's held-out set is. Without a probe: the soup of all.
 
 Source: Wortsman et al. 2022, arXiv:2203.05482, recipe 1.
 """

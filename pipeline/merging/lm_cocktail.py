@@ -1,4 +1,4 @@
-"""LM-Cocktail: the soup with weights by how little each expert loses on a few pairs.
+"""LM-Cocktail: the soup with weights by how little each expert loses on a few pairs that it was not trained on.
 
 ``w = softmax(-loss / temperature)``, the loss being the mean over all tasks, each by its own objective. Without a probe: equal weights.
 

@@ -17,7 +17,7 @@ def of_tensor(c: Coefficients, name: str) -> Any:
 
 
 class Probe(Protocol):
-    """Training pairs that merges are tried on, by pipeline/probing; one loss of training for each task."""
+    """Pairs set aside before training, that merges are tried on, by pipeline/probing; one loss of training for each task."""
 
     num: int  # of experts
 
@@ -38,14 +38,14 @@ class Method(nn.Module):
     """``merge`` sees parts of a flattened tensor, or whole tensors where ``whole`` is set."""
 
     whole = False
-    needs_probe = False  # it looks at training pairs before `prepare`; without, it merges as its own docstring says
+    needs_probe = False  # it looks at pairs set aside before `prepare`; without, it merges as its own docstring says
     symmetric = True  # the order of the experts changes nothing
 
     def group(self, trajectories: Sequence[int]) -> None:
         """So many of the experts, in their order, are checkpoints of the first training, of the second, ...: most methods need not know."""
 
     def look(self, probe: Probe) -> None:
-        """Whatever takes a look at training pairs first."""
+        """Whatever takes a look at pairs set aside first."""
 
     def seen(self) -> dict[str, Any]:
         """What that look gave, for the record."""

@@ -16,7 +16,8 @@ from pipeline.merging.method import Linear
 class ModelStock(Linear):
     """``t * mean of the experts + (1 - t) * base`` per tensor, ``t = K cos / (1 + (K - 1) cos)``, kept in [0, 1].
 
-    Below cosine 0 the formula leaves [0, 1] and has a pole at ``-1 / (K - 1)``: the base's tensor is taken there.
+    Below cosine 0 the formula leaves [0, 1] and has a pole at ``-1 / (K - 1)``: the base's tensor is taken there. An expert that did
+    not move a tensor has no angle; it counts as at a right one (cosine 0) to each other.
     """
 
     def coefficients(self, models: Models) -> dict[str, Sequence[float]]:

@@ -1,6 +1,7 @@
 """Self Positioning: the sequential SLERP of task vectors whose coefficients, and whose length, a probe set chooses.
 
-``base + norm * slerp(task vectors; a)``, with ``a`` and ``norm`` found by gradient descent on the loss of a few training pairs.
+``base + norm * slerp(task vectors; a)``, with ``a`` and ``norm`` found by gradient descent on the loss of a few pairs that
+nothing was trained on (the source draws them from the training data).
 All angles come out of the inner products of the task vectors, so the graph from ``a`` to what each of them is multiplied by has
 K numbers in it and no weights. The search is pipeline/probing/search.py; without it, all coefficients are 1.
 

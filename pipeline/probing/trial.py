@@ -1,6 +1,6 @@
-"""What merges are tried on: a few training pairs, half of them held out, and base and task vectors in memory.
+"""What merges are tried on: a few pairs that nothing was trained on, half of them only looked at, and base and task vectors in memory.
 
-Reads: data/curated/ (train).
+Reads: data/curated/ (probe: rows that curation set aside, no text twice).
 
 ``base + sum c_k delta_k`` is placed in the encoder, and the loss of a batch is that of training, without dropout. A gradient g of it
 gives the derivative along a task vector as the inner product ``<g, delta_k>``. Memory: K + 1 times the model, and a gradient.
@@ -28,7 +28,6 @@ from pipeline.merging.method import Coefficients, of_tensor
 from pipeline.params import build
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import Batches, TextBatch
-from pipeline.training.mined import teaching
 
 CURATED = Path("data/curated")
 HALVES = ("search", "held_out")
@@ -212,21 +211,14 @@ def _tasks(expert: Path, tasks: Sequence[str]) -> list[str]:
 
 
 def drawn(task: str, pairs: int, batch_size: int, seed: int) -> tuple[list[tuple[str, Row]], list[tuple[str, Row]]]:
-    """``(to search on, held out)``: ``pairs`` training rows each, or as many as there are, as (corpus, row). No text twice."""
-    rows = [(corpus, row) for corpus, row in read_rows(CURATED, "train", [task]) if teaching(row)]
+    """``(to search on, held out from the search)``: ``pairs`` probe rows each, or as many as there are, as (corpus, row)."""
+    rows = read_rows(CURATED, "probe", [task])
     random.Random(f"{seed} probe {task}").shuffle(rows)
-    kept: list[tuple[str, Row]] = []
-    seen: set[str] = set()
-    for corpus, row in rows:
-        if not seen & {row.query, row.document}:
-            kept.append((corpus, row))
-            seen |= {row.query, row.document}
-        if len(kept) == 2 * pairs:
-            break
-    half = len(kept) // 2
+    half = min(pairs, len(rows) // 2)
     if half < batch_size:
         raise ValueError(
-            f"the probe of task {task} needs twice {batch_size} training rows that share no text, {CURATED} has {len(kept)}; "
-            f"lower merge.probe.batch_size, or take the task out of the method's probe (conf/method)"
+            f"the probe of task {task} needs twice {batch_size} rows that nothing was trained on, {CURATED} has {len(rows)} set aside; "
+            f"set curate.probe.rows.{task} to {2 * pairs} and run `dvc repro`, which curates and trains anew; or lower "
+            f"merge.probe.batch_size, or take the task out of the method's probe (conf/method)"
         )
-    return kept[:half], kept[half : 2 * half]
+    return rows[:half], rows[half : 2 * half]

@@ -2,11 +2,12 @@
 went, and an audit by other means that lets nothing through.
 
 Reads:  data/raw/
-Writes: data/curated/<corpus>/{train,validation,test,documents,dropped}.parquet, card.json; data/curated/leakage.json;
+Writes: data/curated/<corpus>/{train,validation,test,probe,documents,dropped}.parquet, card.json; data/curated/leakage.json;
         data/curated/<corpus>/controls/<name>/{train,validation,test}.parquet
 
 Rows are taken out of train where they are near an evaluation row, and out of a validation split that was dealt here where they
 are near a test row. Evaluation rows whose split the source fixed stay as they are; what these share is counted, not mended.
+Probe rows leave train before anything is trained (`curate.probe`), and what is near them leaves train too.
 A control holds the kept rows dealt again by another split; its leaks are counted, and stop nothing.
 """
 
@@ -28,6 +29,7 @@ from pipeline.split.audit import Audit, Found
 from pipeline.split.contamination import Contamination
 from pipeline.split.dealt import Dealt
 from pipeline.split.group import unit_keys
+from pipeline.split.set_aside import SetAside
 
 RAW = Path("data/raw")
 HELD_OUT: tuple[Split, ...] = ("test", "validation")
@@ -36,6 +38,7 @@ GIVES_WAY: dict[Split, tuple[Split, ...]] = {"test": ("train", "validation"), "v
 Normal = Callable[[str], str]
 Measure = Callable[[Sequence[Row], Sequence[Row], Normal], dict[str, Any]]
 BETWEEN = "removed to part the splits"  # rows that a split gave none
+TIED, NEAR_PROBE = "tied to a probe row", "text of a probe row"
 AS_GIVEN = "test in validation, both the sources' own"
 
 
@@ -59,6 +62,7 @@ class CuratedData(pl.LightningDataModule):
         audit: Audit,
         measures: Mapping[str, Measure],
         controls: Mapping[str, Dealer],
+        set_aside: SetAside,
     ) -> None:
         super().__init__()
         self.normal = normal
@@ -69,6 +73,8 @@ class CuratedData(pl.LightningDataModule):
         self.audit = audit
         self.measures = measures
         self.controls = controls
+        self.set_aside = set_aside
+        self.probe: dict[str, list[Row]] = {}  # by corpus; of split train, which they were taken from
         self.fixed: set[Row] = set()  # evaluation rows whose split the source fixed
         self.rows: dict[str, list[Row]] = {}
         self.dropped: dict[str, list[Dropped]] = {}
@@ -103,8 +109,36 @@ class CuratedData(pl.LightningDataModule):
         for held_out in HELD_OUT:
             evaluation = self._of(held_out)
             self._drop(lambda rows, held_out=held_out, evaluation=evaluation: self._given_away(rows, held_out, evaluation))
+        self._take_probe()
         for corpus, rows in self.rows.items():
             self.funnel[corpus].append(("kept", len(rows)))
+
+    def _take_probe(self) -> None:
+        """Rows that no training reads: set aside, and then all of train goes that holds a text of theirs, or nearly one.
+
+        Both sides are compared with both, whatever curate.contamination says: a row that an expert has seen would not be held out.
+        """
+        places = {corpus: [i for i, row in enumerate(rows) if row.split == "train"] for corpus, rows in self.rows.items()}
+        chosen = self.set_aside({corpus: [self.rows[corpus][i] for i in own] for corpus, own in places.items()})
+        for corpus, own in places.items():
+            rows = self.rows[corpus]
+            self.probe[corpus] = [rows[own[i]] for i in chosen.rows[corpus]]
+            tied, gone = ({own[i] for i in part[corpus]} for part in (chosen.tied, chosen.rows))
+            self.dropped[corpus] += [dropped_row(corpus, rows[i], TIED) for i in sorted(tied)]
+            self.rows[corpus] = [row for i, row in enumerate(rows) if i not in tied | gone]
+        probe = _texts([row for rows in self.probe.values() for row in rows])
+        near = Contamination(match="text", neighbours=self.contamination.neighbours)
+
+        def reasons(rows: list[Row]) -> dict[int, tuple[str, Row | None, float]]:
+            train = [i for i, row in enumerate(rows) if row.split == "train"]
+            twins = near(_texts([rows[i] for i in train]), probe, self.normal)
+            return {
+                i: (NEAR_PROBE if twin.similarity == 1 else f"near {NEAR_PROBE}", twin.row, twin.similarity)
+                for i, twin in zip(train, twins, strict=True)
+                if twin is not None
+            }
+
+        self._drop(reasons)
 
     def audited(self) -> dict[str, Found]:
         """What the audit finds between each two splits; ValueError, with the worst pairs, if that is too near, unless the source
@@ -115,6 +149,7 @@ class CuratedData(pl.LightningDataModule):
             "test in train": (self._of("train"), test),
             "validation in train": (self._of("train"), validation),
             "test in validation": ([row for row in validation if row not in self.fixed], test),
+            "probe in train": (self._of("train"), [row for rows in self.probe.values() for row in rows]),
             AS_GIVEN: (given, test),
         }
         found = {
@@ -210,6 +245,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         build(section["audit"]),
         {name: build(node) for name, node in section["measures"].items()},
         {name: build(node) for name, node in section["controls"].items()},
+        build(section["probe"]),
     )
     data.prepare_data()
     _check_rows(data)
@@ -276,15 +312,18 @@ def _write(
         folder.mkdir(parents=True)
         for split in SPLITS:
             write(folder / f"{split}.parquet", Row, [row for row in these if row.split == split])
+    write(target / "probe.parquet", Row, data.probe[corpus])
     write(target / "documents.parquet", Document, read(RAW / corpus / "documents.parquet", Document))
     write(target / "dropped.parquet", Dropped, dropped)
     counts = Counter(f"{row.split}/{row.task}" for row in rows)
     largest = _largest_groups(rows)
     reasons = Counter(row.reason for row in dropped)
+    aside = Counter(row.task for row in data.probe[corpus])
     card = {
         "raw": read_json(RAW / corpus / "card.json"),
         "funnel": data.funnel[corpus],
         "kept": dict(sorted(counts.items())),
+        "probe": dict(sorted(aside.items())),
         "dropped": dict(sorted(reasons.items())),
         "clusters": _cluster_sizes(dropped),
         "similarity": _similarities(dropped),
@@ -298,6 +337,10 @@ def _write(
     write_json(target / "card.json", card)
     kept_text = ", ".join(f"{n} {key}" for key, n in sorted(counts.items()))
     print(f"{corpus}: kept {kept_text}; dropped {', '.join(f'{n} {key}' for key, n in sorted(reasons.items())) or 'nothing'}")
+    if aside:
+        went = sum(n for reason, n in reasons.items() if reason in (TIED, NEAR_PROBE, f"near {NEAR_PROBE}"))
+        told = ", ".join(f"{n} {task}" for task, n in sorted(aside.items()))
+        print(f"{corpus}: set aside for merges to be tried on: {told}; {went} train rows tied or near to these went")
     for where, (group, share) in largest.items():
         if share > ONE_FAMILY:
             print(f"{corpus}: {share:.0%} of the rows of {where} are of one group, {group}: scores there are mostly its own")

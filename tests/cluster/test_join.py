@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.cluster.join import Join
+from pipeline.cluster.spread import Spread
 from pipeline.corpus.near import kept_twins
 
 VOCABULARY = [f"{a}{b}" for a in ("fit", "row", "Ünit", "数", "naïve", "x") for b in range(400)]
@@ -131,3 +132,17 @@ def test_every_dropped_text_has_a_kept_twin_of_lower_rank_and_kept_ones_are_apar
     else:
         assert all(i == t or (i, t) in pairs for i, t in enumerate(twin.tolist()))
     assert 50 < len(kept) < 450
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.6, 0.7, 0.8, 0.9])
+def test_pairs_exactly_at_the_threshold_are_found_whatever_their_sizes(threshold):
+    """A set inside a larger one, sizes in the ratio of the threshold: of 28 and 35 the bound 0.8 / 1.8 x 63 comes out above 28."""
+    tenths, texts = round(10 * threshold), []
+    for size in range(10, 121, 1):
+        if size * tenths % 10 == 0:
+            words = [f"n{size}w{i}" for i in range(size)]
+            texts += [" ".join(words[: size * tenths // 10]), " ".join(words)]
+    expected = {(i, i + 1) for i in range(0, len(texts), 2)}
+    assert set(joined(texts, "word", 1, threshold)) == expected
+    near = Spread(unit="word", size=1, threshold=threshold, parts=3, workers=1, scheduler=None, scratch=None)
+    assert {(i, j) for i, j, _ in near.on(lambda f, items: [f(item) for item in items])(texts).text_pairs()} == expected

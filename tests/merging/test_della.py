@@ -11,6 +11,17 @@ def test_chances_rise_with_the_magnitude_in_a_row_and_have_the_density_as_their_
     torch.testing.assert_close(found, torch.tensor([[0.2, 0.8, 0.5], [0.8, 0.2, 0.5]]))
 
 
+@pytest.mark.parametrize("shape", [(4000, 1), (1,), ()])
+def test_an_element_alone_in_its_row_stays_with_the_density(merged, shape):
+    delta = torch.ones(shape)
+    chances = Della(**SETTINGS).chances(delta.view(delta.shape[0] if delta.ndim > 1 else 1, -1))
+    assert torch.equal(chances, torch.full_like(chances, 0.5))
+    if delta.numel() > 1:
+        found = merged(Della(**SETTINGS), {"w": torch.zeros(shape)}, [{"w": delta}])["w"]
+        assert set(found.flatten().tolist()) == {0.0, 2.0}
+        assert float((found > 0).float().mean()) == pytest.approx(0.5, abs=0.035)  # four and a half standard errors
+
+
 def test_what_stays_is_enlarged_so_that_the_mean_over_draws_is_the_task_vector(state, merged):
     base, one = state(0), state(1)
     draws = [merged(Della(**SETTINGS | {"seed": seed}), base, [one]) for seed in range(300)]

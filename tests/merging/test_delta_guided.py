@@ -35,6 +35,22 @@ def test_the_weight_is_the_size_of_the_change_to_the_power_beta(state, merged, g
         assert float(found[n].flatten()[i]) == pytest.approx(expected, abs=2e-6)
 
 
+@pytest.mark.parametrize("beta", [-2.0, -1.0, 0.5, 2.0])
+@pytest.mark.parametrize("granularity", ["model", "layer", "tensor", "row", "element"])
+def test_an_expert_that_did_not_move_has_no_say(state, merged, granularity, beta):
+    base, one = state(0), state(1)
+    found = merged(DeltaGuided(**SETTINGS | {"granularity": granularity, "beta": beta}), base, [base, one])
+    for name in base:
+        torch.testing.assert_close(found[name], one[name], atol=1e-6, rtol=0)
+
+
+def test_at_beta_zero_an_expert_that_did_not_move_counts_as_in_the_soup(state, merged):
+    base, one = state(0), state(1)
+    found = merged(DeltaGuided(**SETTINGS | {"beta": 0.0}), base, [base, one])
+    for name in base:
+        torch.testing.assert_close(found[name], (base[name] + one[name]) / 2, atol=1e-6, rtol=0)
+
+
 def test_hierarchical_weights_multiply_those_of_layer_and_tensor(state, models):
     given = models(state(0), [state(1), state(2)])
     found = {}

@@ -244,9 +244,7 @@ def test_no_group_holds_more_than_the_stated_share_of_a_held_out_split(seed):
         total = sum(row.task == task for row in rows)
         for split, share in (("validation", 0.1), ("test", 0.2)):
             sizes = families(found, split, task)
-            assert sum(sizes.values()) == pytest.approx(
-                share * total, abs=12
-            )  # filled, but for the last group that did not fit
+            assert 0.6 * share * total <= sum(sizes.values()) <= share * total  # the other task may leave no room
             assert max(sizes.values()) <= 0.15 * share * total
 
 

@@ -199,6 +199,22 @@ def copied(finished, tmp_path):
     return made
 
 
+@pytest.fixture
+def probed(copied):
+    """As `copied`, with twenty rows of each task for merges to be tried on, no text twice."""
+    from pipeline.corpus.files import read, write
+    from pipeline.corpus.row import Row
+
+    def made(*paths: str) -> Path:
+        folder = copied(*paths)
+        for name in ("questions", "graded"):
+            rows = read(folder / f"data/curated/{name}/train.parquet", Row)
+            write(folder / f"data/curated/{name}/probe.parquet", Row, rows[:20])
+        return folder
+
+    return made
+
+
 def merged(tree: dict | None, changes: dict) -> dict:
     """``changes`` put into ``tree``, level by level; an empty one replaces what was there."""
     if tree is None:

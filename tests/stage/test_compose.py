@@ -38,6 +38,15 @@ MISTAKES = {
     "a path that is not given": ({"corpora": {"mine": {"source": "table"}}}, "path must be given"),
     "no corpus": ({"corpora": {}}, "no corpus: choose an experiment that names some"),
     "a value of another type": ({"set": {"mine.max_queries": "many"}}, "mine.max_queries"),
+    "a method whose probe nothing is set aside for": (
+        {"methods": ["soup", "self_positioning"], "set": {}},
+        "merge.self_positioning tries merges on rows that nothing is trained on: expected curate.probe.rows of at least 256 for each of "
+        "its tasks, twice its probe.pairs_per_task, got retrieval 0, sts 0; add `curate.probe.rows: {retrieval: 256, sts: 256}`",
+    ),
+    "a probe with too few rows of one task": (
+        {"methods": ["fisher"], "set": {"merge.probe.pairs_per_task": 10, "curate.probe.rows": {"retrieval": 20, "sts": 19}}},
+        "expected curate.probe.rows of at least 20 for each of its tasks, twice its probe.pairs_per_task, got sts 19",
+    ),
     "a line too many": ({"sett": {}}, "params.yaml: unknown key sett (did you mean 'set'?)"),
 }
 

@@ -3,6 +3,7 @@ import os
 import random
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pipeline.corpus.files import Dropped, read, write
 from pipeline.corpus.row import SPLITS, Rejected, Row
 from pipeline.split.audit import Audit
 from pipeline.split.contamination import Contamination
+from pipeline.split.set_aside import SetAside
 from pipeline.stage.curate import AS_GIVEN, CuratedData
 
 CORPORA = ("questions", "labels", "graded")
@@ -161,6 +163,7 @@ def three(tmp_path, monkeypatch):
             str, {}, lambda corpus, rows, normal: (rows, []),
             Dealer(split),
             Contamination(match=match, neighbours=Join(**shared, workers=1)), Audit(match="text", **shared, max_shown=3), {}, {},
+            SetAside(rows={}, share=0.0, seed=0),
         )  # fmt: skip
         data.prepare_data()
         return data
@@ -180,6 +183,12 @@ def test_a_validation_row_dealt_here_gives_way_to_a_test_row_and_train_to_both(t
 def test_a_validation_row_dealt_here_near_a_test_row_stops_the_stage_where_nothing_took_it_out(three):
     data = three([None, "validation", "test"], ["validation"] * 3, match="off")
     with pytest.raises(ValueError, match="audit: 1 pairs of texts between test and validation have a similarity"):
+        data.audited()
+
+
+def test_a_train_row_near_a_validation_row_stops_the_stage_where_nothing_took_it_out(three):
+    data = three(["train", "validation"], [None, None], match="off")
+    with pytest.raises(ValueError, match="audit: 1 pairs of texts between validation and train have a similarity"):
         data.audited()
 
 
@@ -281,3 +290,90 @@ def test_a_task_that_no_test_row_measures_is_told(workspace, run, capsys):
     file.write_text(file.read_text().splitlines()[0] + "\n")
     assert [run(folder, stage) for stage in ("compose", "ingest", "curate")] == [0, 0, 0]
     assert "sts: rows to train on, and no test row in any corpus" in capsys.readouterr().out
+
+
+@pytest.fixture
+def with_probe(workspace, run):
+    """A workspace, curated, whose probe is asked for; a train row holds an edited text of each question, so some are near the probe."""
+
+    def make(**values):
+        rows = {"retrieval": 10, "sts": 6}
+        page_set = {"curate.probe": {"rows": rows, "share": 0.3}, "near.threshold": 0.7} | values
+        draw = random.Random(0)
+        words = [f"word{i}" for i in range(900)]
+        lines = []
+        for i in range(120):
+            question = " ".join(draw.sample(words, 12))
+            lines.append(
+                {"question": question, "answer": " ".join(draw.sample(words, 12)), "part": SPLITS[max(0, i - 99) // 7 % 3]}
+            )
+            if i < 90:  # one word more: 10 of 11 shingles in common, another row and no tie but the text's
+                lines.append({"question": question + " indeed", "answer": " ".join(draw.sample(words, 12)), "part": "train"})
+        columns = {"query": "question", "document": "answer", "split": "part"}
+        folder = workspace(
+            corpora={
+                "near": {"source": "table", "path": "data/source/near.jsonl", "columns": columns},
+                "scores": {"source": "sts", "path": "data/source/scores"},
+            },
+            methods=[],
+            set=page_set,
+        )
+        (folder / "data/source/near.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+        (folder / "data/source/scores").mkdir()
+        for name, num in (("train", 60), ("dev", 5), ("test", 5)):
+            pairs = [f"{i}\t{' '.join(draw.sample(words, 9))}\t{' '.join(draw.sample(words, 9))}\t{i % 5}" for i in range(num)]
+            text = "id\tsentence1\tsentence2\tscore\n" + "\n".join(pairs) + "\n"
+            (folder / f"data/source/scores/stsb.{name}.tsv").write_text(text, encoding="utf-8")
+        assert [run(folder, stage) for stage in ("compose", "ingest", "curate")] == [0, 0, 0]
+        return folder
+
+    return make
+
+
+def test_probe_rows_are_in_no_split_and_no_train_row_is_near_one(with_probe, capsys):
+    folder = with_probe()
+    said = capsys.readouterr().out
+    names, both = (*SPLITS, "probe"), ("near", "scores")
+    split = {name: [r for c in both for r in read(folder / f"data/curated/{c}/{name}.parquet", Row)] for name in names}
+    probe, train = split["probe"], split["train"]
+    assert Counter(row.task for row in probe) == {"retrieval": 10, "sts": 6}
+    assert not {(r.query, r.document) for r in probe} & {(r.query, r.document) for name in SPLITS for r in split[name]}
+
+    def shingles(text):
+        words = text.split()
+        return {tuple(words[i : i + 3]) for i in range(len(words) - 2)}
+
+    texts = {text: shingles(text) for row in train for text in (row.query, row.document)}
+    for own in (shingles(text) for row in probe for text in (row.query, row.document)):
+        assert all(len(own & other) / len(own | other) < 0.7 for other in texts.values())
+    dropped = read(folder / "data/curated/near/dropped.parquet", Dropped)
+    near = [row for row in dropped if row.reason == "near text of a probe row"]
+    assert near
+    assert all(row.similarity == pytest.approx(10 / 11) for row in near)
+    card = read_json(folder / "data/curated/near/card.json")
+    assert card["probe"] == {"retrieval": 10}
+    assert f"near: set aside for merges to be tried on: 10 retrieval; {len(near)} train rows tied or near to these went" in said
+    assert read_json(folder / "data/curated/leakage.json")["probe in train"]["num_leaks"] == 0
+
+
+def test_contamination_that_looks_elsewhere_takes_what_is_near_the_probe_all_the_same(with_probe):
+    folder = with_probe(**{"curate.contamination": "off"})
+    train = {text for row in read(folder / "data/curated/near/train.parquet", Row) for text in (row.query, row.document)}
+    for row in read(folder / "data/curated/near/probe.parquet", Row):
+        assert row.query not in train
+        assert f"{row.query} indeed" not in train
+        assert row.query.removesuffix(" indeed") not in train
+
+
+def test_more_probe_rows_than_can_leave_stop_the_stage(workspace, run, capsys):
+    folder = workspace(set={"curate.probe.rows.sts": 400})
+    assert [run(folder, stage) for stage in ("compose", "ingest", "curate")] == [0, 0, 1]
+    assert "curate.probe.rows.sts: expected 400 rows to set aside" in capsys.readouterr().err
+    assert not (folder / "data/curated").exists()
+
+
+@pytest.mark.parametrize("held_out", ["test", "validation"])
+def test_a_train_row_that_shows_a_text_of_either_held_out_split_alone_is_taken_out(three, held_out):
+    data = three(["train", held_out], [None, None])
+    assert [row.split for row in data.rows["three"]] == [held_out]
+    assert [row.reason for row in data.dropped["three"]] == [f"near text of a {held_out} row"]

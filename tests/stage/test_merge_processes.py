@@ -36,8 +36,8 @@ def merged(folder, root, out, *words):
     ("method", "strategies"),
     [("self_positioning", ("ddp", "deepspeed_stage_1", "deepspeed_stage_2")), ("ada_merging", ("ddp",))],
 )
-def test_two_processes_find_what_one_finds(copied, root, method, strategies):
-    folder = copied(*INPUTS)
+def test_two_processes_find_what_one_finds(probed, root, method, strategies):
+    folder = probed(*INPUTS)
     alone, walked = merged(folder, root, "alone", f"method={method}")
     weights = load_file(folder / "alone/model.safetensors")
     assert max(abs(a - b) for a, b in zip(*(list(walked[i].values()) for i in (0, -1)), strict=True)) > 1e-2  # it moved
@@ -56,8 +56,8 @@ def test_two_processes_find_what_one_finds(copied, root, method, strategies):
 
 
 @pytest.mark.parametrize("strategy", ["fsdp", "deepspeed_stage_3"])
-def test_a_strategy_that_takes_weights_apart_is_refused_with_what_to_take_instead(copied, run, capsys, strategy):
-    folder = copied(*INPUTS)
+def test_a_strategy_that_takes_weights_apart_is_refused_with_what_to_take_instead(probed, run, capsys, strategy):
+    folder = probed(*INPUTS)
     assert run(folder, *WORDS, "method=self_positioning", f"runtime.strategy={strategy}", "out=x") == 1
     assert f"runtime.strategy is {strategy}, which takes weights apart" in capsys.readouterr().err
     assert not (folder / "x").exists()

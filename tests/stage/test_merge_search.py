@@ -1,4 +1,4 @@
-"""Methods that look at training pairs, on the tiny workspace: what is recorded, and that no row held out is looked at."""
+"""Methods that look at rows set aside, on the tiny workspace: what is recorded, and that none other is looked at."""
 
 import csv
 import json
@@ -7,6 +7,8 @@ import pytest
 from safetensors.torch import load_file
 
 from pipeline.checkpoint import sha256
+from pipeline.corpus.files import read
+from pipeline.corpus.row import Row
 
 INPUTS = ("checkpoints/base", "checkpoints/experts", "conf", "data/curated", "data/config.yaml")
 WORDS_OF = (
@@ -24,8 +26,8 @@ SMALL = (
 )  # fmt: skip
 
 
-def test_the_search_is_recorded_and_repeatable_and_looks_at_no_row_that_is_held_out(copied, run):
-    folder = copied(*INPUTS)
+def test_the_search_is_recorded_and_repeatable_and_looks_at_no_row_that_is_held_out(probed, run):
+    folder = probed(*INPUTS)
     for out, optimizer in (("x", "adam"), ("y", "adam"), ("z", "sgd")):
         words = ("method=self_positioning", f"merge.probe.optimizer={optimizer}", f"out={out}")
         assert run(folder, *WORDS_OF, *SMALL, *words) == 0
@@ -42,10 +44,12 @@ def test_the_search_is_recorded_and_repeatable_and_looks_at_no_row_that_is_held_
         "start": ["retrieval", "sts"],
         "found": ["retrieval", "sts"],
     }
-    for task in ("retrieval", "sts"):
+    for task, corpus in (("retrieval", "questions"), ("sts", "graded")):
+        aside = {(corpus, row.query_id, row.document_id) for row in read(folder / f"data/curated/{corpus}/probe.parquet", Row)}
         halves = [{tuple(row) for row in found["probe"][half][task]} for half in ("search", "held_out")]
         assert [len(half) for half in halves] == [10, 10]
         assert not halves[0] & halves[1]
+        assert halves[0] | halves[1] == aside
     with (folder / "x/trajectory.csv").open(newline="") as file:
         points = list(csv.DictReader(file))
     assert [point["step"] for point in points] == [str(step) for step in range(6)]
@@ -57,8 +61,8 @@ def test_the_search_is_recorded_and_repeatable_and_looks_at_no_row_that_is_held_
 
 
 @pytest.mark.parametrize("method", ["ada_merging", "fisher", "greedy_soup", "lm_cocktail", "regmean"])
-def test_every_method_with_a_probe_merges_real_experts_and_says_what_it_saw(copied, run, method):
-    folder = copied(*INPUTS)
+def test_every_method_with_a_probe_merges_real_experts_and_says_what_it_saw(probed, run, method):
+    folder = probed(*INPUTS)
     for out in ("x", "y"):
         assert run(folder, *WORDS_OF, *SMALL, f"method={method}", f"out={out}") == 0
     assert sha256(folder / "x") == sha256(folder / "y")
@@ -77,10 +81,12 @@ def test_every_method_with_a_probe_merges_real_experts_and_says_what_it_saw(copi
         assert sorted(seen["losses"][0]) == ["retrieval", "sts"]
 
 
-def test_a_probe_that_the_rows_cannot_fill_is_told_and_nothing_is_written(copied, run, capsys):
-    folder = copied(*INPUTS)
+def test_a_probe_that_the_rows_cannot_fill_is_told_and_nothing_is_written(probed, run, capsys):
+    folder = probed(*INPUTS)
     assert run(folder, *WORDS_OF, *SMALL, "method=self_positioning", "merge.probe.batch_size=500", "out=x") == 1
-    assert "needs twice 500 training rows that share no text" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "the probe of task retrieval needs twice 500 rows that nothing was trained on" in said
+    assert "data/curated has 20 set aside; set curate.probe.rows.retrieval to 20" in said
     assert not (folder / "x").exists()
 
 
@@ -97,3 +103,12 @@ def test_the_report_shows_the_search_and_its_picture(tmp_path):
     assert shown["picture"] == "cGljdHVyZQ=="
     assert [point["coefficient/0"] for point in shown["points"]] == ["0.5", "0.75"]
     assert shown["held_out"] == losses
+
+
+def test_mining_and_training_are_the_same_whatever_is_set_aside(finished, probed, run):
+    folder = probed("checkpoints/base", "data/curated", "data/config.yaml")
+    assert run(folder, "mine") == run(folder, "train", "retrieval") == 0
+    made = [*(folder / "data/mined").rglob("*.parquet"), folder / "checkpoints/experts/retrieval/model.safetensors"]
+    assert len(made) > 1
+    for file in made:
+        assert file.read_bytes() == (finished / file.relative_to(folder)).read_bytes(), file.name
