@@ -85,5 +85,5 @@ def test_a_method_with_a_probe_needs_twice_its_pairs_of_each_of_its_tasks_set_as
         ValueError, match=r"merge\.fisher .* of at least 20 .* got sts 19; add `curate\.probe\.rows: {sts: 20}`"
     ):
         check_probes(probes(sts=19))
-    with pytest.raises(ValueError, match="of at least 22 .* got retrieval 20, sts 20"):
+    with pytest.raises(ValueError, match=r"of at least 22 .* got retrieval 20, sts 20"):
         check_probes(probes(sts=20, pairs=11))
