@@ -150,7 +150,7 @@ MUTATIONS = (
     trial("held-out losses are those of the search half", "for batch in self.batches[half]:", "for batch in self.batches[\"search\"]:"),
     trial("the halves of the probe are one", "return rows[:half], rows[half : 2 * half]", "return rows[:half], rows[:half]"),
     trial("the probe is made of train rows", "read_rows(CURATED, \"probe\", [task])", "read_rows(CURATED, \"train\", [task])"),
-    at("trainable.py", "stage/test_compose.py::test_a_mistake_is_named_and_no_configuration_is_written")(
+    at("trainable.py", "test_trainable.py")(
         "half a probe is enough for compose", "need = 2 * section", "need = section"),
     # curation and leakage
     aside("rows tied to a probe row stay in train", "                    found.tied[name].append(i)\n", "                    pass\n"),

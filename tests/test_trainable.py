@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from pipeline.trainable import check_trainings
+from pipeline.trainable import check_probes, check_trainings
 
 TASK = {"batch_size": 8, "negatives": "gathered", "num_negatives": 0}
 TRAINING = {"chunk_tokens": 64, "max_length_tokens": 32, "tasks": {"retrieval": TASK}}
@@ -66,3 +66,24 @@ def test_negatives_in_batch_need_two_pairs_on_each_process(changed):
     config = changed("train.expert.tasks.retrieval", TASK | {"batch_size": 3, "negatives": "in_batch"})
     with pytest.raises(ValueError, match="expected at least 4 for 2 processes with negatives in_batch, got 3"):
         check_trainings(config)
+
+
+def probes(sts, pairs=10, probe=True):
+    """A configuration as far as `check_probes` looks at it."""
+    asked = {"pairs_per_task": pairs, "objectives": {"retrieval": {}, "sts": {}}}
+    rows = {"retrieval": 20, "sts": sts}
+    return {
+        "curate": {"probe": {"rows": rows}},
+        "merge": {"soup": {"probe": None}, "fisher": {"probe": asked if probe else None}},
+    }
+
+
+def test_a_method_with_a_probe_needs_twice_its_pairs_of_each_of_its_tasks_set_aside():
+    check_probes(probes(sts=20))
+    check_probes(probes(sts=0, probe=False))
+    with pytest.raises(
+        ValueError, match=r"merge\.fisher .* of at least 20 .* got sts 19; add `curate\.probe\.rows: {sts: 20}`"
+    ):
+        check_probes(probes(sts=19))
+    with pytest.raises(ValueError, match=r"of at least 22 .* got retrieval 20, sts 20"):
+        check_probes(probes(sts=20, pairs=11))
