@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.strategies import DeepSpeedStrategy
+from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import Tensor
 
 from pipeline.distributed import first_process
@@ -25,6 +25,11 @@ class Resumable(Callback):
     def __init__(self, folder: Path, *, every_steps: int) -> None:
         self.folder = folder
         self.every_steps = every_steps
+        self.whole: dict[str, Tensor] | None = None  # under FSDP, on the first process: the module's weights at the end
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if isinstance(trainer.strategy, FSDPStrategy):  # before the trainer takes its shards from the device
+            self.whole = trainer.strategy.lightning_module_state_dict()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *rest: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         check_sharded_gradient(trainer)
@@ -75,8 +80,11 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def whole_weights(trainer: pl.Trainer, folder: Path) -> dict[str, Tensor] | None:
-    """The encoder's weights in fp32 where the processes hold parts of them; None where each holds all, or on other processes."""
+def whole_weights(trainer: pl.Trainer, folder: Path, whole: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
+    """The encoder's weights in fp32 where the processes hold parts of them, ``whole`` being what FSDP put together; None where each
+    holds all, or on other processes."""
+    if whole:
+        return {name.removeprefix(_PREFIX): value.detach().cpu() for name, value in whole.items() if name.startswith(_PREFIX)}
     if not isinstance(trainer.strategy, DeepSpeedStrategy):
         return None
     shards = folder / "end"
