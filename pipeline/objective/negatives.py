@@ -25,7 +25,9 @@ def no_negative_queries(pairs: EmbeddedPairs, rows: slice, slot: int) -> Entries
     or to that positive. Any entries stand where there is no such positive."""
     text = pairs.document_text[pairs.positive[rows, slot].clamp(min=0)]
     query, place = (pairs.positive >= 0).nonzero(as_tuple=True)
-    row, found = equal_text(torch.arange(len(text), device=text.device), text, pairs.document_text[pairs.positive[query, place]])
+    row, found = equal_text(
+        torch.arange(len(text), device=text.device), text, pairs.document_text[pairs.positive[query, place]]
+    )
     of_query = belonging(pairs.query_text[rows], pairs.query_text, pairs.known)
     return all_of(of_query, belonging(text, pairs.query_text, pairs.known), (row, query[found]))
 

@@ -21,7 +21,9 @@ def dealt(
     graded = _deal([{i, j} for i, j in zip(own, source, strict=True)], own, f"{seed} scores")
     kept = [i for i in own if document[source[i]] not in answers[i]]
     found = [
-        replace(rows[i], document_id=rows[source[i]].document_id, document=rows[source[i]].document, score=rows[graded[i]].score)
+        replace(
+            rows[i], document_id=rows[source[i]].document_id, document=rows[source[i]].document, score=rows[graded[i]].score
+        )
         for i in kept
     ]
     return found, [source[i] for i in kept]

@@ -67,9 +67,7 @@ class Known:
 
     def __init__(self, rows: Iterable[Row], reader: Reader) -> None:
         place: dict[str, int] = {}
-        pairs = {
-            (place.setdefault(row.query, len(place)), place.setdefault(row.document, len(place))): None for row in rows
-        }
+        pairs = {(place.setdefault(row.query, len(place)), place.setdefault(row.document, len(place))): None for row in rows}
         left, right = np.array(list(pairs), dtype=np.int64).reshape(-1, 2).T
         self.texts = list(place)
         self.left, self.right = np.concatenate([left, right]), np.concatenate([right, left])

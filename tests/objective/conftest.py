@@ -34,7 +34,12 @@ def rich(pairs):
         text[17] = text[8]  # mined for query 2, but a copy of its second answer
         text[20] = text[13]  # a copy of a third answer
         known = [(1004, 1), (1001, 14), (1003, 5), (2, 5), (1000, 1005)]
-        given = {"negative": negative, "document_text": text, "known": known, "score": torch.tensor([1.0, 0.0, 0.5, 1.0, 0.25, 0.5])}
+        given = {
+            "negative": negative,
+            "document_text": text,
+            "known": known,
+            "score": torch.tensor([1.0, 0.0, 0.5, 1.0, 0.25, 0.5]),
+        }
         return pairs(unit(6, width, seed=seed), unit(22, width, seed=seed + 1), positive, **given | changes)
 
     return make

@@ -33,9 +33,7 @@ def curricular_by_hand(pairs, t, temperature, margin):
             own = similarity[i][p]
             barred = {asked[i], *(text[a] for a in answers)}
             negatives = [
-                s
-                for s, one in zip(similarity[i], text, strict=True)
-                if one not in barred and (asked[i], one) not in known
+                s for s, one in zip(similarity[i], text, strict=True) if one not in barred and (asked[i], one) not in known
             ]
             negatives = [s * (t + s) if s > own - margin and s > 0 else s for s in negatives]
             logits = torch.tensor([own, *negatives], dtype=torch.float64) / temperature

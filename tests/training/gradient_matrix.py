@@ -86,13 +86,17 @@ def batch(made: Encoder) -> TextBatch:
     ids = [torch.tensor(row, dtype=torch.int32) for row in made.token_ids(texts, 24)]
     score = torch.rand(size, generator=draw).mul(6).floor() / 5
     teacher = torch.rand(size, 3, generator=draw)
-    part = Part("task", 0, size, total, positive, negative, score, teacher)
-    return TextBatch(3, [part], ids, torch.arange(size + total))
+    hashes = torch.arange(size + total)
+    hashes[size + 5], hashes[9] = hashes[size + 2], hashes[size + 1]  # texts that read alike
+    pairs = [(0, size + 7), (8, size + 3), (4, 10), (size + 6, size + 8), (2, size + mined + 1)]  # known, on either process
+    known = torch.tensor(sorted(pairs + [(b, a) for a, b in pairs]))
+    part = Part("task", 0, size, total, positive, negative, known, score, teacher)
+    return TextBatch(3, [part], ids, hashes)
 
 
 def module(made: Encoder, objective: Any, kept: int) -> ContrastiveModule:
     return ContrastiveModule(
-        made, {"task": objective}, lambda weights: torch.optim.SGD([w for w in weights if w.requires_grad], lr=RATE),
+        made, {"task": objective}, lambda weights, _: torch.optim.SGD(weights.values(), lr=RATE),
         negatives={"task": "gathered"}, steps=10, warmup_steps=0, seed=7, chunk_tokens=CHUNK, kept_tokens=kept,
         similarities_at_once=200, return_memory=False, on_nonfinite="stop",
     )  # fmt: skip

@@ -12,6 +12,7 @@ from pipeline.objective.infonce import InfoNCE
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData
 from pipeline.training.optimizer import adamw
+from pipeline.training.reading import Reader
 
 PAIRS = [("the cat sat", "on a mat"), ("a dog ran", "in the park"), ("rolling window", "over rows"), ("sum", "of all numbers")]
 ROWS = {
@@ -29,11 +30,12 @@ def parts(encoder, tasks, *, steps, seed=0, lr=0.01, mixed=False, **settings):
     data = TrainingData(
         rows,
         {},
-        encoder,
+        Reader(encoder, 12),
+        known=[],
+        shuffled=[],
         feeds=feeds,
         num_negatives=none,
         steps=steps,
-        max_length_tokens=12,
         seed=seed,
         mixed=mixed,
         by_length=False,
@@ -44,8 +46,8 @@ def parts(encoder, tasks, *, steps, seed=0, lr=0.01, mixed=False, **settings):
         for task in tasks
     }
 
-    def optimizer(weights):
-        return adamw(weights, lr=lr, weight_decay=0.01, betas=[0.9, 0.999])
+    def optimizer(weights, decayed):
+        return adamw(weights, decayed, lr=lr, weight_decay=0.01, betas=[0.9, 0.999])
 
     settings = SETTINGS | settings
     negatives = dict.fromkeys(tasks, "gathered")

@@ -6,7 +6,9 @@ import torch
 
 from pipeline.corpus.batches import Batch, Feed, plan
 from pipeline.corpus.row import Row
-from pipeline.training.data import Batches, TrainingData, shuffled
+from pipeline.training.control import shuffled
+from pipeline.training.data import Batches, TrainingData
+from pipeline.training.reading import Known, Reader
 from pipeline.training.teacher import Teacher
 
 WORDS = ["cat", "dog", "mat", "park", "sat", "ran", "rolling", "window", "over", "rows", "sum", "of", "all", "numbers", "the"]
@@ -25,9 +27,13 @@ def encoder(tiny_encoder):
     return tiny_encoder()
 
 
-def batches(encoder, plan_, *, negatives=NEGATIVES, num_negatives=1, rows=ROWS, teachers=None):
+def batches(encoder, plan_, *, negatives=NEGATIVES, num_negatives=1, rows=ROWS, teachers=None, known=None, limit=12):
     given = {"retrieval": num_negatives, "sts": 0}
-    return Batches(plan_, rows, negatives, encoder, max_length_tokens=12, num_negatives=given, teachers=teachers or {})
+    reader = Reader(encoder, limit)
+    related = Known([row for of in rows.values() for row in of] if known is None else known, reader)
+    return Batches(
+        plan_, rows, negatives, reader, known=dict.fromkeys(rows, related), sources={}, num_negatives=given, teachers=teachers or {},
+    )  # fmt: skip
 
 
 def single(task, rows):
@@ -65,9 +71,10 @@ def test_each_query_brings_at_most_so_many_of_its_negatives_hardest_first(encode
     assert texts(encoder, batch)[1] == ["cat dog", *expected]
 
 
-def test_a_negative_that_is_a_positive_of_the_batch_is_passed_over_for_the_next(encoder):
-    (batch,) = batches(encoder, [single("retrieval", [0, 1])])  # row 1 answers with "dog dog"
+def test_a_negative_that_stands_in_the_batch_is_found_there(encoder):
+    (batch,) = batches(encoder, [single("retrieval", [0, 1])], num_negatives=2)  # row 1 answers with "dog dog"
     assert texts(encoder, batch)[1] == ["cat dog", "dog dog", "park ran"]
+    assert batch.parts[0].negative.tolist() == [[1, 2], [-1, -1]]
 
 
 def test_a_graded_batch_carries_its_scores_and_no_negatives(encoder):
@@ -80,10 +87,7 @@ def test_a_graded_batch_carries_its_scores_and_no_negatives(encoder):
 
 def test_texts_are_cut_at_the_trainings_limit(encoder):
     rows = {"retrieval": [Row("retrieval", "q", "cat " * 50, "d", "dog")]}
-    limited = Batches(
-        [single("retrieval", [0])], rows, {}, encoder, max_length_tokens=5, num_negatives={"retrieval": 0}, teachers={}
-    )
-    (batch,) = limited
+    (batch,) = batches(encoder, [single("retrieval", [0])], rows=rows, num_negatives=0, limit=5)
     assert len(batch.ids[0]) == 5
 
 
@@ -127,11 +131,12 @@ def test_a_second_pass_gives_the_same_batches_again(encoder):
 def test_the_data_of_a_training_is_planned_before_the_first_step(encoder):
     feeds = {"retrieval": Feed(3, 1, 1.0, True), "sts": Feed(2, 1, 1.0, False)}
     settings = {"num_negatives": {"retrieval": 0, "sts": 0}, "mixed": False, "by_length": False, "teachers": {}}
-    data = TrainingData(ROWS, {}, encoder, feeds=feeds, **settings, steps=8, max_length_tokens=12, seed=1)
+    settings |= {"known": [], "shuffled": [], "steps": 8, "seed": 1}
+    data = TrainingData(ROWS, {}, Reader(encoder, 12), feeds=feeds, **settings)
     assert data.train_dataloader().batches == planned(8, seed=1)
     feeds["sts"] = Feed(7, 1, 1.0, False)
     with pytest.raises(ValueError, match="task sts: a batch of 7"):
-        TrainingData(ROWS, {}, encoder, feeds=feeds, **settings, steps=8, max_length_tokens=12, seed=1)
+        TrainingData(ROWS, {}, Reader(encoder, 12), feeds=feeds, **settings)
 
 
 def test_documents_of_one_query_stand_together_the_main_ones_first(encoder):
