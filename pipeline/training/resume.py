@@ -12,6 +12,7 @@ from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import Tensor
 
 from pipeline.distributed import first_process
+from pipeline.training.optimizer import plain
 
 _PREFIX = "encoder."  # of the encoder's weights in the module
 
@@ -25,11 +26,15 @@ class Resumable(Callback):
     def __init__(self, folder: Path, *, every_steps: int) -> None:
         self.folder = folder
         self.every_steps = every_steps
-        self.whole: dict[str, Tensor] | None = None  # under FSDP, on the first process: the module's weights at the end
+        self.whole: dict[str, Tensor] | None = None  # under FSDP: the module's weights at the end
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if isinstance(trainer.strategy, FSDPStrategy):  # before the trainer takes its shards from the device
-            self.whole = trainer.strategy.lightning_module_state_dict()
+            from torch.distributed.fsdp import FullyShardedDataParallel
+
+            with FullyShardedDataParallel.summon_full_params(trainer.model, writeback=False):  # pyright: ignore[reportArgumentType]
+                weights = pl_module.named_parameters(remove_duplicate=False)
+                self.whole = {plain(name): weight.detach().cpu().clone() for name, weight in weights}
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *rest: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         check_sharded_gradient(trainer)
@@ -83,8 +88,8 @@ def remove(path: Path) -> None:
 def whole_weights(trainer: pl.Trainer, folder: Path, whole: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
     """The encoder's weights in fp32 where the processes hold parts of them, ``whole`` being what FSDP put together; None where each
     holds all, or on other processes."""
-    if whole:
-        return {name.removeprefix(_PREFIX): value.detach().cpu() for name, value in whole.items() if name.startswith(_PREFIX)}
+    if whole is not None:
+        return {name.removeprefix(_PREFIX): value for name, value in whole.items() if name.startswith(_PREFIX)}
     if not isinstance(trainer.strategy, DeepSpeedStrategy):
         return None
     shards = folder / "end"
