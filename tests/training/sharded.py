@@ -7,6 +7,7 @@ import json
 import os
 import runpy
 import socket
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,6 +39,7 @@ def free_port() -> int:
 
 
 def join(rank: int, port: int) -> None:
+    warnings.simplefilter("ignore")  # DeepSpeed's
     torch.set_num_threads(1)
     os.environ |= {
         "LOCAL_RANK": str(rank),
