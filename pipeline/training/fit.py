@@ -22,6 +22,7 @@ from pipeline.training.checks import built_objectives, check_batches, check_enco
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData
 from pipeline.training.reading import Reader
+from pipeline.training.resume import unrounded
 from pipeline.training.snapshots import Snapshots
 from pipeline.training.stopping import EarlyStop
 from pipeline.training.strategy import strategy_for
@@ -85,6 +86,12 @@ def fit(
     still = {name for name, weight in trained.named_parameters() if not weight.requires_grad}
     for weight in unused:
         weight.requires_grad_(True)
+    if (
+        weights is not None
+        and str(runtime["strategy"]).startswith("deepspeed")
+        and str(training["precision"]).startswith("bf16")
+    ):
+        weights = unrounded(weights, encoder.state_dict())
     if trained is not encoder and first_process():
         absent, _ = encoder.load_state_dict(trained.state_dict() if weights is None else weights, strict=False)
         assert set(absent) <= still | {name for name, _ in encoder.named_buffers()}, absent  # a sharded file leaves these out

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,10 @@ def whole_weights(trainer: pl.Trainer, folder: Path, whole: dict[str, Tensor] | 
     state: dict[str, Tensor] = get_fp32_state_dict_from_zero_checkpoint(str(shards), "checkpoint")  # pyright: ignore[reportAssignmentType]
     weights = {name.removeprefix("_forward_module.").removeprefix(_PREFIX): value for name, value in state.items()}
     return {name: torch.as_tensor(value).detach().clone() for name, value in weights.items()}
+
+
+def unrounded(weights: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``weights`` of a training that began at ``start`` rounded to bfloat16, as if it had begun at ``start``: what training moved is kept,
+    what rounding moved is not. DeepSpeed in bf16 rounds the weights before it takes its copy in fp32."""
+    floats = {name: value for name, value in weights.items() if value.is_floating_point()}
+    return {**weights, **{name: start[name] + (value - start[name].bfloat16().float()) for name, value in floats.items()}}

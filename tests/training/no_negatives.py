@@ -89,7 +89,8 @@ def batch(made: Encoder, task: str) -> tuple[TextBatch, dict[str, int]]:
 
 
 def gradients(objective: Any, made: Encoder, negatives: str) -> dict[str, float]:
-    """The largest number in the gradient of what ASKED costs, by what a document is to it; NaN where this process does not answer for it."""
+    """The largest number in the gradient of what ASKED costs, by what a document is to it; NaN on a process that does not answer for
+    it."""
     pull = pipeline.objective.matryoshka_2d.alignment
     pipeline.objective.matryoshka_2d.alignment = lambda early, last, *, temperature: early.sum() * 0  # which moves every text
     try:

@@ -29,7 +29,7 @@ RUNTIME = {
 }  # fmt: skip
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -42,12 +42,12 @@ def handed(tiny_encoder, monkeypatch):
 
         def stop(module, data, *rest, callbacks, **named):
             seen.data, seen.callbacks = data, callbacks
-            raise Stopped
+            raise StoppedError
 
         monkeypatch.setattr(fitting, "run_trainer", stop)
         training = TRAINING | changes | {"tasks": {"retrieval": TASK | (of_task or {})}}
         encoder = tiny_encoder()
-        with pytest.raises(Stopped):
+        with pytest.raises(StoppedError):
             fitting.fit(
                 encoder, {"retrieval": ROWS}, {}, training, RUNTIME, seed=0, name="x", inputs={}, held_out={"retrieval": ROWS},
                 known={"train": list(known), "validation": list(held_out)}, snapshots=None,
@@ -98,3 +98,26 @@ def test_what_a_trained_row_marks_is_known_whatever_is_handed_over(handed):
     encoder, batches, _ = handed()
     for batch, row in itertools.product(batches, ROWS):
         assert knows(encoder, batch, row.query, row.document)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "precision", "rounds"),
+    [("deepspeed_stage_2", "bf16-true", True), ("deepspeed_stage_3", "bf16-mixed", True), ("deepspeed_stage_2", "32-true", False),
+     ("fsdp", "bf16-mixed", False)],
+)  # fmt: skip
+def test_what_deepspeed_rounds_before_it_trains_is_no_part_of_what_was_learned(
+    tiny_encoder, monkeypatch, tmp_path, strategy, precision, rounds
+):
+    monkeypatch.chdir(tmp_path)
+    encoder = tiny_encoder()
+    start = {name: value.clone() for name, value in encoder.state_dict().items()}
+    began = {name: value.bfloat16().float() if rounds and value.is_floating_point() else value for name, value in start.items()}
+    moved = {name: began[name] + 0.5 if value.is_floating_point() else value for name, value in start.items()}
+    monkeypatch.setattr(fitting, "run_trainer", lambda *_, folder, **__: folder.mkdir(parents=True) or moved)
+    monkeypatch.setattr(fitting, "strategy_for", lambda _: object())
+    fitting.fit(
+        encoder, {"retrieval": ROWS}, {}, TRAINING | {"precision": precision}, RUNTIME | {"strategy": strategy}, seed=0, name="x",
+        inputs={}, held_out={}, known={"train": [], "validation": []}, snapshots=None,
+    )  # fmt: skip
+    for name, value in encoder.state_dict().items():
+        torch.testing.assert_close(value, start[name] + 0.5 if value.is_floating_point() else start[name], rtol=0, atol=1e-7)

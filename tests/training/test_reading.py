@@ -49,9 +49,12 @@ def test_codes_are_equal_where_and_only_where_ids_are(encoder, reader):
 
 def test_a_text_is_tokenised_once_under_each_prompt(encoder, reader, monkeypatch):
     asked, tokenise = [], encoder.token_ids
-    monkeypatch.setattr(
-        encoder, "token_ids", lambda texts, *rest, **named: asked.extend((named["task"], t) for t in texts) or tokenise(texts, *rest, **named)
-    )  # fmt: skip
+
+    def seen(texts, limit, *, task, side):
+        asked.extend((task, text) for text in texts)
+        return tokenise(texts, limit, task=task, side=side)
+
+    monkeypatch.setattr(encoder, "token_ids", seen)
     one, other = reader.prompt("retrieval", "query"), reader.prompt("retrieval", "document")
     assert reader.prompt("sts", "query") == other
     reader.codes(one, ["cat", "dog", "cat"])
