@@ -32,6 +32,7 @@ from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData
 from pipeline.training.fit import _of_one_text
 from pipeline.training.optimizer import adamw
+from pipeline.training.reading import Reader
 from pipeline.training.trainer import without_gradient
 
 PAIRS, STEPS, WARM = 2048, 6, 2
@@ -78,12 +79,12 @@ def ours(path: Path, pairs: list[tuple[str, str]], *, size: int, kept_tokens: in
     objective = build(yaml.safe_load(Path("conf/objective/infonce.yaml").read_text(encoding="utf-8")))
     rows = [Row("t", f"q{i}", q, f"d{i}", d) for i, (q, d) in enumerate(pairs)]
     data = TrainingData(
-        {"t": rows}, {}, encoder, feeds={"t": Feed(size, 1, 1.0, True)}, num_negatives={"t": 0}, steps=steps,
-        max_length_tokens=LIMIT, seed=0, mixed=False, by_length=False, teachers={},
+        {"t": rows}, {}, Reader(encoder, LIMIT), known=[], shuffled=[], feeds={"t": Feed(size, 1, 1.0, True)}, num_negatives={"t": 0},
+        steps=steps, seed=0, mixed=False, by_length=False, teachers={},
     )  # fmt: skip
     without_gradient(encoder, lambda: _of_one_text(encoder))
     module = ContrastiveModule(
-        encoder, {"t": objective}, lambda p: adamw(p, lr=2e-5, weight_decay=0.01, betas=[0.9, 0.999]), negatives={"t": "gathered"},
+        encoder, {"t": objective}, lambda *w: adamw(*w, lr=2e-5, weight_decay=0.01, betas=[0.9, 0.999]), negatives={"t": "gathered"},
         steps=steps, warmup_steps=0, seed=0, chunk_tokens=TOKENS, kept_tokens=kept_tokens, similarities_at_once=2**24,
         return_memory=False, on_nonfinite="stop",
     )  # fmt: skip

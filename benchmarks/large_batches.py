@@ -129,18 +129,19 @@ def _ours(
     from pipeline.training.data import TrainingData
     from pipeline.training.fit import _of_one_text
     from pipeline.training.optimizer import adamw
+    from pipeline.training.reading import Reader
     from pipeline.training.trainer import without_gradient
 
     objective = build(yaml.safe_load(Path("conf/objective/infonce.yaml").read_text(encoding="utf-8")))
     data = TrainingData(
-        {"t": rows}, {"t": negatives}, encoder, feeds={"t": Feed(size, 1, 1.0, True)}, num_negatives={"t": mined}, steps=steps,
-        max_length_tokens=limit, seed=0, mixed=False, by_length=False, teachers={},
+        {"t": rows}, {"t": negatives}, Reader(encoder, limit), known=[], shuffled=[], feeds={"t": Feed(size, 1, 1.0, True)},
+        num_negatives={"t": mined}, steps=steps, seed=0, mixed=False, by_length=False, teachers={},
     )  # fmt: skip
     without_gradient(encoder, lambda: _of_one_text(encoder))
     module = ContrastiveModule(
         encoder,
         {"t": objective},
-        lambda p: adamw(p, lr=2e-5, weight_decay=0.01, betas=[0.9, 0.999]),
+        lambda *weights: adamw(*weights, lr=2e-5, weight_decay=0.01, betas=[0.9, 0.999]),
         negatives={"t": "gathered"},
         steps=steps,
         warmup_steps=0,

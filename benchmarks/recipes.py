@@ -106,9 +106,11 @@ def trained(encoder: Any, rows: dict[str, list[Any]], training: dict[str, Any], 
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
+            known = {"train": [row for of_task in rows.values() for row in of_task], "validation": []}
             fit(
-                encoder, rows, negatives or {}, training, runtime, seed=seed, name="arm", inputs={}, held_out={}, snapshots=None
-            )
+                encoder, rows, negatives or {}, training, runtime, seed=seed, name="arm", inputs={}, held_out={}, known=known,
+                snapshots=None,
+            )  # fmt: skip
         finally:
             os.chdir(here)
     return encoder
@@ -147,7 +149,7 @@ def auc(encoder: Any, objective: Any, rows: list[Any], noisy: list[bool], kind: 
     from pipeline.objective.infonce import query_costs
     from pipeline.objective.progressive import focal_importance
     from pipeline.tensors import EmbeddedPairs
-    from pipeline.training.data import text_hash
+    from pipeline.training.reading import text_hash
 
     if kind != "query_focal":
         return float("nan")
@@ -158,7 +160,8 @@ def auc(encoder: Any, objective: Any, rows: list[Any], noisy: list[bool], kind: 
         query, document = (torch.from_numpy(encoder.encode(side, **SEARCH, title="")) for side in texts)
         own = torch.arange(len(part))
         pairs = EmbeddedPairs(
-            query, document, own[:, None], own.new_empty(len(part), 0), text_hash(texts[0]), text_hash(texts[1]), slice(0, len(part))
+            query, document, own[:, None], own.new_empty(len(part), 0), text_hash(texts[0]), text_hash(texts[1]), own.new_empty(0, 2),
+            slice(0, len(part)),
         )  # fmt: skip
         cost = query_costs(pairs, pairs.anchors, temperature=objective["temperature"], symmetric=False, same_side=())
         limits = {

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pipeline.distributed import agreed, first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.params import build
+from pipeline.trainable import check_precision
 from pipeline.training.fit import RUNS
 from pipeline.training.module import ChunkedModule
 from pipeline.training.strategy import strategy_for
@@ -113,9 +114,6 @@ class MaskedModule(ChunkedModule):
     def _embeddings(self) -> Tensor:
         return self.encoder.backbone.get_input_embeddings().weight
 
-    def trained_weights(self) -> Iterator[nn.Parameter]:
-        return self.parameters()
-
     def transfer_batch_to_device(self, batch: MaskedBatch, device: torch.device, dataloader_idx: int) -> MaskedBatch:
         return batch  # chunks are moved when their turn comes
 
@@ -153,6 +151,7 @@ def fit_masked(
     inputs: Mapping[str, str],
 ) -> list[Point]:  # fmt: skip
     """Train ``encoder`` in place on the chains of ``texts``; the loss curve. It holds a dense backbone, no adapter."""
+    check_precision("pretrain.masking", training, runtime)
     strategy = strategy_for(runtime)
     if not isinstance(strategy, str) and "deepspeed" in str(runtime["strategy"]):
         raise ValueError(

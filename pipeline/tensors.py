@@ -11,8 +11,12 @@ class EmbeddedPairs:
     """Representations of one global batch of a single task, the same on every process.
 
     Rows have unit length. ``positive[i]`` holds the rows of ``document`` that answer query ``i``, the main one first, and
-    ``negative[i]`` those mined for it; -1 where a query has fewer. All other rows of ``document`` are its in-batch negatives,
-    unless their ``document_text`` (a hash of the text) is that of one of its positives.
+    ``negative[i]`` those mined for it; -1 where a query has fewer. All other rows of ``document`` are its in-batch negatives, but for
+    those that read like it or like one of its positives, or are known to belong to it (`pipeline.objective.negatives`).
+
+    ``query_text`` and ``document_text`` are hashes of the token ids that the encoder reads, so equal numbers are equal inputs.
+    ``known`` holds pairs of such hashes that belong together by a row of the corpus, whether that row is in the batch or not: each pair
+    both ways round, by rising first hash.
 
     ``anchors`` are the queries that this process answers for: an objective that is a mean over queries returns the mean over
     these alone, one that looks at the whole batch (a correlation, say) returns the loss of the whole batch. The mean of what the
@@ -25,6 +29,7 @@ class EmbeddedPairs:
     negative: Int[Tensor, "B H"]  # H may be 0
     query_text: Int[Tensor, " B"]
     document_text: Int[Tensor, " N"]
+    known: Int[Tensor, "E 2"]
     anchors: slice
     score: Float[Tensor, " B"] | None = None  # graded similarity, None where the task has none
     teacher: Float[Tensor, "B C"] | None = None  # a teacher's scores of the main positive and of each mined negative, C = 1 + H

@@ -5,15 +5,28 @@ from typing import Any
 
 
 def check_trainings(config: Mapping[str, Any]) -> None:
-    """Every expert and phase of a composed configuration. ValueError says where, what was expected, what was found, what to do."""
+    """Every expert, phase and masking of a composed configuration. ValueError says where, what was expected, what was found, what to do."""
     limits = {"longest": config["encoder"]["max_length_tokens"], "processes": num_processes(config["runtime"])}
     mined = {"retrieval": config["mine"]["miner"].get("num_negatives", 0)}  # the one task that stage mine looks at
     for name, training in config["train"].items():
         _check_reading(f"train.{name}", training, config["curate"]["controls"])
+        check_precision(f"train.{name}", training, config["runtime"])
         check_training(f"train.{name}", training, mined=mined, **limits)
     for name, phase in config["pretrain"]["phases"].items():
+        check_precision(f"pretrain.phases.{name}", phase, config["runtime"])
         most = phase["mine"]["miner"].get("num_negatives", 0) if phase["mine"] else 0
         check_training(f"pretrain.phases.{name}", phase, mined=dict.fromkeys(phase["tasks"], most), **limits)
+    if config["pretrain"]["masking"] is not None:
+        check_precision("pretrain.masking", config["pretrain"]["masking"], config["runtime"])
+
+
+def check_precision(where: str, training: Mapping[str, Any], runtime: Mapping[str, Any]) -> None:
+    """Steps are smaller than the distance of two bfloat16 numbers: without an fp32 copy of the weights most of them are lost."""
+    if training["precision"] == "bf16-true" and not str(runtime["strategy"]).startswith("deepspeed"):
+        raise ValueError(
+            f"{where}.precision: expected 32-true or bf16-mixed with runtime.strategy {runtime['strategy']}, got bf16-true, under which "
+            f"most steps of most weights round to none; take bf16-mixed, or a strategy deepspeed_*, which keeps the weights in fp32 too"
+        )
 
 
 def check_probes(config: Mapping[str, Any]) -> None:

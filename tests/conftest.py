@@ -44,7 +44,7 @@ def tiny_encoder() -> Callable[..., Any]:
     return make
 
 
-def _pairs(query, document, positive=None, score=None, *, negative=None, document_text=None, anchors=None, **further):
+def _pairs(query, document, positive=None, score=None, *, negative=None, document_text=None, known=(), anchors=None, **further):
     import torch
 
     from pipeline.tensors import EmbeddedPairs
@@ -58,6 +58,7 @@ def _pairs(query, document, positive=None, score=None, *, negative=None, documen
         negative=torch.empty(size, 0, dtype=torch.int64) if negative is None else negative,
         query_text=torch.arange(1000, 1000 + size),
         document_text=torch.arange(len(document)) if document_text is None else document_text,
+        known=torch.tensor(sorted({*known, *(pair[::-1] for pair in known)}), dtype=torch.int64).reshape(-1, 2),
         anchors=slice(0, size) if anchors is None else anchors,
         score=score,
         **further,
@@ -66,5 +67,7 @@ def _pairs(query, document, positive=None, score=None, *, negative=None, documen
 
 @pytest.fixture(scope="session")
 def pairs():
-    """Makes `EmbeddedPairs`: every document another text, query ``i`` answered by row ``i`` unless ``positive`` ([B] or [B, P]) says."""
+    """Makes `EmbeddedPairs`: every document another text, query ``i`` answered by row ``i`` unless ``positive`` ([B] or [B, P]) says.
+
+    ``known``: pairs of texts that belong together, query ``i`` being text ``1000 + i`` and document ``n`` text ``n``, one way round."""
     return _pairs

@@ -214,6 +214,65 @@ def test_every_objective_gives_the_same_a_few_anchors_at_a_time(composed, pairs,
         torch.testing.assert_close(ours, value, rtol=1e-9, atol=1e-12)
 
 
+def under_autocast(node, pairs, *, autocast, rounded=False, dtype=torch.float32):
+    """Loss and gradients of vectors that the encoder hands over in ``dtype``, their values ``rounded`` to bfloat16 or not. Backward
+    stands outside of autocast, as in the trainer."""
+    random = torch.Generator().manual_seed(0)
+    num, hard = 12, 2
+    shapes = [(num,), (num * 4,)] * 4
+    drawn = [F.normalize(torch.randn(*shape, 64, generator=random), dim=-1) for shape in shapes]
+    leaves = [(one.bfloat16().float() if rounded else one).requires_grad_() for one in drawn]
+    documents = torch.arange(num * 4)
+    positive = torch.stack([documents[:num], torch.where(documents[:num] % 3 == 0, -1, documents[num : 2 * num])], dim=1)
+    given = [leaf.to(dtype) for leaf in leaves]
+    batch = pairs(
+        given[0], given[1], positive, torch.arange(num) % 5 / 4, negative=documents[2 * num :].reshape(num, hard),
+        known=[(1003, 7), (2, 5)], teacher=torch.randn(num, 1 + hard, generator=torch.Generator().manual_seed(1)), progress=0.5,
+        layers=tuple(zip(given[2::2], given[3::2], strict=True)),
+    )  # fmt: skip
+    objective = build(node)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        loss = objective(batch)
+    assert loss.dtype == torch.float32
+    gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+    return [loss.detach(), *gradients, *objective.buffers()]
+
+
+def relative(found, expected):
+    return float((found - expected).norm() / expected.norm().clamp(min=1e-12))
+
+
+# Settings that compute what the defaults do not.
+ALSO = {
+    "infonce": ["objective.symmetric=true", "objective.same_side=[query,document]"],
+    "progressive": ["objective.kind=curricular"],
+    "triplet": ["objective.negatives=mined"],
+    "angle": ["objective.cosine=1.0"],
+}
+ALL_OBJECTIVES = [(name, ()) for name in names("objective")] + [(name, tuple(words)) for name, words in ALSO.items()]
+
+
+@pytest.mark.parametrize("rounded", [False, True])
+@pytest.mark.parametrize(("name", "words"), ALL_OBJECTIVES)
+def test_no_objective_is_rounded_by_autocast(composed, pairs, name, words, rounded):
+    node = composed(f"+objective={name}", *words)["objective"]
+    expected = under_autocast(node, pairs, autocast=False, rounded=rounded)
+    assert expected[1].any()
+    for found, value in zip(under_autocast(node, pairs, autocast=True, rounded=rounded), expected, strict=True):
+        assert relative(found, value) <= 1e-6
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize(("name", "words"), ALL_OBJECTIVES)
+def test_vectors_in_half_precision_cost_what_the_same_values_cost_in_full(composed, pairs, name, words, autocast):
+    node = composed(f"+objective={name}", *words)["objective"]
+    expected = under_autocast(node, pairs, autocast=False, rounded=True)
+    found = under_autocast(node, pairs, autocast=autocast, rounded=True, dtype=torch.bfloat16)
+    assert relative(found[0], expected[0]) <= 1e-4
+    for ours, value in zip(found[1:], expected[1:], strict=True):
+        assert relative(ours, value) <= 2**-6  # the gradient of such a vector is one itself, and summed as one
+
+
 # --- affinity
 
 

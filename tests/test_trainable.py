@@ -5,16 +5,17 @@ import pytest
 from pipeline.trainable import check_probes, check_trainings
 
 TASK = {"batch_size": 8, "negatives": "gathered", "num_negatives": 0}
-TRAINING = {"chunk_tokens": 64, "max_length_tokens": 32, "tasks": {"retrieval": TASK}}
+TRAINING = {"chunk_tokens": 64, "max_length_tokens": 32, "precision": "32-true", "tasks": {"retrieval": TASK}}
 EXPERT = TRAINING | {"affinity": None, "control": None}
 CONFIG = {
     "encoder": {"max_length_tokens": 48},
-    "runtime": {"devices": 2, "num_nodes": 1},
+    "runtime": {"devices": 2, "num_nodes": 1, "strategy": "auto"},
     "mine": {"miner": {"num_negatives": 3}},
     "curate": {"controls": {"random": {}}},
     "train": {"expert": EXPERT, "sts": EXPERT | {"tasks": {"sts": TASK}}},
     "pretrain": {
-        "phases": {"first": TRAINING | {"mine": None}, "second": TRAINING | {"mine": {"miner": {"num_negatives": 5}}}}
+        "masking": {"precision": "32-true"},
+        "phases": {"first": TRAINING | {"mine": None}, "second": TRAINING | {"mine": {"miner": {"num_negatives": 5}}}},
     },
 }
 
@@ -60,6 +61,28 @@ BAD = [
 def test_what_no_training_can_do_is_told_by_its_place_and_what_to_do(changed, path, value, message):
     with pytest.raises(ValueError, match=message):
         check_trainings(changed(path, value))
+
+
+PLACES = ("train.expert", "train.sts", "pretrain.phases.second", "pretrain.masking")
+
+
+@pytest.mark.parametrize("strategy", ["auto", "ddp", "fsdp"])
+@pytest.mark.parametrize("place", PLACES)
+def test_half_precision_without_a_copy_in_full_is_refused_with_what_to_take_instead(changed, place, strategy):
+    config = changed(f"{place}.precision", "bf16-true")
+    config["runtime"]["strategy"] = strategy
+    with pytest.raises(
+        ValueError, match=rf"{place}.precision: .* runtime.strategy {strategy}, got bf16-true, .* take bf16-mixed"
+    ):
+        check_trainings(config)
+
+
+def test_half_precision_passes_where_a_copy_in_full_is_kept_or_only_the_arithmetic_is_half(changed):
+    for place in PLACES:
+        config = changed(f"{place}.precision", "bf16-true")
+        config["runtime"]["strategy"] = "deepspeed_stage_2"
+        check_trainings(config)
+        check_trainings(changed(f"{place}.precision", "bf16-mixed"))
 
 
 def test_negatives_in_batch_need_two_pairs_on_each_process(changed):

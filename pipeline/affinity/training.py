@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
 from pytorch_lightning.callbacks import Callback
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.affinity.model import AffinityModel, Complex, Line, Tokens
 from pipeline.affinity.token_store import TokenStore
@@ -24,9 +24,11 @@ from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
 from pipeline.metric import spearman
 from pipeline.params import build
-from pipeline.training.data import shuffled, text_hash
+from pipeline.trainable import check_precision
+from pipeline.training.control import shuffled
 from pipeline.training.fit import RUNS
 from pipeline.training.module import ChunkedModule
+from pipeline.training.reading import text_hash
 from pipeline.training.strategy import strategy_for
 from pipeline.training.trainer import Point, curve_in, mark_of, run_trainer, without_gradient
 
@@ -85,9 +87,6 @@ class AffinityModule(ChunkedModule):
         self.model = model.train()
         self.criterion = criterion
         self.tokens = tokens
-
-    def trained_weights(self) -> Iterator[nn.Parameter]:
-        return self.model.parameters()
 
     def transfer_batch_to_device(self, batch: ComplexBatch, device: torch.device, dataloader_idx: int) -> ComplexBatch:
         return replace(batch, scores=batch.scores.to(device))  # texts: chunks are moved when their turn comes
@@ -162,6 +161,7 @@ def check_affinity(
         raise ValueError(
             f"{where}.tasks: an expert with `affinity` has the one task {TASK}, got {', '.join(training['tasks'])}"
         )
+    check_precision(where, training, runtime)
     if training["early_stop"] is not None:
         raise ValueError(
             f"{where}.early_stop: expected null for an affinity expert; its `affinity.look` keeps the best weights"

@@ -3,25 +3,46 @@
 The sum of three losses of the whole batch: `cosent` of cosines, `cosent` of complex angles, and InfoNCE over the best pairs.
 Price: one more pair of scales and coefficients to choose; the first half of the vector is read as real, the second as imaginary.
 
-Source: Li and Li 2023 (AnglE), arXiv:2309.12871, eq. 3-7, in the form and with the coefficients of its trainer.
+Source: Li and Li 2023 (AnglE), arXiv:2309.12871, eq. 3-7. Of its trainer are the coefficients and the form of the third loss: all
+2 B texts are anchors, the other 2 B - 1 are their candidates, an anchor must find the other text of its pair, and pairs below
+``best_from`` cost 0 but count in the mean over 2 B. Ours: candidates that belong to either text of the anchor's pair are left out
+(`pipeline.objective.negatives`), where the trainer knows no text but by its place; and the angle of a vector of length 0 is 0.
 """
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from pipeline.objective.candidates import all_of, belonging, log_sum, share_cost
 from pipeline.objective.cosent import cosent
-from pipeline.objective.infonce import best_pairs_cost
+from pipeline.objective.cosine import pair_cosines, precise
+from pipeline.objective.negatives import no_negatives
 from pipeline.objective.objective import Objective
 from pipeline.tensors import EmbeddedPairs
 
 
 def angle_similarity(x: Float[Tensor, "B D"], y: Float[Tensor, "B D"]) -> Float[Tensor, " B"]:
-    """``|sum re + sum im|`` of the quotient ``x / y`` of complex vectors, over the quotient of their lengths."""
+    """``|sum re + sum im|`` of the quotient ``x / y`` of complex vectors, over the quotient of their lengths; 0 where a length is 0."""
+    x, y = precise(x), precise(y)
     a, b = x.chunk(2, dim=-1)
     c, d = y.chunk(2, dim=-1)
-    length_x, length_y = x.square().sum(-1).sqrt(), y.square().sum(-1).sqrt()
     real, imaginary = (a * c + b * d).sum(-1), (b * c - a * d).sum(-1)
-    return (real + imaginary).abs() / length_y.square() / (length_x / length_y)
+    lengths = torch.linalg.vector_norm(x, dim=-1) * torch.linalg.vector_norm(y, dim=-1)  # their gradient at 0 is 0
+    return (real + imaginary).abs() / torch.where(lengths > 0, lengths, 1.0)
+
+
+def in_batch_cost(pairs: EmbeddedPairs, best: Bool[Tensor, " B"], *, temperature: float) -> Float[Tensor, ""]:
+    """InfoNCE of both texts of the ``best`` pairs among all texts of all pairs, over the number of texts."""
+    main = pairs.positive[:, 0]
+    document = pairs.document.index_select(0, main)
+    every, text = torch.cat([pairs.query, document]), torch.cat([pairs.query_text, pairs.document_text[main]])
+    own = best.nonzero().squeeze(1)
+    row, column = all_of(no_negatives(pairs, own, text), belonging(pairs.document_text[main[own]], text, pairs.known))
+    both = torch.cat([row, row + len(own)]), torch.cat([column, column])
+    anchors = torch.cat([pairs.query[own], document[own]])
+    others = log_sum(anchors, every, both, temperature=temperature, rows_at_once=pairs.rows_at_once)
+    match = pair_cosines(pairs.query[own], document[own]) / temperature
+    return share_cost(match.repeat(2), others).sum() / len(every)
 
 
 class AnglE(Objective):
@@ -56,10 +77,9 @@ class AnglE(Objective):
         assert pairs.score is not None, "rows without a score are refused before training"
         self.check_encoder(width=pairs.query.shape[1], blocks=len(pairs.layers))
         document = pairs.document.index_select(0, pairs.positive[:, 0])
-        loss = self.cosine * cosent((pairs.query * document).sum(-1), pairs.score, scale=self.cosine_scale)
+        loss = self.cosine * cosent(pair_cosines(pairs.query, document), pairs.score, scale=self.cosine_scale)
         loss = loss + self.angle * cosent(angle_similarity(pairs.query, document), pairs.score, scale=self.angle_scale)
         if self.in_batch:
             best = pairs.score >= self.best_from
-            cost = best_pairs_cost(pairs, pairs.query, pairs.document, best, temperature=self.temperature)
-            loss = loss + self.in_batch * cost
+            loss = loss + self.in_batch * in_batch_cost(pairs, best, temperature=self.temperature)
         return loss

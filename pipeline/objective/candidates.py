@@ -8,10 +8,12 @@ from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
+
+from pipeline.objective.cosine import all_cosines, precise
 
 Entries: TypeAlias = tuple[Int[Tensor, " E"], Int[Tensor, " E"]]  # (row, column), by rising row
 
@@ -25,7 +27,7 @@ def log_sum(
 
     In float32 at least, also under autocast. If the anchors are more than one block, backward makes the similarities anew.
     """
-    return _LogSum.apply(_precise(anchor), _precise(candidate), *left_out, 1 / temperature, rows_at_once)  # pyright: ignore[reportReturnType]
+    return _LogSum.apply(precise(anchor), precise(candidate), *left_out, 1 / temperature, rows_at_once)  # pyright: ignore[reportReturnType]
 
 
 def share_cost(match: Float[Tensor, "*R"], others: Float[Tensor, "*R"]) -> Float[Tensor, "*R"]:
@@ -33,15 +35,30 @@ def share_cost(match: Float[Tensor, "*R"], others: Float[Tensor, "*R"]) -> Float
     return F.softplus(others - match, threshold=40)  # beyond it the identity, exact to 1e-17
 
 
-def equal_text(key: Int[Tensor, "R P"], given: Bool[Tensor, "R P"], text: Int[Tensor, " N"]) -> Entries:
-    """Entries ``(r, n)`` where ``text[n]`` is one of the keys of row ``r``; a key that is not ``given`` equals none."""
+def equal_text(row: Int[Tensor, " K"], key: Int[Tensor, " K"], text: Int[Tensor, " N"]) -> Entries:
+    """Entries ``(row[k], n)`` where ``text[n]`` is ``key[k]``."""
     ordered, order = text.sort(stable=True)
-    keys = key.flatten().contiguous()
-    first = torch.searchsorted(ordered, keys)
-    count = torch.where(given.flatten(), torch.searchsorted(ordered, keys, right=True) - first, 0)
-    of_key = torch.repeat_interleave(torch.arange(len(keys), device=key.device), count)
+    of_key, place = _places(key, ordered)
+    row, by_row = row[of_key].sort(stable=True)
+    return row, order[place[by_row]]
+
+
+def belonging(text: Int[Tensor, " R"], candidate: Int[Tensor, " N"], known: Int[Tensor, "E 2"]) -> Entries:
+    """Entries ``(r, n)`` where ``candidate[n]`` is ``text[r]``, or is ``known`` to belong to it. ``known`` holds each pair both ways
+    round, by rising first text."""
+    row, place = _places(text, known[:, 0].contiguous())
+    each = torch.arange(len(text), device=text.device)
+    return equal_text(torch.cat([each, row]), torch.cat([text, known[place, 1]]), candidate)
+
+
+def _places(key: Int[Tensor, " K"], ordered: Int[Tensor, " N"]) -> Entries:
+    """Entries ``(k, n)`` where ``ordered[n]``, which rises, is ``key[k]``."""
+    key = key.contiguous()
+    first = torch.searchsorted(ordered, key)
+    count = torch.searchsorted(ordered, key, right=True) - first
+    of_key = torch.repeat_interleave(torch.arange(len(key), device=key.device), count)
     within = torch.arange(len(of_key), device=key.device) - (count.cumsum(0) - count)[of_key]
-    return of_key // key.shape[1], order[first[of_key] + within]
+    return of_key, first[of_key] + within
 
 
 def all_of(*entries: Entries) -> Entries:
@@ -57,10 +74,6 @@ def in_blocks(function: Callable[..., Tensor], *per_row: Tensor, rows_at_once: i
         return function(*per_row)
     blocks = zip(*(tensor.split(rows_at_once) for tensor in per_row), strict=True)
     return torch.cat([checkpoint(function, *block, use_reentrant=False, preserve_rng_state=False) for block in blocks])
-
-
-def _precise(vectors: Tensor) -> Tensor:
-    return vectors.float() if vectors.dtype in (torch.float16, torch.bfloat16) else vectors
 
 
 class _LogSum(torch.autograd.Function):
@@ -113,8 +126,7 @@ class _LogSum(torch.autograd.Function):
 
 
 def _similarity(anchor: Tensor, candidate: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    with torch.autocast(anchor.device.type, enabled=False):
-        similarity = anchor @ candidate.T
+    similarity = all_cosines(anchor, candidate)
     similarity[row, column] = float("-inf")
     return similarity
 
@@ -127,8 +139,8 @@ def nearest(
     row, column = left_out
     found: list[Tensor] = []
     for start in range(0, len(anchor), rows_at_once):
-        block = _precise(anchor[start : start + rows_at_once])
+        block = anchor[start : start + rows_at_once]
         inside = (row >= start) & (row < start + len(block))
-        highest, index = _similarity(block, _precise(candidate), row[inside] - start, column[inside]).max(1)
+        highest, index = _similarity(block, candidate, row[inside] - start, column[inside]).max(1)
         found.append(torch.where(highest == float("-inf"), -1, index))
     return torch.cat(found)

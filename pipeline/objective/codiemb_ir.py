@@ -1,7 +1,7 @@
 """CoDiEmb's retrieval objective: InfoNCE over one slot of positives at a time.
 
 For slot ``p`` the candidates are positive ``p`` of every query and the hard negatives of all queries, so no other positive
-of a query is ever its negative. Left out besides, which the source does not do: candidates with the text of a positive.
+of a query is ever its negative. Left out besides, which the source does not do: candidates that are no negatives (`negatives`).
 Price: second positives of other queries, which InfoNCE counts as negatives, are not seen.
 
 Source: Zhang et al. 2025 (CoDiEmb), arXiv:2508.11442, in the form of its training code.
@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.objective.candidates import equal_text, log_sum, share_cost
-from pipeline.objective.infonce import positives
+from pipeline.objective.candidates import log_sum, share_cost
+from pipeline.objective.cosine import own_cosines
+from pipeline.objective.negatives import no_negatives, positives
 from pipeline.objective.objective import Objective
 from pipeline.tensors import EmbeddedPairs
 
@@ -21,13 +22,12 @@ def slot_costs(pairs: EmbeddedPairs, *, temperature: float) -> Float[Tensor, " R
     """The cost of each anchor, averaged over the slots in which it has a positive."""
     rows = pairs.anchors
     query, given = pairs.query[rows], pairs.positive[rows] >= 0
-    match = torch.einsum("rd,rpd->rp", query, positives(pairs, rows)) / temperature
-    own_text = pairs.document_text[pairs.positive[rows].clamp(min=0)]
+    match = own_cosines(query, positives(pairs, rows)) / temperature
 
     def over(index: Tensor) -> Tensor:
-        answers = equal_text(own_text, given, pairs.document_text[index])
+        entries = no_negatives(pairs, rows, pairs.document_text[index])
         candidate = pairs.document.index_select(0, index)
-        return log_sum(query, candidate, answers, temperature=temperature, rows_at_once=pairs.rows_at_once)
+        return log_sum(query, candidate, entries, temperature=temperature, rows_at_once=pairs.rows_at_once)
 
     mined = pairs.negative[pairs.negative >= 0].unique()
     hard = over(mined) if len(mined) else None

@@ -5,7 +5,7 @@ all that score lower (PRO), and InfoNCE over the best pairs in the middle block.
 Price: scores must lie in a range known beforehand, as PRO weighs differences of scores and the best pairs are those at its top.
 
 Source: Zhang et al. 2025 (CoDiEmb), arXiv:2508.11442, in the form of its training code, whence the four coefficients. Ours: an
-epsilon in the correlation, and equal texts are no negatives.
+epsilon in the correlation, and pairs with a grade of their own are no negatives, nor are texts that read alike.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.objective.candidates import in_blocks, share_cost
+from pipeline.objective.cosine import pair_cosines
 from pipeline.objective.infonce import best_pairs_cost
 from pipeline.objective.objective import Objective
 from pipeline.tensors import EmbeddedPairs
@@ -114,8 +115,7 @@ class CoDiEmbSTS(Objective):
         if len(pairs.query) < 2:
             raise ValueError("a correlation needs at least 2 pairs in a batch, got 1; raise batch_size")
         score = unit_scores(pairs.score, lowest=self.lowest_score, highest=self.highest_score)
-        cosine = (pairs.query * pairs.document.index_select(0, pairs.positive[:, 0])).sum(-1)
-        cosine = cosine.float() if cosine.dtype != torch.float64 else cosine
+        cosine = pair_cosines(pairs.query, pairs.document.index_select(0, pairs.positive[:, 0]))
         score = score.to(cosine.dtype)
         with torch.autocast(cosine.device.type, enabled=False):
             loss = self.pearson * pearson_loss(cosine, score)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pipeline.objective.cosine import pair_cosines
 from pipeline.objective.objective import Objective
 from pipeline.tensors import EmbeddedPairs
 
@@ -39,5 +40,5 @@ class CoSENT(Objective):
 
     def forward(self, pairs: EmbeddedPairs) -> Float[Tensor, ""]:
         assert pairs.score is not None, "rows without a score are refused before training"
-        cosine = (pairs.query * pairs.document.index_select(0, pairs.positive[:, 0])).sum(-1)
-        return cosent(cosine.float() if cosine.dtype != torch.float64 else cosine, pairs.score, scale=self.scale)
+        cosine = pair_cosines(pairs.query, pairs.document.index_select(0, pairs.positive[:, 0]))
+        return cosent(cosine, pairs.score, scale=self.scale)

@@ -1,9 +1,9 @@
 """InfoNCE with in-batch and hard negatives.
 
 Each query must score its own documents above every other candidate in the batch: all documents, the hard negatives of all
-queries among them, but none whose text is one of its own positives. With several positives each stands alone against the
-negatives, the others being left out, and their costs are averaged.
-Price: an unmarked positive in another wording is punished as a negative.
+queries among them, but none that is known to answer it, or reads like an answer or like the query itself (`negatives`). With several
+positives each stands alone against the negatives, the others being left out, and their costs are averaged.
+Price: an answer that no row marks, in other tokens than those that do, is punished as a negative.
 
 Source: van den Oord et al. 2018, arXiv:1807.03748, eq. 4. Same-side negatives: Li et al. 2023 (GTE), arXiv:2308.03281, eq. 4.
 """
@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from pipeline.objective.candidates import all_of, equal_text, log_sum, share_cost
+from pipeline.objective.candidates import belonging, log_sum, share_cost
+from pipeline.objective.cosine import own_cosines, pair_cosines
+from pipeline.objective.negatives import no_negative_documents, no_negative_queries, no_negatives, positives
 from pipeline.objective.objective import Objective
 from pipeline.tensors import EmbeddedPairs
 
@@ -32,22 +34,20 @@ def query_costs(
     limits = {"temperature": temperature, "rows_at_once": pairs.rows_at_once}
     query, given = pairs.query[rows], pairs.positive[rows] >= 0
     own = positives(pairs, rows)  # R P D
-    own_text = pairs.document_text[pairs.positive[rows].clamp(min=0)]
-    match = torch.einsum("rd,rpd->rp", query, own) / temperature
-    answers = equal_text(own_text, given, pairs.document_text)
-    same_query = equal_text(pairs.query_text[rows, None], torch.ones_like(given[:, :1]), pairs.query_text)
-    others = log_sum(query, pairs.document, answers, **limits)
+    match = own_cosines(query, own) / temperature
+    others = log_sum(query, pairs.document, no_negatives(pairs, rows, pairs.document_text), **limits)
     if "query" in same_side:
-        others = torch.logaddexp(others, log_sum(query, pairs.query, same_query, **limits))
+        same = belonging(pairs.query_text[rows], pairs.query_text, pairs.known)
+        others = torch.logaddexp(others, log_sum(query, pairs.query, same, **limits))
     others = others[:, None].expand_as(match)
     slots = range(given.shape[1])
     if "document" in same_side:
-        seen = [log_sum(own[:, p], pairs.document, answers, **limits) for p in slots]
+        seen = [log_sum(own[:, p], pairs.document, no_negative_documents(pairs, rows, p), **limits) for p in slots]
         others = torch.logaddexp(others, torch.stack(seen, dim=1))
     cost = share_cost(match, others)
     if symmetric:
-        entries = [all_of(same_query, _answered(pairs, own_text[:, p, None], given[:, p, None])) for p in slots]
-        back = torch.stack([log_sum(own[:, p], pairs.query, entries[p], **limits) for p in slots], dim=1)
+        seen = [log_sum(own[:, p], pairs.query, no_negative_queries(pairs, rows, p), **limits) for p in slots]
+        back = torch.stack(seen, dim=1)
         cost = (cost + share_cost(match, back)) / 2
     return (cost * given).sum(1) / given.sum(1)
 
@@ -62,22 +62,9 @@ def best_pairs_cost(
     main = pairs.positive[:, 0]
     candidate, text = document.index_select(0, main), pairs.document_text[main]
     own = best.nonzero().squeeze(1)
-    answers = equal_text(text[own, None], torch.ones_like(own[:, None], dtype=torch.bool), text)
-    others = log_sum(query[own], candidate, answers, temperature=temperature, rows_at_once=pairs.rows_at_once)
-    return share_cost((query[own] * candidate[own]).sum(1) / temperature, others).mean()
-
-
-def positives(pairs: EmbeddedPairs, rows: slice) -> Float[Tensor, "R P D"]:
-    """Vectors of the documents that answer the queries of ``rows``; where a query has fewer, any vector stands there."""
-    index = pairs.positive[rows].clamp(min=0)
-    return pairs.document.index_select(0, index.flatten()).reshape(*index.shape, -1)
-
-
-def _answered(pairs: EmbeddedPairs, text: Int[Tensor, "R 1"], given: Bool[Tensor, "R 1"]) -> tuple[Tensor, Tensor]:
-    """Entries ``(r, j)`` where ``text[r]`` is that of a positive of query ``j``."""
-    query, slot = (pairs.positive >= 0).nonzero(as_tuple=True)
-    row, place = equal_text(text, given, pairs.document_text[pairs.positive[query, slot]])
-    return row, query[place]
+    entries = no_negatives(pairs, own, text)
+    others = log_sum(query[own], candidate, entries, temperature=temperature, rows_at_once=pairs.rows_at_once)
+    return share_cost(pair_cosines(query[own], candidate[own]) / temperature, others).mean()
 
 
 class InfoNCE(Objective):

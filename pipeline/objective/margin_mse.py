@@ -8,8 +8,9 @@ Source: Hofstätter et al. 2020, arXiv:2010.02666, eq. 8.
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from pipeline.objective.cosine import own_cosines
+from pipeline.objective.negatives import documents_of
 from pipeline.objective.objective import Objective
-from pipeline.objective.triplet import own_similarity
 from pipeline.tensors import EmbeddedPairs
 
 
@@ -32,7 +33,7 @@ def scored(pairs: EmbeddedPairs) -> tuple[Float[Tensor, "R C"], Float[Tensor, "R
         )
     index = positive.new_empty(len(positive), 1 + negative.shape[1])
     index[:, :1], index[:, 1:] = positive, negative
-    return own_similarity(pairs, pairs.query[pairs.anchors], index), pairs.teacher[pairs.anchors], index >= 0
+    return own_cosines(pairs.query[pairs.anchors], documents_of(pairs, index)), pairs.teacher[pairs.anchors], index >= 0
 
 
 class MarginMSE(Objective):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pipeline.objective.cosine import precise
 from pipeline.objective.objective import Objective
 from pipeline.tensors import EmbeddedPairs
 
@@ -23,7 +24,7 @@ def truncated(pairs: EmbeddedPairs, width: int) -> EmbeddedPairs:
     """The first ``width`` dimensions of every vector, of unit length again."""
 
     def cut(vectors: Tensor) -> Tensor:
-        return F.normalize(vectors[:, :width], dim=-1)
+        return F.normalize(precise(vectors[:, :width]), dim=-1)
 
     layers = tuple((cut(query), cut(document)) for query, document in pairs.layers)
     return replace(pairs, query=cut(pairs.query), document=cut(pairs.document), layers=layers)

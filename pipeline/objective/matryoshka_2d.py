@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pipeline.objective.cosine import precise
 from pipeline.objective.matryoshka import Matryoshka, drawn
 from pipeline.objective.objective import Objective
 from pipeline.tensors import EmbeddedPairs
@@ -22,7 +23,7 @@ from pipeline.tensors import EmbeddedPairs
 
 def alignment(early: Float[Tensor, "R D"], last: Float[Tensor, "R D"], *, temperature: float) -> Float[Tensor, ""]:
     """``KL(softmax(last / T) || softmax(early / T))`` over the dimensions of a vector, averaged over all vectors."""
-    target, found = (last / temperature).log_softmax(1), (early / temperature).log_softmax(1)
+    target, found = ((precise(vectors) / temperature).log_softmax(1) for vectors in (last, early))
     return (target.exp() * (target - found)).sum(1).mean()
 
 

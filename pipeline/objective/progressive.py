@@ -18,7 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.objective.candidates import in_blocks, share_cost
-from pipeline.objective.infonce import positives, query_costs
+from pipeline.objective.cosine import all_cosines, own_cosines
+from pipeline.objective.infonce import query_costs
+from pipeline.objective.negatives import no_negatives, positives
 from pipeline.objective.objective import Objective
 from pipeline.tensors import EmbeddedPairs
 
@@ -34,24 +36,22 @@ def curricular_costs(
 ) -> Float[Tensor, " R"]:
     """`query_costs` with difficult negatives modulated."""
     query, given, own = pairs.query[rows], pairs.positive[rows] >= 0, positives(pairs, rows)
-    own_text = pairs.document_text[pairs.positive[rows].clamp(min=0)]
+    numbers = torch.arange(len(pairs.query), device=query.device)[rows]
     slots = range(given.shape[1])
 
-    def cost(query: Tensor, own: Tensor, own_text: Tensor, given: Tensor) -> Tensor:
-        with torch.autocast(query.device.type, enabled=False):
-            similarity, match = query @ pairs.document.T, torch.einsum("rd,rpd->rp", query, own)
-        answers = torch.zeros_like(similarity, dtype=torch.bool)
-        for p in slots:
-            answers |= (own_text[:, p, None] == pairs.document_text) & given[:, p, None]
+    def cost(query: Tensor, own: Tensor, given: Tensor, rows: Tensor) -> Tensor:
+        similarity, match = all_cosines(query, pairs.document), own_cosines(query, own)
+        left_out = torch.zeros_like(similarity, dtype=torch.bool)
+        left_out[no_negatives(pairs, rows, pairs.document_text)] = True
         total = torch.zeros_like(match[:, 0])
         for p in slots:
             hard = (similarity > match[:, p, None] - margin) & (similarity > 0)
             negative = torch.where(hard, similarity * (t + similarity), similarity) / temperature
-            others = negative.masked_fill(answers, -1e30).logsumexp(1)
+            others = negative.masked_fill(left_out, -1e30).logsumexp(1)
             total = total + share_cost(match[:, p] / temperature, others) * given[:, p]
         return total / given.sum(1)
 
-    return in_blocks(cost, query, own, own_text, given, rows_at_once=pairs.rows_at_once)
+    return in_blocks(cost, query, own, given, numbers, rows_at_once=pairs.rows_at_once)
 
 
 class Progressive(Objective):
@@ -112,6 +112,6 @@ class Progressive(Objective):
     @torch.no_grad()
     def _follow(self, pairs: EmbeddedPairs) -> None:
         given = pairs.positive >= 0
-        match = torch.einsum("rd,rpd->rp", pairs.query, positives(pairs, slice(0, len(pairs.query))))
+        match = own_cosines(pairs.query, positives(pairs, slice(0, len(pairs.query))))
         mean = ((match * given).sum(1) / given.sum(1)).mean()
         self.t.mul_(1 - self.momentum).add_(mean.to(self.t.dtype), alpha=self.momentum)

@@ -7,12 +7,12 @@ Source: Schroff et al. 2015 (FaceNet), arXiv:1503.03832, eq. 1, on cosines.
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.objective.candidates import equal_text, nearest
-from pipeline.objective.infonce import positives
+from pipeline.objective.candidates import nearest
+from pipeline.objective.cosine import own_cosines
+from pipeline.objective.negatives import documents_of, no_negatives, positives
 from pipeline.objective.objective import Objective
 from pipeline.tensors import EmbeddedPairs
 
@@ -28,7 +28,7 @@ def triplet_costs(
 class Triplet(Objective):
     """The mean over the anchors; a query without a negative costs nothing.
 
-    ``negatives``: ``mined`` for the query, or the ``hardest`` of all documents of the batch that is not one of its answers.
+    ``negatives``: ``mined`` for the query, or the ``hardest`` of all documents of the batch that may be one (`negatives`).
     """
 
     def __init__(self, *, margin: float, negatives: Literal["mined", "hardest"]) -> None:
@@ -46,19 +46,12 @@ class Triplet(Objective):
     def forward(self, pairs: EmbeddedPairs) -> Float[Tensor, ""]:
         rows = pairs.anchors
         query, given = pairs.query[rows], pairs.positive[rows] >= 0
-        match = torch.einsum("rd,rpd->rp", query, positives(pairs, rows))
+        match = own_cosines(query, positives(pairs, rows))
         if self.negatives == "mined":
             index = pairs.negative[rows]
         else:
-            own_text = pairs.document_text[pairs.positive[rows].clamp(min=0)]
-            answers = equal_text(own_text, given, pairs.document_text)
-            index = nearest(query, pairs.document, answers, rows_at_once=pairs.rows_at_once)[:, None]
-        wrong = own_similarity(pairs, query, index)
+            entries = no_negatives(pairs, rows, pairs.document_text)
+            index = nearest(query, pairs.document, entries, rows_at_once=pairs.rows_at_once)[:, None]
+        wrong = own_cosines(query, documents_of(pairs, index))
         weight = (given[:, :, None] & (index >= 0)[:, None, :]).to(match.dtype)
         return triplet_costs(match, wrong, weight, margin=self.margin).mean()
-
-
-def own_similarity(pairs: EmbeddedPairs, query: Float[Tensor, "R D"], index: Tensor) -> Float[Tensor, "R H"]:
-    """Cosines of each query with documents ``index`` of its own; any number where the index is -1."""
-    document = pairs.document.index_select(0, index.clamp(min=0).flatten()).reshape(*index.shape, -1)
-    return torch.einsum("rd,rhd->rh", query, document)

@@ -28,6 +28,7 @@ from pipeline.merging.method import Coefficients, of_tensor
 from pipeline.params import build
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import Batches, TextBatch
+from pipeline.training.reading import Known, Reader
 
 CURATED = Path("data/curated")
 HALVES = ("search", "held_out")
@@ -174,15 +175,15 @@ def trial(
     tasks, size = sorted(probe["objectives"]), probe["batch_size"]
     objectives = {task: build(node) for task, node in probe["objectives"].items()}
     halves = {task: drawn(task, probe["pairs_per_task"], size, seed) for task in tasks}
+    known = Known([row for _, row in read_rows(CURATED, "probe")], Reader(encoder, probe["max_length_tokens"]))
 
     def batches(half: int, steps: int | None) -> Batches:
         rows = {task: [row for _, row in halves[task][half]] for task in tasks}
         once = min(len(own) for own in rows.values()) // size * len(tasks)
         feeds = {task: Feed(size, 1, 1.0, apart=True) for task in tasks}
         plans = plan(rows, feeds, steps=steps or once, seed=seed, mixed=False, by_length=False)
-        none = dict.fromkeys(tasks, 0)
-        limits = {"max_length_tokens": probe["max_length_tokens"], "num_negatives": none}
-        return Batches(plans, rows, {}, encoder, teachers={}, **limits)
+        answers, none = dict.fromkeys(tasks, known), dict.fromkeys(tasks, 0)
+        return Batches(plans, rows, {}, known.reader, known=answers, sources={}, num_negatives=none, teachers={})
 
     judge = ContrastiveModule(
         encoder, objectives, torch.optim.SGD, negatives=dict.fromkeys(tasks, "gathered"), steps=steps or 1, warmup_steps=0, seed=seed,

@@ -23,7 +23,7 @@ from pipeline.encoder.lora import adapt
 from pipeline.masking import fit_masked
 from pipeline.params import build
 from pipeline.training.fit import RUNS, Point, curve_text, fit
-from pipeline.training.mined import by_query, mined, teaching, with_negatives
+from pipeline.training.mined import by_query, known_rows, mined, teaching, with_negatives
 from pipeline.training.prepare import prepare
 
 CURATED = Path("data/curated")
@@ -88,10 +88,11 @@ def _phase(
         for task, settings in phase["tasks"].items():
             rows[task] = with_negatives(task, rows[task], negatives.get(task, {}), settings["num_negatives"])
         training = {key: value for key, value in phase.items() if key not in ("order", "mine", "corpora")}
-        held_out = {task: [r for _, r in read_rows(CURATED, "validation", [task]) if teaching(r)] for task in rows}
+        known = known_rows(CURATED)
+        held_out = {task: [row for row in known["validation"] if row.task == task] for task in rows}
         return fit(
             encoder, rows, negatives, training, runtime, seed=seed, name=f"pretrain-{name}", inputs={"before": mark},
-            held_out=held_out, snapshots=None,
+            held_out=held_out, known=known, snapshots=None,
         )  # fmt: skip
 
     return _kept(encoder, name, before, train)

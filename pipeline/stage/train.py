@@ -22,7 +22,7 @@ from pipeline.encoder.encoder import Encoder, pooling_node
 from pipeline.encoder.lora import adapt
 from pipeline.training.checks import check_rows
 from pipeline.training.fit import RUNS, curve_text, fit
-from pipeline.training.mined import by_query, teaching, with_negatives
+from pipeline.training.mined import by_query, known_rows, with_negatives
 from pipeline.training.prepare import prepare
 from pipeline.training.snapshots import Snapshots
 from pipeline.training.trainer import Point
@@ -37,17 +37,19 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         return _affinity(cfg, runtime, str(item), out)
     negatives = {"retrieval": by_query([n for file in sorted(MINED.glob("*.parquet")) for n in read(file, Negative)])}
     rows: dict[str, list[Row]] = {}
+    known = known_rows(CURATED)
     for task, settings in section["tasks"].items():
-        of_task = [row for _, row in read_rows(CURATED, "train", [task]) if teaching(row)]
+        of_task = [row for row in known["train"] if row.task == task]
         rows[task] = with_negatives(task, of_task, negatives.get(task, {}), settings["num_negatives"])
     check_rows(f"train-{item}", section, runtime, rows, negatives)
     encoder = Encoder.load(BASE)
     adapt(encoder)
     inputs = {str(path): sha256(path) for path in (BASE, CURATED, MINED)}
-    held_out = {task: [r for _, r in read_rows(CURATED, "validation", [task]) if teaching(r)] for task in rows}
+    held_out = {task: [row for row in known["validation"] if row.task == task] for task in rows}
     kept = Snapshots(RUNS / f"snapshots-{item}", **section["snapshots"]) if section["snapshots"] else None
     curve = fit(
-        encoder, rows, negatives, section, runtime, seed=seed, name=f"train-{item}", inputs=inputs, held_out=held_out, snapshots=kept
+        encoder, rows, negatives, section, runtime, seed=seed, name=f"train-{item}", inputs=inputs, held_out=held_out, known=known,
+        snapshots=kept,
     )  # fmt: skip
     if not first_process():
         return {}

@@ -9,7 +9,7 @@ from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
 from pipeline.objective.objective import Objective
 from pipeline.params import build
-from pipeline.trainable import check_training, num_processes
+from pipeline.trainable import check_precision, check_training, num_processes
 
 
 def built_objectives(training: Mapping[str, Any]) -> dict[str, Objective]:
@@ -25,6 +25,7 @@ def check_rows(
         raise ValueError(
             f"{where}.on_nonfinite: skip needs the gradients, which DeepSpeed keeps to itself; take stop, or runtime.strategy: ddp"
         )
+    check_precision(where, training, runtime)
     mined = {task: max((len(known) for known in negatives.get(task, {}).values()), default=0) for task in rows}
     limits = {"longest": training["max_length_tokens"], "processes": num_processes(runtime)}
     given = {

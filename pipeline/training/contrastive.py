@@ -1,6 +1,6 @@
 """The one module that all trainings share: encode the global batch, ask the objective of each task in it, step."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -111,8 +111,8 @@ class ContrastiveModule(ChunkedModule):
         documents = documents.to(vectors.device)
         found = vectors[query], vectors[documents]
         return EmbeddedPairs(
-            found[0][:, 0], found[1][:, 0], positive, negative, batch.hashes[query], batch.hashes[documents], anchors, score, teacher,
-            progress=batch.number / self.steps,
+            found[0][:, 0], found[1][:, 0], positive, negative, batch.hashes[query], batch.hashes[documents], part.known, anchors, score,
+            teacher, progress=batch.number / self.steps,
             rows_at_once=max(1, self.similarities_at_once // len(documents)),
             layers=tuple((found[0][:, c], found[1][:, c]) for c in range(1, vectors.shape[1])),
         )  # fmt: skip
@@ -138,6 +138,3 @@ class ContrastiveModule(ChunkedModule):
         self.log_dict({name: value for name, value in values.items() if name.startswith("loss")}, logger=False, batch_size=1)
         self.log_further(values)
         self.log("step_loss", values["loss"], prog_bar=True, logger=False, batch_size=1)
-
-    def trained_weights(self) -> Iterator[nn.Parameter]:
-        return self.encoder.parameters()

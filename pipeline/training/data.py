@@ -1,10 +1,7 @@
 """Rows to batches of token ids, for the trainer."""
 
-import hashlib
-import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import pytorch_lightning as pl
 import torch
@@ -13,7 +10,8 @@ from torch import Tensor
 
 from pipeline.corpus.batches import Batch, Feed, plan
 from pipeline.corpus.row import Row
-from pipeline.encoder.encoder import Encoder
+from pipeline.training.control import dealt
+from pipeline.training.reading import Known, Reader, code_of, text_hash
 from pipeline.training.teacher import Teacher
 
 
@@ -28,6 +26,7 @@ class Part:
     num_documents: int
     positive: Int[Tensor, "B P"]
     negative: Int[Tensor, "B H"]
+    known: Int[Tensor, "E 2"]
     score: Float[Tensor, " B"] | None
     teacher: Float[Tensor, "B C"] | None = None
 
@@ -39,7 +38,7 @@ class TextBatch:
     number: int  # in the plan
     parts: list[Part]  # one, but for mixed batches
     ids: list[Tensor]  # of each text, not padded; on the CPU until its chunk is encoded
-    hashes: Int[Tensor, " T"]  # of each text
+    hashes: Int[Tensor, " T"]  # of the ids of each text
 
     @property
     def size(self) -> int:
@@ -50,36 +49,36 @@ class TextBatch:
         """Below 2 ** 62; the same for the same texts, in the same parts."""
         tasks = text_hash([f"{part.task} {part.first_query} {part.first_document}" for part in self.parts])
         places = torch.arange(1, len(self.hashes) + 1, device=self.hashes.device)
-        return (self.number + int(tasks.sum()) + int((self.hashes * places).sum())) % 2**62  # products wrap around
+        known = sum(int((part.known[:, 0] * 3 + part.known[:, 1]).sum()) for part in self.parts)
+        return (self.number + int(tasks.sum()) + int((self.hashes * places).sum()) + known) % 2**62  # products wrap around
 
     @property
     def told(self) -> str:
         return f"batch {self.number}, " + ", ".join(f"{len(part.positive)} queries of task {part.task}" for part in self.parts)
 
 
-Asked: TypeAlias = tuple[str, str, str]  # task, side, text
-
-
 class Batches:
     """The batches of a plan as token ids. Knows how many it gave, so that a resumed training goes on with the next one.
 
-    A text is turned into tokens once in a training, when it is first met.
+    ``known`` by task: what is no negative of what. ``sources`` by task: for each row the query whose mined negatives and whose teacher's
+    scores it has, where that is not its own.
     """
 
     def __init__(
         self, batches: Sequence[Batch], rows: Mapping[str, Sequence[Row]], negatives: Mapping[str, Mapping[str, list[str]]],
-        encoder: Encoder, *, max_length_tokens: int, num_negatives: Mapping[str, int], teachers: Mapping[str, Teacher],
+        reader: Reader, *, known: Mapping[str, Known], sources: Mapping[str, Sequence[str]], num_negatives: Mapping[str, int],
+        teachers: Mapping[str, Teacher],
     ) -> None:  # fmt: skip
         self.batches = batches
         self.rows = rows
         self.negatives = negatives
-        self.encoder = encoder
-        self.max_length_tokens = max_length_tokens
+        self.reader = reader
+        self.known = known
+        self.sources = sources
         self.num_negatives = num_negatives
         self.teachers = teachers
         self.given = 0  # of this pass
         self.start = 0  # of the next pass
-        self._known: dict[tuple[str, str], tuple[Tensor, int]] = {}  # ids and hash by prompt and text
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -98,22 +97,26 @@ class Batches:
         self.start = self.given = state["given"]
 
     def _tensors(self, number: int) -> TextBatch:
-        queries: list[Asked] = []
-        documents: list[Asked] = []
+        queries: list[tuple[str, str]] = []  # (prompt, text)
+        documents: list[tuple[str, str]] = []
         parts: list[Part] = []
         for task, groups in self.batches[number].parts:
             part, own_queries, own_documents = self._part(task, groups)
             part.first_query, part.first_document = len(queries), len(documents)
-            queries += [(task, "query", text) for text in own_queries]
-            documents += [(task, "document", text) for text in own_documents]
+            queries += [(self.reader.prompt(task, "query"), text) for text in own_queries]
+            documents += [(self.reader.prompt(task, "document"), text) for text in own_documents]
             parts.append(part)
+        asked: dict[str, list[str]] = {}
+        for prompt, text in (*queries, *documents):
+            asked.setdefault(prompt, []).append(text)
         for part in parts:
             part.first_document += len(queries)
-        ids, hashes = self._tokens([*queries, *documents])
-        return TextBatch(number, parts, ids, hashes)
+            part.known = self.known[part.task].among(asked)
+        ids = [self.reader.ids(prompt, text) for prompt, text in (*queries, *documents)]
+        return TextBatch(number, parts, ids, torch.tensor([code_of(row) for row in ids]))
 
     def _part(self, task: str, groups: Sequence[Sequence[int]]) -> tuple[Part, list[str], list[str]]:
-        """Each group holds the rows of one query."""
+        """Each group holds the rows of one query. What is known is not yet in it."""
         rows = self.rows[task]
         queries = [rows[group[0]].query for group in groups]
         answers = [[rows[i].document for i in group] for group in groups]
@@ -123,71 +126,72 @@ class Batches:
         for i, answer in enumerate(answers):
             positive[i, 1 : len(answer)] = torch.arange(len(documents), len(documents) + len(answer) - 1)
             documents += answer[1:]
-        known = self.negatives.get(task, {})
-        own = set(documents)
-        negative = torch.full((len(groups), self.num_negatives[task]), -1)
-        for i, query in enumerate(queries):
-            mined = [text for text in known.get(query, []) if text not in own][: negative.shape[1]]
-            negative[i, : len(mined)] = torch.arange(len(documents), len(documents) + len(mined))
-            documents += mined
+        sources = [self.sources[task][group[0]] for group in groups] if task in self.sources else queries
+        found = self.negatives.get(task, {})
+        mined = [found.get(source, ()) for source in sources]
+        negative = self._negatives(task, queries, answers, mined, documents)
         scores = [rows[group[0]].score for group in groups]
         graded = all(score is not None for score in scores)
         score = torch.tensor(scores, dtype=torch.float32) if graded else None
-        teacher = self.teachers[task](task, queries, documents, positive, negative) if task in self.teachers else None
-        return Part(task, 0, 0, len(documents), positive, negative, score, teacher), queries, documents
+        teacher = self.teachers[task](task, sources, documents, positive, negative) if task in self.teachers else None
+        nothing = torch.empty(0, 2, dtype=torch.int64)
+        return Part(task, 0, 0, len(documents), positive, negative, nothing, score, teacher), queries, documents
 
-    def _tokens(self, asked: list[Asked]) -> tuple[list[Tensor], Tensor]:
-        """Ids, with the prompt of task and side, and hashes; every text is tokenised once in a training."""
-        keys = [(self.encoder.prompt(task, side), text) for task, side, text in asked]
-        new: dict[tuple[str, str], dict[str, None]] = {}
-        for (task, side, text), key in zip(asked, keys, strict=True):
-            if key not in self._known:
-                new.setdefault((task, side), {})[text] = None
-        for (task, side), texts in new.items():
-            ids = self.encoder.token_ids(list(texts), self.max_length_tokens, task=task, side=side)
-            prompt, hashes = self.encoder.prompt(task, side), text_hash(list(texts)).tolist()
-            self._known |= {
-                (prompt, text): (torch.tensor(row, dtype=torch.int32), number)
-                for text, row, number in zip(texts, ids, hashes, strict=True)
-            }
-        return [self._known[key][0] for key in keys], torch.tensor([self._known[key][1] for key in keys])
-
-
-def text_hash(texts: Sequence[str]) -> Int[Tensor, " B"]:
-    """Equal numbers for equal texts, on every process."""
-    digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts]
-    return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in digests], dtype=torch.int64)
+    def _negatives(
+        self, task: str, queries: Sequence[str], answers: Sequence[Sequence[str]], mined: Sequence[Sequence[str]], documents: list[str]
+    ) -> Int[Tensor, "B H"]:  # fmt: skip
+        """Places of mined texts, hardest first: none that reads like the query or like anything known to answer it, and none twice.
+        New texts are put behind ``documents``; one that is read there already is found there."""
+        negative = torch.full((len(queries), self.num_negatives[task]), -1)
+        if not negative.numel():
+            return negative
+        prompt, of_documents = self.reader.prompt(task, "query"), self.reader.prompt(task, "document")
+        place: dict[int, int] = {}
+        for n, code in enumerate(self.reader.codes(of_documents, documents).tolist()):
+            place.setdefault(code, n)
+        barred = self.known[task].barred(queries, prompt, of_documents)
+        for i, texts in enumerate(mined):
+            taken = barred[i] | set(self.reader.codes(of_documents, answers[i]).tolist())
+            chosen: list[int] = []
+            for text, code in zip(texts, self.reader.codes(of_documents, texts).tolist(), strict=True):
+                if len(chosen) == negative.shape[1]:
+                    break
+                if code in taken:
+                    continue
+                taken.add(code)
+                if code not in place:
+                    place[code] = len(documents)
+                    documents.append(text)
+                chosen.append(place[code])
+            negative[i, : len(chosen)] = torch.tensor(chosen, dtype=torch.int64)
+        return negative
 
 
 class TrainingData(pl.LightningDataModule):
-    """The training rows of one expert or phase, by task, with the batches planned before the first step."""
+    """The training rows of one expert or phase, by task, with the batches planned before the first step.
+
+    ``known``: all rows that say what answers what, of any task, be they trained on or not. The rows of tasks that are ``shuffled`` are
+    the control's, and what is known there is what was dealt.
+    """
 
     def __init__(
-        self, rows: Mapping[str, Sequence[Row]], negatives: Mapping[str, Mapping[str, list[str]]], encoder: Encoder, *,
-        feeds: Mapping[str, Feed], num_negatives: Mapping[str, int], steps: int, max_length_tokens: int, seed: int, mixed: bool,
-        by_length: bool, teachers: Mapping[str, Teacher],
+        self, rows: Mapping[str, Sequence[Row]], negatives: Mapping[str, Mapping[str, list[str]]], reader: Reader, *,
+        known: Sequence[Row], shuffled: Collection[str], feeds: Mapping[str, Feed], num_negatives: Mapping[str, int], steps: int,
+        seed: int, mixed: bool, by_length: bool, teachers: Mapping[str, Teacher],
     ) -> None:  # fmt: skip
         super().__init__()
+        every = Known([*known, *(row for of_task in rows.values() for row in of_task)], reader)
+        rows, of_task, sources = dict(rows), dict.fromkeys(rows, every), {}
+        for task in shuffled:
+            own = rows[task]
+            prompts = reader.prompt(task, "query"), reader.prompt(task, "document")
+            answers = every.barred([row.query for row in own], *prompts)
+            documents = reader.codes(prompts[1], [row.document for row in own]).tolist()
+            rows[task], places = dealt(own, answers, documents, seed)
+            of_task[task], sources[task] = Known(rows[task], reader), [own[j].query for j in places]
         batches = plan(rows, feeds, steps=steps, seed=seed, mixed=mixed, by_length=by_length)
-        self.batches = Batches(
-            batches,
-            rows,
-            negatives,
-            encoder,
-            max_length_tokens=max_length_tokens,
-            num_negatives=num_negatives,
-            teachers=teachers,
-        )
+        settings = {"known": of_task, "sources": sources, "num_negatives": num_negatives, "teachers": teachers}
+        self.batches = Batches(batches, rows, negatives, reader, **settings)
 
     def train_dataloader(self) -> Batches:
         return self.batches
-
-
-def shuffled(rows: Sequence[Row], seed: int) -> list[Row]:
-    """The rows with documents (and scores) dealt anew: the control. What a model gains on these it did not learn from pairs."""
-    order = list(range(len(rows)))
-    random.Random(f"{seed} control").shuffle(order)
-    return [
-        replace(row, document_id=rows[i].document_id, document=rows[i].document, score=rows[j].score)
-        for row, i, j in zip(rows, order, order[::-1], strict=True)
-    ]

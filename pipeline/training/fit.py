@@ -13,14 +13,16 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from pipeline.corpus.batches import Feed, turns
-from pipeline.corpus.row import Row
+from pipeline.corpus.row import Row, Split
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.params import build
 from pipeline.trainable import num_processes
 from pipeline.training.checks import built_objectives, check_batches, check_encoder, check_rows
 from pipeline.training.contrastive import ContrastiveModule
-from pipeline.training.data import TrainingData, shuffled
+from pipeline.training.data import TrainingData
+from pipeline.training.reading import Reader
+from pipeline.training.resume import unrounded
 from pipeline.training.snapshots import Snapshots
 from pipeline.training.stopping import EarlyStop
 from pipeline.training.strategy import strategy_for
@@ -33,13 +35,14 @@ RUNS = Path("data/runs")  # what a stopped training needs to go on; emptied when
 def fit(
     encoder: Encoder, rows: Mapping[str, list[Row]], negatives: Mapping[str, Mapping[str, list[str]]],
     training: Mapping[str, Any], runtime: Mapping[str, Any], *, seed: int, name: str, inputs: Mapping[str, str],
-    held_out: Mapping[str, list[Row]], snapshots: Snapshots | None,
+    held_out: Mapping[str, list[Row]], known: Mapping[Split, Sequence[Row]], snapshots: Snapshots | None,
 ) -> list[Point]:  # fmt: skip
     """Train ``encoder`` in place; the loss curve, one point per step. Of several processes, only the first may write what it gets.
 
     ``name`` is the run's, ``inputs`` the hashes of what it reads: a stopped training is gone on with only if its
-    configuration and inputs are still the same. ``held_out`` are the validation rows that `early_stop` looks at. ValueError,
-    before the first step, where rows cannot feed the tasks. ``snapshots`` keeps weights along the way.
+    configuration and inputs are still the same. ``held_out`` are the validation rows that `early_stop` looks at. ``known``: by split, all
+    rows that say what answers what, of any task, be they trained on or not: what a row marks is no negative. ValueError, before the
+    first step, where rows cannot feed the tasks. ``snapshots`` keeps weights along the way.
     """
     tasks = training["tasks"]
     steps = training["steps_per_task"] * len(tasks)
@@ -48,14 +51,16 @@ def fit(
     check_encoder(name, training, objectives, encoder)
     limits = {"max_length_tokens": training["max_length_tokens"], "batch_tokens": runtime["batch_tokens"]}
     teachers = {task: Teacher.load(s["teacher"], **limits) for task, s in tasks.items() if s["teacher"] is not None}
+    reader = Reader(encoder, training["max_length_tokens"])
     data = TrainingData(
-        {task: shuffled(rows[task], seed) if tasks[task]["shuffle_documents"] else rows[task] for task in tasks},
+        {task: rows[task] for task in tasks},
         negatives,
-        encoder,
+        reader,
+        known=known["train"],
+        shuffled=[task for task, settings in tasks.items() if settings["shuffle_documents"]],
         feeds=_feeds(objectives, rows, training),
         num_negatives={task: settings["num_negatives"] for task, settings in tasks.items()},
         steps=steps,
-        max_length_tokens=training["max_length_tokens"],
         seed=seed,
         mixed=training["batches"] == "mixed",
         by_length=training["by_length"],
@@ -73,7 +78,7 @@ def fit(
         on_nonfinite=training["on_nonfinite"],
     )  # fmt: skip
     folder = RUNS / f"{name}-{mark_of(training, seed, inputs)}"
-    callbacks = _stopping(encoder, held_out, objectives, training, teachers, seed)
+    callbacks = _stopping(reader, held_out, known, objectives, training, teachers, seed)
     callbacks += [snapshots] if snapshots else []  # before the checkpoint, which may be gone on with
     weights = run_trainer(
         module, data, training, runtime, strategy=strategy, steps=steps, folder=folder, name=name, callbacks=callbacks
@@ -81,6 +86,12 @@ def fit(
     still = {name for name, weight in trained.named_parameters() if not weight.requires_grad}
     for weight in unused:
         weight.requires_grad_(True)
+    if (
+        weights is not None
+        and str(runtime["strategy"]).startswith("deepspeed")
+        and str(training["precision"]).startswith("bf16")
+    ):
+        weights = unrounded(weights, encoder.state_dict())
     if trained is not encoder and first_process():
         absent, _ = encoder.load_state_dict(trained.state_dict() if weights is None else weights, strict=False)
         assert set(absent) <= still | {name for name, _ in encoder.named_buffers()}, absent  # a sharded file leaves these out
@@ -106,8 +117,8 @@ def _feeds(objectives: Mapping[str, Any], rows: Mapping[str, list[Row]], trainin
 
 
 def _stopping(
-    encoder: Encoder, held_out: Mapping[str, list[Row]], objectives: Mapping[str, Any], training: Mapping[str, Any],
-    teachers: Mapping[str, Teacher], seed: int,
+    reader: Reader, held_out: Mapping[str, list[Row]], known: Mapping[Split, Sequence[Row]], objectives: Mapping[str, Any],
+    training: Mapping[str, Any], teachers: Mapping[str, Teacher], seed: int,
 ) -> list[Callback]:  # fmt: skip
     """The early stop that was asked for. In-batch negatives only: no others are mined for validation rows."""
     settings, tasks = training["early_stop"], training["tasks"]
@@ -117,8 +128,8 @@ def _stopping(
     steps = settings["batches_per_task"] * len(tasks)
     try:
         data = TrainingData(
-            {task: held_out[task] for task in tasks}, {}, encoder, feeds=feeds, num_negatives=dict.fromkeys(tasks, 0), steps=steps,
-            max_length_tokens=training["max_length_tokens"], seed=seed, mixed=False, by_length=False, teachers=teachers,
+            {task: held_out[task] for task in tasks}, {}, reader, known=[*known["train"], *known["validation"]], shuffled=[],
+            feeds=feeds, num_negatives=dict.fromkeys(tasks, 0), steps=steps, seed=seed, mixed=False, by_length=False, teachers=teachers,
         )  # fmt: skip
     except ValueError as error:
         raise ValueError(f"early_stop, on validation rows: {error}") from error

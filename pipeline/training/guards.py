@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.distributed import mean_of
+from pipeline.distributed import mean_of, num_processes
 from pipeline.training.data import Part
 
 _SAMPLE = 256  # rows of a batch whose geometry is looked at
@@ -36,16 +36,38 @@ class Guarded(Protocol):
     @property
     def global_step(self) -> int: ...
 
+    @property
+    def device(self) -> torch.device: ...
 
-def finite_step(module: Guarded, optimizer: torch.optim.Optimizer) -> float | None:
-    """The norm of the gradient before clipping; None where a sharding strategy holds it, which then checks it itself.
 
-    Where it is no number, the training stops, or, by policy ``skip``, this step changes nothing.
+def gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+
+
+def whole_norm(grads: list[Tensor], device: torch.device, *, sharded: bool) -> float:
+    """The norm of the whole gradient, the same on every process. ``sharded``: each holds a part of it; otherwise each holds all."""
+    own = torch.nn.utils.get_total_norm(grads).float().to(device) if grads else torch.zeros((), device=device)
+    if not sharded:
+        return mean_of(own[None]).item()  # no number anywhere is none everywhere
+    return math.sqrt(mean_of(own.double().square()[None]).item() * num_processes())
+
+
+def clipped(optimizer: torch.optim.Optimizer, norm: float | None, highest: float | None) -> None:
+    """Shorten the gradient, whose norm is ``norm``, to ``highest``, as `torch.nn.utils.clip_grad_norm_` does."""
+    if norm is not None and highest is not None:
+        for grad in gradients(optimizer):
+            grad.mul_(min(1.0, highest / (norm + 1e-6)))
+
+
+def finite_step(module: Guarded, optimizer: torch.optim.Optimizer, *, sharded: bool) -> float | None:
+    """The norm of the whole gradient before clipping; None where DeepSpeed holds it, which checks it itself.
+
+    Where it is no number, the training stops, or, by policy ``skip``, this step changes nothing: on all processes alike.
     """
-    grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    if not grads:
+    grads = gradients(optimizer)
+    if not grads and not sharded:  # of one that shards, some process may hold nothing
         return None
-    norm = mean_of(torch.nn.utils.get_total_norm(grads).float()[None]).item()  # all processes must come to one decision
+    norm = whole_norm(grads, module.device, sharded=sharded)
     if math.isfinite(norm):
         return norm
     if module.on_nonfinite == "stop":

@@ -1,10 +1,11 @@
 """Hard negatives found by an encoder among the documents of its own training rows: a stage of its own, or before a phase."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from pipeline.corpus.files import Negative
-from pipeline.corpus.row import Row
+from pipeline.corpus.files import Negative, read_rows
+from pipeline.corpus.row import SPLITS, Row, Split
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.params import build
@@ -44,6 +45,11 @@ def by_query(negatives: Sequence[Negative]) -> dict[str, list[str]]:
 def teaching(row: Row) -> bool:
     """Graded pairs all teach; of judged ones only those that are relevant."""
     return row.task == "sts" or row.score is None or row.score > 0
+
+
+def known_rows(curated: Path) -> dict[Split, list[Row]]:
+    """By split that a training may look at, the rows of all tasks that say what answers what."""
+    return {split: [row for _, row in read_rows(curated, split) if teaching(row)] for split in SPLITS if split != "test"}
 
 
 def with_negatives(task: str, rows: list[Row], known: Mapping[str, Sequence[str]], num_negatives: int) -> list[Row]:

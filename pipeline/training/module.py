@@ -1,21 +1,23 @@
 """What all trainings share: a batch goes through the model in chunks, one optimizer, numbers that are watched."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
+from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor
 
 from pipeline.gradcache import Embed, cut, embedded
-from pipeline.training.guards import finite_step
-from pipeline.training.optimizer import warmed_up
+from pipeline.training.guards import clipped, finite_step
+from pipeline.training.optimizer import matrices, trained_weights, warmed_up
 
 
 class ChunkedModule(pl.LightningModule):
     """``chunk_tokens`` go through the model at once; memory is kept for ``kept_tokens`` of them. So a batch, and what a loss ranks,
-    may be larger than memory, and gradients are those of the whole."""
+    may be larger than memory, and gradients are those of the whole. ``optimizer`` is called with the trained weights by name, and the
+    names of those to be decayed."""
 
     def __init__(
         self, optimizer: Callable[..., torch.optim.Optimizer], *, steps: int, warmup_steps: int, seed: int, chunk_tokens: int,
@@ -30,9 +32,12 @@ class ChunkedModule(pl.LightningModule):
         self.kept_tokens = kept_tokens
         self.return_memory = return_memory
         self.on_nonfinite: str = on_nonfinite
+        self.decayed: frozenset[str] | None = None
+        self.gradient_norm: float | None = None  # of this step, before clipping
 
-    def trained_weights(self) -> Iterable[torch.nn.Parameter]:
-        raise NotImplementedError
+    def setup(self, stage: str) -> None:
+        """The trainer's first call, when the model is whole: a strategy shards it next, and flat weights look like vectors."""
+        self.decayed = matrices(self)
 
     def one_by_one(self, embed: Embed, lengths: list[int], number: int) -> Float[Tensor, " T"]:
         """A number for each item of batch ``number``, on every process, each computed by one of them."""
@@ -58,11 +63,26 @@ class ChunkedModule(pl.LightningModule):
             logger.log_metrics(values, step=self.global_step)  # pyright: ignore[reportArgumentType]
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        norm = finite_step(self, optimizer)
-        if norm is not None:
-            self.log_further({"gradient_norm": norm})
+        self.gradient_norm = finite_step(self, optimizer, sharded=self.sharded)
+        if self.gradient_norm is not None:
+            self.log_further({"gradient_norm": self.gradient_norm})
+
+    @property
+    def sharded(self) -> bool:
+        """Whether each process holds its own part of every gradient, and the optimizer sees these parts."""
+        return isinstance(self.trainer.strategy, FSDPStrategy) and self.trainer.world_size > 1
+
+    def configure_gradient_clipping(
+        self, optimizer: torch.optim.Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:  # fmt: skip
+        """Lightning's, but for FSDP, where it refuses: the norm of the whole gradient is known here."""
+        if isinstance(self.trainer.strategy, FSDPStrategy):
+            clipped(optimizer, self.gradient_norm, gradient_clip_val)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.make_optimizer(self.trained_weights())
+        assert self.decayed is not None, "the trainer calls `setup` first"
+        optimizer = self.make_optimizer(trained_weights(self), self.decayed)
         schedule = warmed_up(optimizer, steps=self.steps, warmup_steps=self.warmup_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

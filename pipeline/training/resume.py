@@ -2,16 +2,18 @@
 
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.strategies import DeepSpeedStrategy
+from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import Tensor
 
 from pipeline.distributed import first_process
+from pipeline.training.optimizer import plain
 
 _PREFIX = "encoder."  # of the encoder's weights in the module
 
@@ -25,6 +27,15 @@ class Resumable(Callback):
     def __init__(self, folder: Path, *, every_steps: int) -> None:
         self.folder = folder
         self.every_steps = every_steps
+        self.whole: dict[str, Tensor] | None = None  # under FSDP: the module's weights at the end
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if isinstance(trainer.strategy, FSDPStrategy):  # before the trainer takes its shards from the device
+            from torch.distributed.fsdp import FullyShardedDataParallel
+
+            with FullyShardedDataParallel.summon_full_params(trainer.model, writeback=False):  # pyright: ignore[reportArgumentType]
+                weights = pl_module.named_parameters(remove_duplicate=False)
+                self.whole = {plain(name): weight.detach().cpu().clone() for name, weight in weights}
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *rest: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         check_sharded_gradient(trainer)
@@ -75,8 +86,11 @@ def remove(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def whole_weights(trainer: pl.Trainer, folder: Path) -> dict[str, Tensor] | None:
-    """The encoder's weights in fp32 where the processes hold parts of them; None where each holds all, or on other processes."""
+def whole_weights(trainer: pl.Trainer, folder: Path, whole: dict[str, Tensor] | None) -> dict[str, Tensor] | None:
+    """The encoder's weights in fp32 where the processes hold parts of them, ``whole`` being what FSDP put together; None where each
+    holds all, or on other processes."""
+    if whole is not None:
+        return {name.removeprefix(_PREFIX): value for name, value in whole.items() if name.startswith(_PREFIX)}
     if not isinstance(trainer.strategy, DeepSpeedStrategy):
         return None
     shards = folder / "end"
@@ -88,3 +102,10 @@ def whole_weights(trainer: pl.Trainer, folder: Path) -> dict[str, Tensor] | None
     state: dict[str, Tensor] = get_fp32_state_dict_from_zero_checkpoint(str(shards), "checkpoint")  # pyright: ignore[reportAssignmentType]
     weights = {name.removeprefix("_forward_module.").removeprefix(_PREFIX): value for name, value in state.items()}
     return {name: torch.as_tensor(value).detach().clone() for name, value in weights.items()}
+
+
+def unrounded(weights: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``weights`` of a training that began at ``start`` rounded to bfloat16, as if it had begun at ``start``: what training moved is kept,
+    what rounding moved is not. DeepSpeed in bf16 rounds the weights before it takes its copy in fp32."""
+    floats = {name: value for name, value in weights.items() if value.is_floating_point()}
+    return {**weights, **{name: start[name] + (value - start[name].bfloat16().float()) for name, value in floats.items()}}

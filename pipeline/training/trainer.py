@@ -32,6 +32,7 @@ def run_trainer(
 ) -> dict[str, Tensor] | None:  # fmt: skip
     """``steps`` of training, from the last checkpoint in ``folder`` on; the weights where the processes held parts of them."""
     found = checkpoints(folder)
+    resumable = Resumable(folder, every_steps=runtime["checkpoint_every_steps"])
     trainer = pl.Trainer(
         accelerator=runtime["accelerator"],
         devices=runtime["devices"],
@@ -45,7 +46,7 @@ def run_trainer(
         callbacks=[
             TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else max(1, steps // 4)),
             *callbacks,
-            Resumable(folder, every_steps=runtime["checkpoint_every_steps"]),
+            resumable,
         ],
         log_every_n_steps=1,
         enable_checkpointing=False,
@@ -55,7 +56,7 @@ def run_trainer(
     )
     try:
         trainer.fit(module, data, ckpt_path=str(found[-1]) if found else None, weights_only=True)
-        return whole_weights(trainer, folder)
+        return whole_weights(trainer, folder, resumable.whole)
     finally:
         finish()
 

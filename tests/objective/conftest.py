@@ -19,7 +19,8 @@ def drawn():
 def rich(pairs):
     """Six queries with up to three positives and two hard negatives each, and texts that stand at several places.
 
-    Documents 0-5 are first positives, 6-11 second (of queries 0-3 only), 12-13 third (of 0, 1), 14-21 hard negatives.
+    Documents 0-5 are first positives, 6-11 second (of queries 0-3 only), 12-13 third (of 0, 1), 14-21 hard negatives. Known beside
+    these: document 1 answers query 4, 14 answers 1, 5 answers 3; documents 2 and 5 belong together, and so do queries 0 and 5.
     """
 
     def make(*, width=5, seed=0, **changes):
@@ -32,7 +33,13 @@ def rich(pairs):
         text[3] = text[0]  # queries 0 and 3 have the same answer
         text[17] = text[8]  # mined for query 2, but a copy of its second answer
         text[20] = text[13]  # a copy of a third answer
-        given = {"negative": negative, "document_text": text, "score": torch.tensor([1.0, 0.0, 0.5, 1.0, 0.25, 0.5])}
+        known = [(1004, 1), (1001, 14), (1003, 5), (2, 5), (1000, 1005)]
+        given = {
+            "negative": negative,
+            "document_text": text,
+            "known": known,
+            "score": torch.tensor([1.0, 0.0, 0.5, 1.0, 0.25, 0.5]),
+        }
         return pairs(unit(6, width, seed=seed), unit(22, width, seed=seed + 1), positive, **given | changes)
 
     return make

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from pipeline.objective.candidates import all_of, equal_text, in_blocks, log_sum, nearest, share_cost
+from pipeline.objective.candidates import all_of, belonging, equal_text, in_blocks, log_sum, nearest, share_cost
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}  # float64
 
@@ -76,14 +76,25 @@ def test_only_one_block_of_similarities_is_alive_at_a_time(drawn, monkeypatch):
     assert not [shape for shape in held if 50 in shape and len(shape) == 2 and shape[1] == 50]
 
 
+def listed(entries):
+    return list(zip(*(part.tolist() for part in entries), strict=True))
+
+
 def test_equal_text_finds_every_place_of_every_key_of_a_row():
-    key = torch.tensor([[5, 7], [9, 5], [1, 7]])
-    given = torch.tensor([[True, True], [True, False], [True, True]])
+    row, key = torch.tensor([2, 0, 0, 1, 2]), torch.tensor([7, 5, 7, 9, 1])
     text = torch.tensor([7, 5, 9, 5, 7, 3])
-    found = set(zip(*(part.tolist() for part in equal_text(key, given, text)), strict=True))
-    expected = {(r, n) for r in range(3) for p in range(2) for n in range(6) if given[r, p] and key[r, p] == text[n]}
-    assert found == expected
-    assert equal_text(key, given, text)[0].tolist() == [0, 0, 0, 0, 1, 2, 2]
+    found = listed(equal_text(row, key, text))
+    assert sorted(found) == [(0, 0), (0, 1), (0, 3), (0, 4), (1, 2), (2, 0), (2, 4)]
+    assert [r for r, _ in found] == sorted(r for r, _ in found)
+
+
+def test_what_belongs_to_a_text_is_the_text_itself_and_what_is_known_of_it():
+    known = torch.tensor([[3, 5], [3, 9], [5, 3], [9, 3], [40, 41], [41, 40]])
+    text, candidate = torch.tensor([5, 3, 6, 3]), torch.tensor([9, 3, 5, 6, 5, 40])
+    found = listed(belonging(text, candidate, known))
+    assert sorted(found) == [(0, 1), (0, 2), (0, 4), (1, 0), (1, 1), (1, 2), (1, 4), (2, 3), (3, 0), (3, 1), (3, 2), (3, 4)]
+    assert [r for r, _ in found] == sorted(r for r, _ in found)
+    assert listed(belonging(text[:1], candidate, known[:0])) == [(0, 2), (0, 4)]
 
 
 def test_entries_together_stand_by_rising_row():

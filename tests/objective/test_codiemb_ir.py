@@ -14,6 +14,7 @@ def by_hand(pairs, temperature):
     text = pairs.document_text.tolist()
     mined = {n for row in pairs.negative.tolist() for n in row if n >= 0}
     positive = pairs.positive.tolist()
+    asked, known = pairs.query_text.tolist(), {tuple(pair) for pair in pairs.known.tolist()}
 
     def e(i, n):
         return math.exp(sum(x * y for x, y in zip(query[i], document[n], strict=True)) / temperature)
@@ -26,7 +27,7 @@ def by_hand(pairs, temperature):
             p = positive[i][slot]
             if p >= 0:
                 candidates = {row[slot] for row in positive if row[slot] >= 0} | mined
-                others = [n for n in candidates if text[n] not in own_texts]
+                others = [n for n in candidates if text[n] not in own_texts | {asked[i]} and (asked[i], text[n]) not in known]
                 of_query.append(-math.log(e(i, p) / (e(i, p) + sum(e(i, n) for n in others))))
         costs.append(sum(of_query) / len(of_query))
     return sum(costs) / len(costs)

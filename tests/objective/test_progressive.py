@@ -24,13 +24,17 @@ def each(objective, rich, **changes):
 def curricular_by_hand(pairs, t, temperature, margin):
     similarity = (pairs.query @ pairs.document.T).tolist()
     text = pairs.document_text.tolist()
+    asked, known = pairs.query_text.tolist(), {tuple(pair) for pair in pairs.known.tolist()}
     costs = []
     for i in range(len(similarity))[pairs.anchors]:
         answers = [p for p in pairs.positive[i].tolist() if p >= 0]
         of_query = []
         for p in answers:
             own = similarity[i][p]
-            negatives = [s for s, one in zip(similarity[i], text, strict=True) if one not in {text[a] for a in answers}]
+            barred = {asked[i], *(text[a] for a in answers)}
+            negatives = [
+                s for s, one in zip(similarity[i], text, strict=True) if one not in barred and (asked[i], one) not in known
+            ]
             negatives = [s * (t + s) if s > own - margin and s > 0 else s for s in negatives]
             logits = torch.tensor([own, *negatives], dtype=torch.float64) / temperature
             of_query.append(-float(logits.log_softmax(0)[0]))

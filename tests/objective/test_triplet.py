@@ -7,12 +7,14 @@ from pipeline.objective.triplet import Triplet
 def by_hand(pairs, margin, negatives):
     similarity = (pairs.query @ pairs.document.T).tolist()
     text = pairs.document_text.tolist()
+    asked, known = pairs.query_text.tolist(), {tuple(pair) for pair in pairs.known.tolist()}
     costs = []
     for i in range(len(similarity))[pairs.anchors]:
         answers = [p for p in pairs.positive[i].tolist() if p >= 0]
         wrong = [n for n in pairs.negative[i].tolist() if n >= 0]
         if negatives == "hardest":
-            others = [n for n in range(len(text)) if text[n] not in {text[p] for p in answers}]
+            barred = {asked[i], *(text[p] for p in answers)}
+            others = [n for n in range(len(text)) if text[n] not in barred and (asked[i], text[n]) not in known]
             wrong = [max(others, key=lambda n: similarity[i][n])]
         of_query = [max(0, margin + similarity[i][n] - similarity[i][p]) for p in answers for n in wrong]
         costs.append(sum(of_query) / len(of_query) if of_query else 0)

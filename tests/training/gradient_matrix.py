@@ -11,12 +11,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
+from pytorch_lightning.strategies import FSDPStrategy
 from safetensors.torch import save_file
 
 import pipeline.distributed
@@ -86,13 +88,17 @@ def batch(made: Encoder) -> TextBatch:
     ids = [torch.tensor(row, dtype=torch.int32) for row in made.token_ids(texts, 24)]
     score = torch.rand(size, generator=draw).mul(6).floor() / 5
     teacher = torch.rand(size, 3, generator=draw)
-    part = Part("task", 0, size, total, positive, negative, score, teacher)
-    return TextBatch(3, [part], ids, torch.arange(size + total))
+    hashes = torch.arange(size + total)
+    hashes[size + 5], hashes[9] = hashes[size + 2], hashes[size + 1]  # texts that read alike
+    pairs = [(0, size + 7), (8, size + 3), (4, 10), (size + 6, size + 8), (2, size + mined + 1)]  # known, on either process
+    known = torch.tensor(sorted(pairs + [(b, a) for a, b in pairs]))
+    part = Part("task", 0, size, total, positive, negative, known, score, teacher)
+    return TextBatch(3, [part], ids, hashes)
 
 
 def module(made: Encoder, objective: Any, kept: int) -> ContrastiveModule:
     return ContrastiveModule(
-        made, {"task": objective}, lambda weights: torch.optim.SGD([w for w in weights if w.requires_grad], lr=RATE),
+        made, {"task": objective}, lambda weights, _: torch.optim.SGD(weights.values(), lr=RATE),
         negatives={"task": "gathered"}, steps=10, warmup_steps=0, seed=7, chunk_tokens=CHUNK, kept_tokens=kept,
         similarities_at_once=200, return_memory=False, on_nonfinite="stop",
     )  # fmt: skip
@@ -131,6 +137,31 @@ def alone(objective: Any, kept: int, dropout: float, *, device: str = "cpu") -> 
     return {name: p.grad.cpu() for name, p in made.named_parameters() if p.grad is not None}
 
 
+class CpuFsdp(FSDPStrategy):
+    """As it runs over GPUs, but on a CPU: the device that FSDP asks for is given by name."""
+
+    @property
+    def root_device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def _setup_model(self, model: Any) -> Any:
+        from torch.distributed.fsdp import FullyShardedDataParallel
+
+        place = torch.device("cpu")
+        return FullyShardedDataParallel(module=model, sharding_strategy=self.sharding_strategy, device_id=place, **self.kwargs)
+
+
+def strategy_of(runtime: dict[str, Any]) -> Any:
+    if runtime["strategy"] != "fsdp" or runtime["accelerator"] != "cpu":
+        return strategy_for(runtime)
+    with mock.patch("torch.cuda.is_available", return_value=True):
+        settings = vars(strategy_for(runtime | {"accelerator": "gpu"}))
+    return CpuFsdp(
+        sharding_strategy=settings["sharding_strategy"], state_dict_type=settings["_state_dict_type"],
+        process_group_backend="gloo", **settings["kwargs"],
+    )  # fmt: skip
+
+
 def step(objective: Any, kept: int, dropout: float, strategy: str, devices: int, device: str) -> dict[str, torch.Tensor]:
     """The gradients that one step took, by parameter; {} on other processes than the first."""
     made = encoder(dropout)
@@ -139,7 +170,7 @@ def step(objective: Any, kept: int, dropout: float, strategy: str, devices: int,
     runtime = {"strategy": strategy, "accelerator": "gpu" if device == "cuda" else "cpu", "devices": devices, "num_nodes": 1}
     after = After(made, strategy)
     trainer = pl.Trainer(
-        accelerator=runtime["accelerator"], devices=devices, strategy=strategy_for(runtime), max_steps=1, logger=False,
+        accelerator=runtime["accelerator"], devices=devices, strategy=strategy_of(runtime), max_steps=1, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
         callbacks=[after],
     )  # fmt: skip

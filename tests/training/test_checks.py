@@ -46,7 +46,7 @@ PLAIN, GRADED = rows("retrieval", [None] * 4), rows("sts", [0.0, 1.5, 4.0, 5.0])
 
 def checked(objective, given, task, *, mined=0, devices=1, strategy="auto", **changes):
     settings = {"batch_size": 4, "negatives": "gathered", "num_negatives": 0, "teacher": None, "objective": objective}
-    training = {"chunk_tokens": 64, "max_length_tokens": 32, "on_nonfinite": "stop"}
+    training = {"chunk_tokens": 64, "max_length_tokens": 32, "on_nonfinite": "stop", "precision": "32-true"}
     training |= {key: changes.pop(key) for key in list(changes) if key in training}
     training |= {"tasks": {task: settings | changes}}
     negatives = {task: {row.query: ["a", "b", "c"][:mined] for row in given}}
@@ -56,6 +56,8 @@ def checked(objective, given, task, *, mined=0, devices=1, strategy="auto", **ch
 def test_rows_that_fit_pass():
     checked(node("infonce"), PLAIN, "retrieval")
     checked(node("infonce"), PLAIN, "retrieval", mined=2, num_negatives=2)
+    checked(node("infonce"), PLAIN, "retrieval", strategy="deepspeed_stage_1", precision="bf16-true")
+    checked(node("infonce"), PLAIN, "retrieval", precision="bf16-mixed")
     checked(node("triplet"), PLAIN, "retrieval", mined=2, num_negatives=1)
     checked(node("margin_mse"), PLAIN, "retrieval", mined=2, num_negatives=2, teacher={"directory": "x", "sha256": None})
     for objective in (node("codiemb_sts"), node("cosent"), matryoshka(node("codiemb_sts"))):
@@ -105,6 +107,10 @@ BAD = {
     "rows of two tasks": (
         (node("infonce"), [*PLAIN, *GRADED], "retrieval"), {},
         "task retrieval: expected rows of this task alone, .* got 4 of 8 rows of task sts; give each task its rows",
+    ),
+    "half precision without a copy in full": (
+        (node("infonce"), PLAIN, "retrieval"), {"strategy": "ddp", "precision": "bf16-true"},
+        r"train-x.precision: expected 32-true or bf16-mixed with runtime.strategy ddp, got bf16-true, .* take bf16-mixed, or a",
     ),
     "skipping under DeepSpeed": (
         (node("infonce"), PLAIN, "retrieval"), {"strategy": "deepspeed_stage_2", "on_nonfinite": "skip"},

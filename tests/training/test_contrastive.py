@@ -12,6 +12,7 @@ from pipeline.objective.infonce import InfoNCE
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData
 from pipeline.training.optimizer import adamw
+from pipeline.training.reading import Reader
 
 PAIRS = [("the cat sat", "on a mat"), ("a dog ran", "in the park"), ("rolling window", "over rows"), ("sum", "of all numbers")]
 ROWS = {
@@ -29,11 +30,12 @@ def parts(encoder, tasks, *, steps, seed=0, lr=0.01, mixed=False, **settings):
     data = TrainingData(
         rows,
         {},
-        encoder,
+        Reader(encoder, 12),
+        known=[],
+        shuffled=[],
         feeds=feeds,
         num_negatives=none,
         steps=steps,
-        max_length_tokens=12,
         seed=seed,
         mixed=mixed,
         by_length=False,
@@ -44,8 +46,8 @@ def parts(encoder, tasks, *, steps, seed=0, lr=0.01, mixed=False, **settings):
         for task in tasks
     }
 
-    def optimizer(weights):
-        return adamw(weights, lr=lr, weight_decay=0.01, betas=[0.9, 0.999])
+    def optimizer(weights, decayed):
+        return adamw(weights, decayed, lr=lr, weight_decay=0.01, betas=[0.9, 0.999])
 
     settings = SETTINGS | settings
     negatives = dict.fromkeys(tasks, "gathered")
@@ -226,3 +228,68 @@ def test_all_chunks_are_the_same_whatever_is_kept_and_cover_each_text_once():
     assert chunks.first_kept(1, 10**9) == chunks.first_kept(2, 10**9) == 0
     with pytest.raises(ValueError, match="a text has 9 tokens, a chunk 8; raise chunk_tokens"):
         cut(lengths, 8)
+
+
+class Spied(torch.nn.Module):
+    """An objective that keeps what it is given."""
+
+    def __init__(self, inner=None):
+        super().__init__()
+        self.inner = inner
+        self.seen = []
+
+    def forward(self, pairs):
+        self.seen.append(pairs)
+        return self.inner(pairs) if self.inner else pairs.query.sum() + pairs.document.sum()
+
+
+def test_an_objective_is_told_how_much_of_the_training_is_done(tiny_encoder):
+    module, data = parts(tiny_encoder(), ["retrieval"], steps=4)
+    module.objectives["retrieval"] = Spied()
+    train(module, data, 4)
+    assert [pairs.progress for pairs in module.objectives["retrieval"].seen] == [0.0, 0.25, 0.5, 0.75]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_that_cannot_share_a_batch_evenly_come_to_its_loss_on_average(tiny_encoder, monkeypatch, processes):
+    """Four queries among three processes, or three among two: each row counts once."""
+    import pipeline.training.contrastive as contrastive
+
+    module, data = parts(tiny_encoder(dropout=0.0), ["retrieval"], steps=1)
+    batch = next(iter(data.batches))
+    (part,) = batch.parts
+    if processes == 2:
+        part.positive, part.negative = part.positive[:3], part.negative[:3]
+    vectors = module.vectors(batch)
+    size = len(part.positive)
+    cosine = vectors[:size, 0] @ vectors[part.first_document : part.first_document + 4, 0].T / 0.1
+    costs = [-float(cosine[i].log_softmax(0)[i]) for i in range(size)]
+    monkeypatch.setattr(contrastive, "num_processes", lambda: processes)
+    shares = []
+    for rank in range(processes):
+        monkeypatch.setattr(
+            contrastive, "own_slice", lambda total, r=rank: slice(total * r // processes, total * (r + 1) // processes)
+        )
+        shares.append(float(module._loss(batch, part, vectors)))
+    assert sum(shares) / processes == pytest.approx(sum(costs) / len(costs), rel=1e-5)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_under_bf16_mixed_the_positive_and_the_negatives_have_one_precision(tiny_encoder, monkeypatch, symmetric):
+    import pipeline.objective.infonce as infonce
+
+    module, data = parts(tiny_encoder(), ["retrieval"], steps=2)
+    module.objectives["retrieval"].symmetric = symmetric
+    seen, cost = [], infonce.share_cost
+    monkeypatch.setattr(infonce, "share_cost", lambda match, others: seen.append((match, others)) or cost(match, others))
+    half = []
+    module.encoder.backbone.encoder.register_forward_hook(lambda _, __, out: half.append(torch.is_autocast_enabled("cpu")))
+    trainer = pl.Trainer(
+        accelerator="cpu", devices=1, max_steps=2, max_epochs=1, logger=False, enable_checkpointing=False, precision="bf16-mixed",
+        enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+    )  # fmt: skip
+    trainer.fit(module, data)
+    assert all(half)
+    assert {tensor.dtype for pair in seen for tensor in pair} == {torch.float32}
+    assert all(not torch.equal(match, match.bfloat16().float()) for match, _ in seen)  # and was not rounded before

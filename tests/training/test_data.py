@@ -1,4 +1,3 @@
-from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -6,7 +5,8 @@ import torch
 
 from pipeline.corpus.batches import Batch, Feed, plan
 from pipeline.corpus.row import Row
-from pipeline.training.data import Batches, TrainingData, shuffled
+from pipeline.training.data import Batches, TrainingData
+from pipeline.training.reading import Known, Reader, code_of
 from pipeline.training.teacher import Teacher
 
 WORDS = ["cat", "dog", "mat", "park", "sat", "ran", "rolling", "window", "over", "rows", "sum", "of", "all", "numbers", "the"]
@@ -25,9 +25,13 @@ def encoder(tiny_encoder):
     return tiny_encoder()
 
 
-def batches(encoder, plan_, *, negatives=NEGATIVES, num_negatives=1, rows=ROWS, teachers=None):
+def batches(encoder, plan_, *, negatives=NEGATIVES, num_negatives=1, rows=ROWS, teachers=None, known=None, limit=12):
     given = {"retrieval": num_negatives, "sts": 0}
-    return Batches(plan_, rows, negatives, encoder, max_length_tokens=12, num_negatives=given, teachers=teachers or {})
+    reader = Reader(encoder, limit)
+    related = Known([row for of in rows.values() for row in of] if known is None else known, reader)
+    return Batches(
+        plan_, rows, negatives, reader, known=dict.fromkeys(rows, related), sources={}, num_negatives=given, teachers=teachers or {},
+    )  # fmt: skip
 
 
 def single(task, rows):
@@ -65,9 +69,10 @@ def test_each_query_brings_at_most_so_many_of_its_negatives_hardest_first(encode
     assert texts(encoder, batch)[1] == ["cat dog", *expected]
 
 
-def test_a_negative_that_is_a_positive_of_the_batch_is_passed_over_for_the_next(encoder):
-    (batch,) = batches(encoder, [single("retrieval", [0, 1])])  # row 1 answers with "dog dog"
+def test_a_negative_that_stands_in_the_batch_is_found_there(encoder):
+    (batch,) = batches(encoder, [single("retrieval", [0, 1])], num_negatives=2)  # row 1 answers with "dog dog"
     assert texts(encoder, batch)[1] == ["cat dog", "dog dog", "park ran"]
+    assert batch.parts[0].negative.tolist() == [[1, 2], [-1, -1]]
 
 
 def test_a_graded_batch_carries_its_scores_and_no_negatives(encoder):
@@ -80,10 +85,7 @@ def test_a_graded_batch_carries_its_scores_and_no_negatives(encoder):
 
 def test_texts_are_cut_at_the_trainings_limit(encoder):
     rows = {"retrieval": [Row("retrieval", "q", "cat " * 50, "d", "dog")]}
-    limited = Batches(
-        [single("retrieval", [0])], rows, {}, encoder, max_length_tokens=5, num_negatives={"retrieval": 0}, teachers={}
-    )
-    (batch,) = limited
+    (batch,) = batches(encoder, [single("retrieval", [0])], rows=rows, num_negatives=0, limit=5)
     assert len(batch.ids[0]) == 5
 
 
@@ -127,11 +129,12 @@ def test_a_second_pass_gives_the_same_batches_again(encoder):
 def test_the_data_of_a_training_is_planned_before_the_first_step(encoder):
     feeds = {"retrieval": Feed(3, 1, 1.0, True), "sts": Feed(2, 1, 1.0, False)}
     settings = {"num_negatives": {"retrieval": 0, "sts": 0}, "mixed": False, "by_length": False, "teachers": {}}
-    data = TrainingData(ROWS, {}, encoder, feeds=feeds, **settings, steps=8, max_length_tokens=12, seed=1)
+    settings |= {"known": [], "shuffled": [], "steps": 8, "seed": 1}
+    data = TrainingData(ROWS, {}, Reader(encoder, 12), feeds=feeds, **settings)
     assert data.train_dataloader().batches == planned(8, seed=1)
     feeds["sts"] = Feed(7, 1, 1.0, False)
     with pytest.raises(ValueError, match="task sts: a batch of 7"):
-        TrainingData(ROWS, {}, encoder, feeds=feeds, **settings, steps=8, max_length_tokens=12, seed=1)
+        TrainingData(ROWS, {}, Reader(encoder, 12), feeds=feeds, **settings)
 
 
 def test_documents_of_one_query_stand_together_the_main_ones_first(encoder):
@@ -154,24 +157,6 @@ def test_a_mixed_batch_has_a_part_for_each_task_over_one_list_of_texts(encoder):
     assert batch.size == 5
 
 
-def test_the_control_deals_documents_anew_and_loses_none():
-    rows = ROWS["retrieval"]
-    found = shuffled(rows, 0)
-    assert [row.query for row in found] == [row.query for row in rows]
-    assert Counter((row.document_id, row.document) for row in found) == Counter((row.document_id, row.document) for row in rows)
-    assert sum(row.document != own.document for row, own in zip(found, rows, strict=True)) >= 6
-    assert found == shuffled(rows, 0)
-    assert found != shuffled(rows, 1)
-
-
-def test_the_control_deals_scores_apart_from_documents():
-    rows = [pair(i % 15, float(i)) for i in range(15)]
-    found = shuffled(rows, 0)
-    assert sorted(row.score for row in found) == sorted(row.score for row in rows)
-    score_of = {row.document: row.score for row in rows}
-    assert sum(row.score == score_of[row.document] for row in found) <= 3
-
-
 def test_a_teacher_scores_each_query_with_its_main_document_and_its_mined_ones(encoder, tiny_encoder):
     other = tiny_encoder(seed=5)
     teacher = Teacher(other, max_length_tokens=12, batch_tokens=64)
@@ -183,6 +168,65 @@ def test_a_teacher_scores_each_query_with_its_main_document_and_its_mined_ones(e
     for i in range(3):
         for c, j in enumerate([int(part.positive[i, 0]), *part.negative[i].tolist()]):
             assert part.teacher[i, c].item() == pytest.approx(float(q[i] @ d[j]) if j >= 0 else 0.0, abs=1e-6)
+
+
+def test_a_teacher_scores_the_main_document_of_several(encoder, tiny_encoder):
+    other = tiny_encoder(seed=5)
+    rows = {"retrieval": [replace(pair(i), query="cat cat", query_id="q0") for i in range(3)] + [pair(5)]}
+    teacher = Teacher(other, max_length_tokens=12, batch_tokens=64)
+    (batch,) = batches(
+        encoder, [Batch([("retrieval", [[2, 0, 1], [3]])])], rows=rows, num_negatives=1, teachers={"retrieval": teacher}
+    )
+    (part,) = batch.parts
+    limits = {"max_length_tokens": 12, "batch_tokens": 64, "title": ""}
+    q, main, mined = (torch.from_numpy(other.encode([text], **limits))[0] for text in ("cat cat", "mat dog", "park ran"))
+    assert part.positive.tolist() == [[0, 2, 3], [1, -1, -1]]
+    assert part.teacher[0].tolist() == pytest.approx([float(q @ main), float(q @ mined)], abs=1e-6)
+
+
+def test_a_mined_text_is_used_unless_it_reads_like_the_query_or_what_is_known_to_answer_it(encoder):
+    rows = {"retrieval": [pair(0), pair(1)]}
+    long = "mat park " * 8
+    known = [
+        *rows["retrieval"],
+        Row("weak", "w", "CAT cat", "w", "sum of all"),
+        Row("sts", "s", long + "ran", "s", "cat cat", 0.5),
+    ]
+    mined = {"retrieval": {"cat cat": ["Cat CAT", "Sum of all", long + "sat", "cat DOG", "rows", "over", "Over", "dog dog"]}}
+    (batch,) = batches(encoder, [single("retrieval", [0, 1])], rows=rows, known=known, negatives=mined, num_negatives=4)
+    assert texts(encoder, batch)[1] == ["cat dog", "dog dog", "rows", "over"]
+    assert batch.parts[0].negative.tolist() == [[2, 3, 1, -1], [-1] * 4]
+
+
+def read_as(encoder, text):
+    return code_of(torch.tensor(encoder.token_ids([text], 12)[0]))
+
+
+def test_a_batch_holds_the_pairs_of_its_texts_that_any_row_makes_and_no_others(encoder):
+    rows = {"retrieval": [pair(i) for i in range(4)]}
+    elsewhere = [Row("weak", "w", "Dog cat", "w", "CAT dog"), Row("sts", "s", "mat dog", "s", "park dog", 0.0), pair(7)]
+    (batch,) = batches(
+        encoder, [single("retrieval", [0, 1, 2, 3])], rows=rows, known=[*rows["retrieval"], *elsewhere], num_negatives=0
+    )
+    own = [("cat cat", "cat dog"), ("dog cat", "dog dog"), ("mat cat", "mat dog"), ("park cat", "park dog")]
+    expected = [*own, ("dog cat", "cat dog"), ("mat dog", "park dog")]
+    expected += [pair[::-1] for pair in expected]
+    found = batch.parts[0].known.tolist()
+    assert sorted(found) == sorted([read_as(encoder, a), read_as(encoder, b)] for a, b in expected)
+    assert found == sorted(found)
+    queries, documents = texts(encoder, batch)
+    assert batch.hashes.tolist() == [read_as(encoder, text) for text in (*queries, *documents)]
+
+
+def test_the_mark_of_a_batch_tells_what_is_known(encoder):
+    rows = {"retrieval": [pair(i) for i in range(3)]}
+    marks = []
+    for more in ([], [Row("weak", "w", "dog cat", "w", "cat dog")]):
+        (batch,) = batches(
+            encoder, [single("retrieval", [0, 1, 2])], rows=rows, known=[*rows["retrieval"], *more], num_negatives=0
+        )
+        marks.append(batch.mark)
+    assert marks[0] != marks[1]
 
 
 def test_a_teacher_that_could_change_unseen_is_refused(tiny_encoder, tmp_path):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 PROGRAM = Path(__file__).with_name("gradient_matrix.py")
 TOLERANCE = 1e-5  # relative, in fp32
 ZERO = "deepspeed_stage_1,deepspeed_stage_2,deepspeed_stage_3"
-LAUNCHES = [(1, f"auto,ddp,{ZERO}"), (2, f"ddp,{ZERO}")]
+LAUNCHES = [(1, "auto,ddp"), (1, ZERO), (2, "ddp,fsdp"), (2, ZERO)]
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.training.optimizer import adamw, warmed_up
+from pipeline.training.optimizer import adamw, matrices, plain, trained_weights, warmed_up
 
 SETTINGS = {"lr": 0.1, "weight_decay": 0.5, "betas": [0.9, 0.99]}
 
@@ -37,7 +37,7 @@ def test_a_warm_up_as_long_as_the_training_or_longer_still_ends(warmup_steps):
 def test_only_matrices_are_decayed():
     model = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2))
     before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
-    optimizer = adamw(model.parameters(), **SETTINGS)
+    optimizer = adamw(trained_weights(model), matrices(model), **SETTINGS)
     for weight in model.parameters():
         weight.grad = torch.zeros_like(weight)
     optimizer.step()
@@ -48,12 +48,13 @@ def test_only_matrices_are_decayed():
 def test_frozen_weights_are_left_out():
     model = nn.Linear(3, 2)
     model.weight.requires_grad = False
-    optimizer = adamw(model.parameters(), **SETTINGS)
+    optimizer = adamw(trained_weights(model), matrices(model), **SETTINGS)
     assert [p for group in optimizer.param_groups for p in group["params"]] == [model.bias]
 
 
 def test_the_settings_reach_every_group():
-    optimizer = adamw(nn.Linear(3, 2).parameters(), **SETTINGS)
+    layer = nn.Linear(3, 2)
+    optimizer = adamw(trained_weights(layer), matrices(layer), **SETTINGS)
     assert [(group["lr"], tuple(group["betas"]), group["weight_decay"]) for group in optimizer.param_groups] == [
         (0.1, (0.9, 0.99), 0.5),
         (0.1, (0.9, 0.99), 0.0),
@@ -61,5 +62,32 @@ def test_the_settings_reach_every_group():
 
 
 def test_there_is_no_group_without_weights():
-    matrix = torch.nn.Parameter(torch.ones(2, 2))
-    assert [len(g["params"]) for g in adamw([matrix], lr=1.0, weight_decay=0.1, betas=[0.9, 0.999]).param_groups] == [1]
+    only = {"w": nn.Parameter(torch.ones(2, 2))}
+    assert [len(group["params"]) for group in adamw(only, ["w"], **SETTINGS).param_groups] == [1]
+
+
+def test_a_matrix_that_a_strategy_made_flat_is_decayed_by_its_name_and_a_vector_is_not():
+    model = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2))
+    decayed = matrices(model)
+    assert decayed == {"0.weight"}
+    flat = {name: nn.Parameter(weight.detach().flatten()) for name, weight in trained_weights(model).items()}
+    optimizer = adamw(flat, decayed, **SETTINGS)
+    named = {id(weight): name for name, weight in flat.items()}
+    groups = [
+        (group["weight_decay"], sorted(named[id(weight)] for weight in group["params"])) for group in optimizer.param_groups
+    ]
+    assert groups == [(0.5, ["0.weight"]), (0.0, ["0.bias", "1.bias", "1.weight"])]
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    ["a.b.weight", "_fsdp_wrapped_module.a.b.weight", "module.a.b.weight", "a._checkpoint_wrapped_module.b.weight",
+     "_orig_mod.a._fsdp_wrapped_module.b.weight", "_forward_module.a.b.weight"],
+)  # fmt: skip
+def test_a_weight_has_one_name_whatever_wraps_it(wrapped):
+    assert plain(wrapped) == "a.b.weight"
+
+
+def test_a_decayed_weight_that_is_not_found_is_an_error():
+    with pytest.raises(AssertionError, match=r"other"):
+        adamw({"w": nn.Parameter(torch.ones(2))}, ["other"], **SETTINGS)

@@ -1,0 +1,32 @@
+import pytest
+
+from pipeline.corpus.files import write
+from pipeline.corpus.row import Row
+from pipeline.training.mined import known_rows, teaching
+
+
+@pytest.mark.parametrize(
+    ("task", "score", "teaches"),
+    [
+        ("retrieval", None, True), ("retrieval", 1.0, True), ("retrieval", 0.5, True), ("retrieval", 0.0, False),
+        ("retrieval", -1.0, False), ("weak", 0.0, False), ("sts", 0.0, True), ("sts", -1.0, True),
+    ],
+)  # fmt: skip
+def test_pairs_judged_irrelevant_teach_nothing_and_graded_ones_all_do(task, score, teaches):
+    assert teaching(Row(task, "q", "query", "d", "document", score)) is teaches
+
+
+def test_what_is_known_is_all_that_teaches_of_every_task_and_nothing_of_test(tmp_path):
+    rows = [
+        Row("retrieval", "q", "query", "d", "document", 1.0), Row("retrieval", "q", "query", "e", "irrelevant", 0.0),
+        Row("weak", "w", "query", "w", "other"), Row("sts", "s", "query", "s", "graded", 0.0),
+    ]  # fmt: skip
+    (tmp_path / "corpus").mkdir()
+    for split in ("train", "validation", "test"):
+        write(
+            tmp_path / "corpus" / f"{split}.parquet", Row, [row for row in rows if split != "validation" or row.task == "sts"]
+        )
+    found = known_rows(tmp_path)
+    assert {split: [row.document for row in of] for split, of in found.items()} == {
+        "train": ["document", "other", "graded"], "validation": ["graded"],
+    }  # fmt: skip
