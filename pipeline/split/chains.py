@@ -183,7 +183,7 @@ def _among(pairs: Int[np.ndarray, "P 2"], others: Int[np.ndarray, "Q 2"], num_tr
     return np.isin(pairs[:, 0] * num_train + pairs[:, 1], others[:, 0] * num_train + others[:, 1])
 
 
-def _check(held: Sequence[str], train: Sequence[str], pairs: Int[np.ndarray, "P 2"], rule: Rule) -> None:
+def _check(held: list[str], train: list[str], pairs: Int[np.ndarray, "P 2"], rule: Rule) -> None:
     """Of ``pairs`` the score alone is computed, by parasail, and the alignment only where that ends late enough."""
     for one, other in ((held[i], train[j]) for i, j in pairs.tolist()):
         end = parasail.sw_striped_sat(one, other, GAP_OPEN, GAP_EXTEND, parasail.blosum62)

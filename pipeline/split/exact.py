@@ -32,10 +32,10 @@ class Exact:
 
     def families(self, chains: Sequence[str], rule: Rule, *, workers: int) -> Int[np.ndarray, " C"]:
         """For each chain the number of its family; related chains are of one, and so are relatives of relatives."""
-        family = np.arange(len(chains))
+        family, texts = np.arange(len(chains)), list(chains)
 
         def related(pairs: Int[np.ndarray, "P 2"]) -> Bool[np.ndarray, " P"]:
-            asked = ((chains[i], chains[j]) for i, j in pairs.tolist())
+            asked = ((texts[i], texts[j]) for i, j in pairs.tolist())
             return spanning(asked, rule, workers=workers) >= rule.identity
 
         for pairs in tqdm(

@@ -79,8 +79,10 @@ class Stretched:
         """For each of ``chains`` the number of its family."""
         family = _tied(same_letters(chains, self.stretch.letters), self.search.families(chains, rule, workers=workers))
 
+        texts = list(chains)
+
         def share(pairs: Int[np.ndarray, "P 2"]) -> Bool[np.ndarray, " P"]:
-            return self.stretch.aligning(((chains[i], chains[j]) for i, j in pairs.tolist()), workers=workers)
+            return self.stretch.aligning(((texts[i], texts[j]) for i, j in pairs.tolist()), workers=workers)
 
         for pairs in may_score_within(chains, self.stretch.score, workers=workers) if self.align else ():
             family = joined(family, pairs, share)
