@@ -32,10 +32,12 @@ from pipeline.corpus.files import read
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.split.alignment import aligner
 from pipeline.split.chains import Chains
+from pipeline.split.compared import chains_of
 from pipeline.split.exact import Exact
-from pipeline.split.identity import Identity, _Units, chains_of
+from pipeline.split.identity import Identity, _Units
 from pipeline.split.mmseqs import Mmseqs
 from pipeline.split.rule import GAP_EXTEND, GAP_OPEN
+from pipeline.split.shared import Stretches
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 DRAWN = 20_000  # pairs that parasail's own rate is taken over
@@ -139,7 +141,8 @@ def main() -> None:
         rows = [row for split in SPLITS for row in read(arguments.rows / f"{split}.parquet", Row)]
         rows = [Row(**{**{name: getattr(row, name) for name in row.__slots__}, "split": None}) for row in rows]
     search = Mmseqs(sensitivity=7.5, identity=0.25, evalue=10.0, collapse=0.5, threads=arguments.workers, binary=None)
-    audit = Chains(sample=10_000, workers=arguments.workers, max_shown=1, **RULE)
+    counted = Stretches(letters=[30, 60, 100], columns=50, identity=0.3, score=92, forbid="none", workers=arguments.workers)
+    audit = Chains(sample=20_000, search=search, stretches=counted, workers=arguments.workers, max_shown=1, **RULE)
     chains = sorted({chain for row in rows for chain in chains_of(row)})
     used: dict[str, float] = {}
     if not arguments.rows:

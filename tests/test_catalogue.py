@@ -527,6 +527,15 @@ def test_every_measure_counts_each_evaluation_text_once_and_changes_nothing(comp
     assert sum(measure([], evaluation, str)["nearest"]) == 2
 
 
+@pytest.mark.parametrize("name", names("audit"))
+def test_every_audit_finds_what_stands_in_both_splits(composed, name):
+    audit = build(composed(f"audit={name}")["curate"]["audit"])
+    one, other, third = ("".join(np.random.default_rng(seed).choice(list("ACDEFGHIKLMNPQRSTVWY"), 80)) for seed in range(3))
+    train, held = Row("affinity", "a", one, "b", other, 7.0), Row("affinity", "c", third, "d", other, 7.0)
+    assert audit([train], [held], str).num_leaks > 0
+    assert audit([train], [replace(held, document=third)], str).num_leaks == 0
+
+
 @pytest.mark.parametrize("name", names("split"))
 def test_every_split_gives_each_row_a_split_and_keeps_a_query_whole(composed, name):
     found = build(composed(f"split={name}")["curate"]["split"])(rows(200))

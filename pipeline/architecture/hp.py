@@ -1,6 +1,7 @@
 """HP, hierarchical pooling: residues of a chain into one vector, chains of a side into one vector, then both sides.
 
-The order of chains within a side changes nothing. Price: chains do not see each other before they are single vectors.
+The order of chains within a side changes nothing. Where a side is one chain, or its chains are joined without a mark, no hierarchy is
+left. Price: chains do not see each other before they are single vectors.
 Source: arXiv:2505.20036, by its code; both poolings are shared by the two sides.
 """
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -17,8 +17,13 @@ PPB = re.compile(r"(?P<chain>[A-Za-z0-9])_(?P<wild>[A-Z])(?P<number>\d+)(?P<muta
 WILD_TYPE = ("", "wt")
 
 
+def residues(text: str) -> str:
+    """The letters of a chain as every later stage reads them: upper case, no white space."""
+    return "".join(text.split()).upper()
+
+
 def read_fasta(path: Path) -> dict[str, str]:
-    """Sequences by the first word of their header, in the file's order; ``path`` may be gzipped."""
+    """Chains by the first word of their header, in the file's order; ``path`` may be gzipped."""
     sequences: dict[str, list[str]] = {}
     name: str | None = None
     for line, text in enumerate(read_lines(plain_or_gzipped(path)), start=1):
@@ -37,7 +42,7 @@ def read_fasta(path: Path) -> dict[str, str]:
             sequences[name].append(text.strip())
     if not sequences:
         raise ValueError(f"{found(path)}: expected FASTA sequences, found none; fetch the file again")
-    return {name: "".join(parts) for name, parts in sequences.items()}
+    return {name: residues("".join(parts)) for name, parts in sequences.items()}
 
 
 def pkd(value: float, unit: str, *, lowest: float, highest: float) -> float:
@@ -65,6 +70,27 @@ def letters(text: str) -> list[str]:
     """Chain letters as in "AB", "A, B" or "A;B"."""
     parts = [part for part in re.split(r"[\s,;:|]+", text.strip()) if part]
     return list(parts[0]) if len(parts) == 1 else parts
+
+
+def cut(side: str, chains: Iterable[str]) -> tuple[str, ...] | None:
+    """``side`` as some of ``chains`` end to end, letter for letter; None where that is impossible, or possible in more than one way."""
+    known = sorted(set(chains) - {""})
+    ways = [1] + [0] * len(side)  # to have come to each place, counted up to 2
+    last: dict[int, str] = {}  # of such a way, the chain that ends there
+    for place in range(len(side)):
+        if ways[place]:
+            for one in known:
+                if side.startswith(one, place):
+                    end = place + len(one)
+                    ways[end], last[end] = min(2, ways[end] + ways[place]), one
+    if ways[len(side)] != 1:
+        return None
+    found: list[str] = []
+    place = len(side)
+    while place:
+        found.append(last[place])
+        place -= len(last[place])
+    return tuple(reversed(found))
 
 
 def collapsed(names: Sequence[str], chains: Mapping[str, str]) -> list[str]:

@@ -19,6 +19,11 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 WEAK = "weak"  # the task of cheap pairs: trained on, never evaluated
 PROTEIN = ("affinity", "partners")  # their texts are chains of residues joined by CHAIN_BREAK
 CHAIN_BREAK = ":"
+CHAINS, MARKED, JOINED = (
+    "chains",
+    "marked",
+    "joined",
+)  # a stratum: JOINED where a side may be several chains without a mark between them
 LABELLED = ("classification", "clustering")  # their `document` is the name of a class, no text of its own
 
 

@@ -1,8 +1,10 @@
-"""Complexes whose chains hold what is no residue of the alphabet, or are too short to fold, or too long to read."""
+"""Complexes whose chains hold what is no residue of the alphabet, or are too short to fold, or too long to read.
+
+Where chains are joined without a mark the whole side is looked at, and a short chain in it is not seen."""
 
 from collections.abc import Sequence
 
-from pipeline.corpus.row import CHAIN_BREAK, Row
+from pipeline.corpus.row import CHAIN_BREAK, CHAINS, JOINED, Row, stratum
 from pipeline.corpus.verdict import Fault, Verdict
 
 
@@ -30,7 +32,8 @@ class Residues:
         if strange := sorted(set().union(*chains) - self.alphabet):
             return Fault("residues outside the alphabet", "".join(strange))
         if shortest < self.min_residues:
-            return Fault(f"chain under {self.min_residues} residues", f"{shortest} residues")
+            joined = stratum(row, CHAINS) == JOINED and shortest in (len(row.query), len(row.document))
+            return Fault(f"{'side' if joined else 'chain'} under {self.min_residues} residues", f"{shortest} residues")
         total = sum(map(len, chains))
         if self.max_residues is not None and total > self.max_residues:
             return Fault(f"complex over {self.max_residues} residues", f"{total} residues")

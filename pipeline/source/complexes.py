@@ -2,12 +2,20 @@
 
 Chains stand in the table itself, or in a FASTA file under ``<pdb>_<letter>`` while the table names letters. Mutations may have been
 made already, or are made here, each checked against the wild type. What contradicts itself is rejected with the reason.
+
+Some tables join the chains of a side without a mark. Such a side is cut where columns tell the lengths of its chains, or where it is,
+letter for letter and in one way only, made of chains that another table marks for the same entry (``cuts``). Nothing else is guessed:
+a side that cannot be cut stays whole, and stratum ``chains`` of its row says ``joined``.
 """
 
+import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
-from pipeline.corpus.chain import Unit, collapsed, is_mutated, letters, mutated, pdb_id, pkd, read_fasta
+import numpy as np
+
+from pipeline.corpus.chain import Unit, collapsed, cut, is_mutated, letters, mutated, pdb_id, pkd, read_fasta, residues
 from pipeline.corpus.reading import (
     Cells,
     checked_columns,
@@ -21,17 +29,21 @@ from pipeline.corpus.reading import (
     shown,
     text_in,
 )
-from pipeline.corpus.row import CHAIN_BREAK, Record, Rejected, Row, checked_row, strata
+from pipeline.corpus.row import CHAIN_BREAK, CHAINS, JOINED, MARKED, Record, Rejected, Row, checked_row, strata
 
-ROLES = ("ligand", "receptor", "ligand_letters", "receptor_letters", "complex", "affinity", "group", "mutations", "assay", "id")
+LENGTHS = {"ligand": "ligand_lengths", "receptor": "receptor_lengths"}
+LETTERS = {"ligand": "ligand_letters", "receptor": "receptor_letters"}
+ROLES = (*LETTERS, *LETTERS.values(), *LENGTHS.values(), "complex", "affinity", "group", "mutations", "assay", "id")
 
 
 class Complexes:
     """``columns``: ``ligand`` and ``receptor`` hold chains, or nothing where ``fasta`` does and letters are named; ``complex`` is SKEMPI's
-    id (1CSE_E_I), which names the group and both sides' letters. ``separator`` parts chains inside a side; an empty one takes a side as
-    one chain. ``unit`` of ``affinity``: pkd, M, mM, uM, nM, pM. ``strata``: name -> column of what a row shall be told apart by, beside
-    ``mutated`` and ``assay``; ``marks``: name -> {column, word}: "yes" where the column holds the word. ``drop``: letters taken out of
-    chains. Id -> equal chains is checked where ``id`` names a column.
+    id (1CSE_E_I), which names the group and both sides' letters. ``separator`` parts chains inside a side; an empty one says that chains
+    are joined without a mark. ``ligand_lengths`` and ``receptor_lengths`` hold the lengths of a joined side's chains. ``cuts``: a table
+    whose chains are marked: ``path``, its column ``group``, its columns ``sides``, its ``separator``; or None. ``unit`` of ``affinity``:
+    pkd, M, mM, uM, nM, pM. ``strata``: name -> column of what a row shall be told apart by, beside ``mutated``, ``assay`` and ``chains``;
+    ``marks``: name -> {column, word}: "yes" where the column holds the word. ``drop``: letters taken out of chains. Id -> equal chains is
+    checked where ``id`` names a column.
     """
 
     def __init__(
@@ -42,6 +54,7 @@ class Complexes:
         fasta: str | None,
         columns: Mapping[str, str | None],
         separator: str,
+        cuts: Mapping[str, Any] | None,
         unit: str,
         lowest_pkd: float,
         highest_pkd: float,
@@ -72,6 +85,11 @@ class Complexes:
             raise ValueError("apply_mutations needs columns.mutations, got null")
         pkd(1.0 if unit != "pkd" else lowest_pkd, unit, lowest=min(0, lowest_pkd), highest=max(16, highest_pkd))
         self.separator = separator
+        self.cuts = dict(cuts) if cuts else None
+        if self.cuts and separator:
+            raise ValueError(
+                f"cuts are for sides that are joined without a mark, but separator is {separator!r}; set one of them to its default"
+            )
         self.unit: Unit = unit  # pyright: ignore[reportAttributeAccessIssue]  checked above
         self.bounds = {"lowest": lowest_pkd, "highest": highest_pkd}
         self.apply_mutations = apply_mutations
@@ -83,6 +101,7 @@ class Complexes:
 
     def read(self) -> Iterator[Record]:
         stored = read_fasta(self.fasta) if self.fasta else {}
+        marked = self._marked()
         columns = [*self.columns.values(), *self.strata.values(), *(column for column, _ in self.marks.values())]
         needed = sorted({column for column in columns if column})
         sides: dict[str, tuple[str, str]] = {}
@@ -93,13 +112,34 @@ class Complexes:
                     yield cells
                     continue
                 try:
-                    row = self._row(cells, stored, sides)
+                    row = self._row(cells, stored, marked, sides)
                 except ValueError as error:
                     yield Rejected(cells.file, cells.line, str(error), excerpt(str(dict(cells.values))))
                     continue
                 yield checked_row(cells.file, cells.line, row)
 
-    def _row(self, cells: Cells, stored: Mapping[str, str], sides: dict[str, tuple[str, str]]) -> Row:
+    def _marked(self) -> dict[str, set[str]]:
+        """By entry the chains that the table of ``cuts`` marks."""
+        found: dict[str, set[str]] = {}
+        if self.cuts:
+            path, group, columns = inside(self.cuts["path"], self.root), self.cuts["group"], self.cuts["sides"]
+            for part in shards(path):
+                file = shown(part, self.root)
+                for cells in read_cells(
+                    part, file=file, needed=sorted({group, *columns}), delimiter=self.delimiter, quoting=self.quoting
+                ):
+                    if not isinstance(cells, Rejected):
+                        chains = {
+                            residues(one)
+                            for column in columns
+                            for one in text_in(cells.values, column).split(self.cuts["separator"])
+                        }
+                        found.setdefault(pdb_id(cells.values[group]), set()).update(chains)
+        return found
+
+    def _row(
+        self, cells: Cells, stored: Mapping[str, str], marked: Mapping[str, set[str]], sides: dict[str, tuple[str, str]]
+    ) -> Row:
         values, columns = cells.values, self.columns
         named = label_in(values, columns["complex"])
         parts = named.split("_") if named else []
@@ -108,14 +148,16 @@ class Complexes:
         group = pdb_id(values[columns["group"]] if columns["group"] else parts[0])
         side_letters = [
             letters(text_in(values, columns[role]) if columns[role] else parts[place]) if columns[role] or parts else []
-            for role, place in (("ligand_letters", 1), ("receptor_letters", 2))
+            for place, role in enumerate(LETTERS.values(), start=1)
         ]
         if both := set(side_letters[0]) & set(side_letters[1]):
             raise ValueError(f"repeated chain: {', '.join(sorted(both))} stands on both sides")
         mutations = label_in(values, columns["mutations"], optional=True)
-        texts = [
-            self._side(values, role, own, group, stored) for role, own in zip(("ligand", "receptor"), side_letters, strict=True)
+        both_sides = [
+            self._side(values, role, own, group, stored, marked) for role, own in zip(LETTERS, side_letters, strict=True)
         ]
+        texts = [side for side, _ in both_sides]
+        joined = any(whole for _, whole in both_sides)
         if self.apply_mutations and mutations:
             made = mutated({name: chain for side in texts for name, chain in side.items()}, mutations)
             texts = [{name: made[name] for name in side} for side in texts]
@@ -132,6 +174,8 @@ class Complexes:
             kinds["mutated"] = is_mutated(mutations)
         if columns["assay"]:
             kinds["assay"] = label_in(values, columns["assay"], optional=True) or "Unknown"
+        if joined or not self.separator:
+            kinds[CHAINS] = JOINED if joined else MARKED
         affinity = score_in(values, columns["affinity"])
         assert affinity is not None, "columns.affinity is required"
         return Row(
@@ -146,12 +190,20 @@ class Complexes:
         )
 
     def _side(
-        self, values: Mapping[str, object], role: str, names: list[str], group: str, stored: Mapping[str, str]
-    ) -> dict[str, str]:
-        """Letter (or number, where there are none) -> chain."""
+        self,
+        values: Mapping[str, object],
+        role: str,
+        names: list[str],
+        group: str,
+        stored: Mapping[str, str],
+        marked: Mapping[str, set[str]],
+    ) -> tuple[dict[str, str], bool]:
+        """Letter (or number, where there are none) -> chain; and whether these are, or may be, several chains joined."""
+        joined = False
         if self.columns[role]:
-            text = text_in(values, self.columns[role])
-            chains = [chain.strip().upper() for chain in (text.split(self.separator) if self.separator else [text])]
+            chains = self._chains(values, role, marked.get(group, set()))
+            joined = not chains or len(chains) == 1 < len(names)
+            chains = chains or [residues(text_in(values, self.columns[role]))]
             if names and len(names) != len(chains):
                 if len(names) > 1 and self.apply_mutations:
                     raise ValueError(f"{role}: {len(names)} letters ({', '.join(names)}) for {len(chains)} chains")
@@ -168,10 +220,23 @@ class Complexes:
                 )
                 if chain is None:
                     raise ValueError(f"missing chain: {group}_{name} is not in the FASTA file")
-                found[name] = chain.upper()
+                found[name] = chain
         kept = collapsed(list(found), found)
         if not kept or not all(found[name] for name in kept):
             raise ValueError(
                 f"empty chain: {role} holds {len(kept)} chains, of which {sum(not found[n] for n in kept)} are empty"
             )
-        return {name: found[name] for name in kept}
+        return {name: found[name] for name in kept}, joined
+
+    def _chains(self, values: Mapping[str, object], role: str, marked: set[str]) -> list[str] | None:
+        """The chains of a side; None where they are joined and nothing tells where."""
+        text = text_in(values, self.columns[role])
+        if self.separator:
+            return [residues(chain) for chain in text.split(self.separator)]
+        side, lengths = residues(text), label_in(values, self.columns[LENGTHS[role]], optional=True)
+        if not lengths:
+            return list(cut(side, marked) or []) or None
+        ends = np.cumsum([0, *map(int, re.findall(r"\d+", lengths))]).tolist()
+        if ends[-1] != len(side):
+            raise ValueError(f"{role}: chains of {lengths} residues are {ends[-1]} in all, but the side has {len(side)}")
+        return [side[start:end] for start, end in pairwise(ends)]

@@ -13,4 +13,4 @@ class Fasta:
 
     def read(self) -> Iterator[Record]:
         for name, chain in read_fasta(self.path).items():
-            yield Document(name, chain.upper())
+            yield Document(name, chain)

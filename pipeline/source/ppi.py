@@ -46,6 +46,6 @@ class Ppi:
                 yield Rejected(cells.file, cells.line, str(error), excerpt(str(dict(cells.values))))
                 continue
             if binds or self.task == "pair_classification":
-                left, right = (chains[name].upper() for name in names)
+                left, right = (chains[name] for name in names)
                 score = None if self.task == "partners" else binds
                 yield checked_row(cells.file, cells.line, Row(self.task, names[0], left, names[1], right, score))

@@ -42,7 +42,8 @@ class Hits(NamedTuple):
 
 def aligned(left: str, right: str) -> Pair:
     """The pair's best alignment itself; of several the one that parasail finds with the longer chain first (of equal lengths, the one
-    that is first in the order of texts), so that it is the same for the pair turned round."""
+    that is first in the order of texts), so that it is the same for the pair turned round. Upper and lower case are one letter."""
+    left, right = left.upper(), right.upper()
     turned = (-len(right), right) < (-len(left), left)
     one, other = (right, left) if turned else (left, right)
     found = parasail.sw_trace_scan_sat(one, other, GAP_OPEN, GAP_EXTEND, parasail.blosum62).traceback

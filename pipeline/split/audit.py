@@ -30,13 +30,16 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """``nearest[b]``: evaluation texts whose nearest train text has a similarity in bin ``b`` of ten. ``looked``: how they were found."""
+    """``nearest[b]``: evaluation texts whose nearest train text has a similarity in bin ``b`` of ten. ``looked``: how they were found.
+    ``things``: what was compared, in a word. ``stretches``: what rows share in part, where that is counted."""
 
     num_leaks: int
     worst: list[Leak]
     nearest: list[int]
     highest: float
-    looked: dict[str, int]
+    looked: dict[str, Any]
+    things: str
+    stretches: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -44,17 +47,18 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """How much of an evaluation split has something near in train: different texts (or chains), and for each row whether it holds one."""
+    """How much of an evaluation split has something near in train: different texts (or chains, or sides) by what they are called, and for
+    each row whether it holds one. ``stretches``: what rows share in part, where that is counted."""
 
-    num_texts: int
-    num_near: int
+    texts: dict[str, int]
+    near: dict[str, int]
     near_rows: list[bool]
+    stretches: dict[str, Any]
 
 
 class Audit:
     """``match`` as in contamination: which sides must not be near. ``unit``, ``size``, ``threshold``: what near is."""
 
-    things = "texts"
     remedy = "Let curate.contamination take out what the audit looks for (match, and the threshold of near), or mend the source"
 
     def __init__(
@@ -91,7 +95,7 @@ class Audit:
                 leaks.append(Leak(round(float(similarity[k]), 4), *texts))
         counts, _ = np.histogram(nearest, bins=BINS, range=(0, 1))
         worst = sorted(leaks, key=lambda leak: (-leak.similarity, leak.evaluation, leak.train))[: self.max_shown]
-        return Found(num_leaks, worst, counts.tolist(), round(float(nearest.max(initial=0)), 4), {})
+        return Found(num_leaks, worst, counts.tolist(), round(float(nearest.max(initial=0)), 4), {}, "texts", {})
 
     def reached(self, train: Sequence[Row], evaluation: Sequence[Row], normal: Callable[[str], str]) -> Reached:
         """How many texts of ``evaluation`` have a near one in ``train``, and which rows hold one."""
@@ -100,7 +104,8 @@ class Audit:
         for _, both in self._near(self._sides(train), asked, normal):
             near |= both.max(axis=0).toarray().ravel() >= self.threshold
         found = {side for side, one in zip(asked, near.tolist(), strict=True) if one}
-        return Reached(len(asked), len(found), [not found.isdisjoint(self._sides([row])) for row in evaluation])
+        near_rows = [not found.isdisjoint(self._sides([row])) for row in evaluation]
+        return Reached({"texts": len(asked)}, {"texts": len(found)}, near_rows, {})
 
     def _near(
         self, train: Sequence[tuple[str, ...]], evaluation: Sequence[tuple[str, ...]], normal: Callable[[str], str]

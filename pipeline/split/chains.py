@@ -2,8 +2,14 @@
 
 Nothing here is shared with MMseqs2, whose search made the split, and nothing that the split's own aligner remembers is used: pairs
 and bookkeeping are done anew. Shared with it are the proofs that a pair cannot be related (`screen`), and what is said of a single
-pair (`alignment`). So the proofs are audited too: of the pairs they passed over, parasail alone aligns a sample, and must find that
-none is related. A chain that stands in both is a pair of identity 1.
+pair (`alignment`). So the proofs are audited too, by pairs that they passed over and that parasail alone aligns:
+
+- the pairs most alike in runs of `LETTERS` residues, where a fault of the proofs would show first,
+- pairs at random,
+- every hit of MMseqs2, which knows nothing of the proofs.
+
+None of these may be related. A chain that stands in both is a pair of identity 1. What chains share in part is counted beside
+(`shared`), and is a leak only where the split forbids it.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,33 +19,41 @@ from typing import Literal, NamedTuple
 import numpy as np
 import parasail
 from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_array
 
 from pipeline.corpus.row import Row
 from pipeline.split.alignment import aligned, spanning
 from pipeline.split.audit import BINS, Found, Leak, Reached
-from pipeline.split.identity import chains_of
+from pipeline.split.compared import by_kind, called, different, holding, kinds
+from pipeline.split.mmseqs import Mmseqs
 from pipeline.split.rule import GAP_EXTEND, GAP_OPEN, Rule, checked_rule
 from pipeline.split.screen import may_span
+from pipeline.split.shared import Stretches
+
+LETTERS = 3  # residues in a row that likeness counts: at 30 % identity hardly more are equal in a row
+WIDER = 0.75  # of the coverage that the rule asks for, MMseqs2 is asked for: its alignments are not the exact ones
+AT_ONCE = 256  # held-out chains whose likeness to all of train is in memory at a time
 
 
 class Spanning(NamedTuple):
-    """Pairs (``held[k]``, ``train[k]``), sorted, whose best alignment spans enough, related or not; how many pairs there are, how many
-    were aligned, and how many of the others were, as a sample."""
+    """Pairs (``held[k]``, ``train[k]``), sorted, whose best alignment spans enough, related or not; and ``looked``, how they were found:
+    how many pairs there are, how many were aligned, and how many of the others were all the same, by likeness, at random, by MMseqs2."""
 
     held: Int[np.ndarray, " P"]
     train: Int[np.ndarray, " P"]
     identity: Float[np.ndarray, " P"]
-    num_pairs: int
-    num_aligned: int
-    num_sampled: int
+    looked: dict[str, int | str]
 
 
 class Chains:
     """The rule as in the split (`rule`). ``worst`` of what is found are the most alike pairs, related or not, shown aligned.
-    ``sample``: pairs of each two splits that are aligned although a proof passed over them."""
+    ``sample``: pairs of each two splits that are aligned although a proof passed over them, half of them the most alike."""
 
-    match = things = "chains"
-    remedy = "Let the split and the audit go by the same identity, coverage and coverage_of, or choose split identity"
+    match = "chains"
+    remedy = (
+        "Let the split and the audit go by the same identity, coverage and coverage_of, or choose split identity; where stretches are "
+        "forbidden, split stretch"
+    )
 
     def __init__(
         self,
@@ -48,19 +62,23 @@ class Chains:
         coverage: float,
         coverage_of: Literal["both", "shorter"],
         sample: int,
+        search: Mmseqs,
+        stretches: Stretches,
         workers: int,
         max_shown: int,
     ) -> None:
         self.rule = checked_rule(identity, coverage, coverage_of)
         self.threshold = identity
         self.sample = sample
+        self.search = search
+        self.stretches = stretches
         self.workers = workers
         self.max_shown = max_shown
 
     def __call__(self, train: Sequence[Row], evaluation: Sequence[Row], normal: Callable[[str], str]) -> Found:
         """Related pairs of chains; ``nearest``: chains of ``evaluation`` by identity to the nearest that spans enough."""
-        left, right = _different(train), _different(evaluation)
-        pairs = every_pair(right, left, self.rule, sample=self.sample, workers=self.workers)
+        left, right, kind = different(train), different(evaluation), kinds([*train, *evaluation])
+        pairs = every_pair(right, left, self.rule, sample=self.sample, search=self.search, workers=self.workers)
         nearest = np.zeros(len(right))
         np.maximum.at(nearest, pairs.held, pairs.identity)
         counts, _ = np.histogram(nearest, bins=BINS, range=(0, 1))
@@ -69,15 +87,18 @@ class Chains:
             lines = aligned(right[int(pairs.held[k])], left[int(pairs.train[k])]).lines
             worst.append(Leak(round(float(pairs.identity[k]), 4), lines[1], lines[0]))
         highest = round(float(nearest.max()), 4) if len(nearest) else 0.0
-        looked = {"pairs": pairs.num_pairs, "pairs_aligned": pairs.num_aligned, "pairs_sampled": pairs.num_sampled}
-        return Found(int((pairs.identity >= self.rule.identity).sum()), worst, counts.tolist(), highest, looked)
+        shared = self.stretches(train, evaluation, chance=True)
+        num_leaks = int((pairs.identity >= self.rule.identity).sum()) + len(shared.leaks)
+        looked = {"compared": by_kind(right, kind), **pairs.looked}
+        return Found(num_leaks, worst, counts.tolist(), highest, looked, called(kind), shared.counts)
 
     def reached(self, train: Sequence[Row], evaluation: Sequence[Row], normal: Callable[[str], str]) -> Reached:
         """Chains of ``evaluation`` with a related one in train: each is aligned only until the first is found."""
-        left, right = _different(train), _different(evaluation)
+        left, right, kind = different(train), different(evaluation), kinds(evaluation)
         near = self._near(left, right)
         related = {chain for chain, one in zip(right, near.tolist(), strict=True) if one}
-        return Reached(len(right), len(related), [not related.isdisjoint(chains_of(row)) for row in evaluation])
+        shared = self.stretches(train, evaluation, chance=False)
+        return Reached(by_kind(right, kind), by_kind(related, kind), holding(evaluation, related), shared.counts)
 
     def _near(self, train: list[str], held: list[str]) -> Bool[np.ndarray, " H"]:
         known = set(train)
@@ -94,36 +115,85 @@ class Chains:
         return near
 
 
-def every_pair(held: list[str], train: list[str], rule: Rule, *, sample: int, workers: int) -> Spanning:
+def every_pair(held: list[str], train: list[str], rule: Rule, *, sample: int, search: Mmseqs, workers: int) -> Spanning:
     """Every chain of ``held`` with every one of ``train``. RuntimeError where a pair that was passed over is related after all."""
     pairs = may_span(held, train, rule, workers=workers)
-    num_sampled = _checked(held, train, pairs, rule, sample)
+    looked: dict[str, int | str] = {"pairs": len(held) * len(train), "pairs_aligned": len(pairs)}
+    passed_over = {
+        "most_alike": most_alike(held, train, pairs, sample - sample // 2),
+        "at_random": _at_random(held, train, pairs, sample // 2),
+    }
+    if held and train and search.is_there():
+        hits = search.between(held, train, WIDER * rule.coverage if rule.coverage_of == "both" else 0.0)
+        passed_over["found_by_mmseqs2"] = hits[~_among(hits, pairs, len(train))]
+        looked["pairs_found_by_mmseqs2"] = len(hits)
+    else:
+        looked["pairs_found_by_mmseqs2"] = "MMseqs2 was not run: it is missing" if held and train else 0
+    for name, these in passed_over.items():
+        _check(held, train, these, rule)
+        looked[f"pairs_passed_over_{name}"] = len(these)
     identity = spanning(((held[i], train[j]) for i, j in pairs.tolist()), rule, workers=workers)
     found = identity >= 0
-    return Spanning(pairs[found, 0], pairs[found, 1], identity[found], len(held) * len(train), len(pairs), num_sampled)
+    return Spanning(pairs[found, 0], pairs[found, 1], identity[found], looked)
 
 
-def _checked(held: list[str], train: list[str], kept: Int[np.ndarray, "P 2"], rule: Rule, sample: int) -> int:
-    """How many of a sample of all pairs are not among those ``kept``. Of these the score alone is computed, by parasail, and the
-    alignment only where that ends late enough; always by the same draw."""
+def most_alike(held: Sequence[str], train: Sequence[str], but: Int[np.ndarray, "P 2"], num: int) -> Int[np.ndarray, "Q 2"]:
+    """At most ``num`` pairs, not among ``but``, that share most runs of `LETTERS` residues: by cosine, rare runs counting more."""
+    left, right = _profiles(held, train)
+    places, likeness = np.zeros(0, np.int64), np.zeros(0)
+    for first in range(0, len(held) if num and len(train) else 0, AT_ONCE):
+        both = (left[first : first + AT_ONCE] @ right.T).toarray()
+        these = but[(but[:, 0] >= first) & (but[:, 0] < first + AT_ONCE)]
+        both[these[:, 0] - first, these[:, 1]] = 0.0
+        flat = both.ravel()
+        top = np.argpartition(-flat, min(num, len(flat)) - 1)[:num]
+        top = top[flat[top] > 0]
+        places, likeness = np.concatenate([places, first * len(train) + top]), np.concatenate([likeness, flat[top]])
+        kept = np.lexsort((places, -likeness))[:num]
+        places, likeness = places[kept], likeness[kept]
+    return np.stack(np.divmod(places, max(1, len(train))), axis=1)
+
+
+def _profiles(held: Sequence[str], train: Sequence[str]) -> tuple[csr_array, csr_array]:
+    """[chains, runs] for both lists: unit rows, each run as much as it is rare."""
+    column: dict[str, int] = {}
+    rows, columns = [], []
+    for k, chain in enumerate([*held, *train]):
+        runs = sorted({chain[i : i + LETTERS] for i in range(len(chain) - LETTERS + 1)})
+        rows += [k] * len(runs)
+        columns += [column.setdefault(run, len(column)) for run in runs]
+    size = (len(held) + len(train), max(1, len(column)))
+    rare = np.log(size[0] / np.maximum(1, np.bincount(np.array(columns, np.int64), minlength=size[1]))) + 1
+    values = rare[np.array(columns, np.int64)]
+    norm = np.sqrt(np.bincount(np.array(rows, np.int64), values**2, minlength=size[0]))
+    values = values / norm[np.array(rows, np.int64)]
+    every = csr_array((values, (np.array(rows, np.int64), np.array(columns, np.int64))), shape=size)
+    return every[: len(held)], every[len(held) :]
+
+
+def _at_random(held: Sequence[str], train: Sequence[str], but: Int[np.ndarray, "P 2"], num: int) -> Int[np.ndarray, "Q 2"]:
+    """Those of ``num`` pairs, always by the same draw, that are not among ``but``."""
     num_pairs = len(held) * len(train)
-    drawn = np.unique(np.random.default_rng(0).integers(0, max(1, num_pairs), min(sample, num_pairs)))
-    drawn = drawn[~np.isin(drawn, kept[:, 0] * len(train) + kept[:, 1])]
-    for place in drawn.tolist():
-        one, other = held[place // len(train)], train[place % len(train)]
+    drawn = np.unique(np.random.default_rng(0).integers(0, max(1, num_pairs), min(num, num_pairs)))
+    pairs = np.stack(np.divmod(drawn, max(1, len(train))), axis=1)
+    return pairs[~_among(pairs, but, len(train))]
+
+
+def _among(pairs: Int[np.ndarray, "P 2"], others: Int[np.ndarray, "Q 2"], num_train: int) -> Bool[np.ndarray, " P"]:
+    return np.isin(pairs[:, 0] * num_train + pairs[:, 1], others[:, 0] * num_train + others[:, 1])
+
+
+def _check(held: list[str], train: list[str], pairs: Int[np.ndarray, "P 2"], rule: Rule) -> None:
+    """Of ``pairs`` the score alone is computed, by parasail, and the alignment only where that ends late enough."""
+    for one, other in ((held[i], train[j]) for i, j in pairs.tolist()):
         end = parasail.sw_striped_sat(one, other, GAP_OPEN, GAP_EXTEND, parasail.blosum62)
         if rule.spans((end.end_query + 1, end.end_ref + 1), len(one), len(other)) and _related(one, other, rule):
             raise RuntimeError(
                 f"the audit's screen passed over a related pair, which must not happen on any processor: {one} and {other}. Please "
                 "report it with these chains and the processor's name; a split made with it may leak"
             )
-    return len(drawn)
 
 
 def _related(left: str, right: str, rule: Rule) -> bool:
     pair = aligned(left, right)
     return pair.identity >= rule.identity and rule.spans(pair.residues, len(left), len(right))
-
-
-def _different(rows: Sequence[Row]) -> list[str]:
-    return sorted({chain for row in rows for chain in chains_of(row)})

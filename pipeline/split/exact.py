@@ -7,10 +7,10 @@ the residues; `benchmarks/identity.py` measures it beside MMseqs2's.
 Our own design.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
@@ -32,18 +32,25 @@ class Exact:
 
     def families(self, chains: Sequence[str], rule: Rule, *, workers: int) -> Int[np.ndarray, " C"]:
         """For each chain the number of its family; related chains are of one, and so are relatives of relatives."""
-        family = np.arange(len(chains))
+        family, texts = np.arange(len(chains)), list(chains)
+
+        def related(pairs: Int[np.ndarray, "P 2"]) -> Bool[np.ndarray, " P"]:
+            asked = ((texts[i], texts[j]) for i, j in pairs.tolist())
+            return spanning(asked, rule, workers=workers) >= rule.identity
+
         for pairs in tqdm(
             may_span_within(chains, rule, workers=workers), desc="all chains with all", unit="part", leave=False, disable=None
         ):
-            family = _joined(list(chains), family, pairs, rule, workers)
+            family = joined(family, pairs, related)
         return family
 
 
-def _joined(
-    chains: list[str], family: Int[np.ndarray, " C"], pairs: Int[np.ndarray, "P 2"], rule: Rule, workers: int
+def joined(
+    family: Int[np.ndarray, " C"],
+    pairs: Int[np.ndarray, "P 2"],
+    related: Callable[[Int[np.ndarray, "P 2"]], Bool[np.ndarray, " P"]],
 ) -> Int[np.ndarray, " C"]:
-    """``family`` after the related ones of ``pairs`` are tied together."""
+    """``family`` after the related ones of ``pairs`` are tied together; ``related`` says of some of them which are."""
     share = 1
     while len(pairs := pairs[family[pairs[:, 0]] != family[pairs[:, 1]]]):
         ends = np.sort(family[pairs], axis=1)
@@ -54,8 +61,7 @@ def _joined(
             first, np.diff(np.append(first, len(pairs)))
         )  # of a pair among those of its families
         tried = place < share
-        identity = spanning(((chains[i], chains[j]) for i, j in pairs[tried].tolist()), rule, workers=workers)
-        tied = family[pairs[tried][identity >= rule.identity]]
+        tied = family[pairs[tried][related(pairs[tried])]]
         edges = coo_array((np.ones(len(tied), np.int8), (tied[:, 0], tied[:, 1])), shape=(len(family), len(family)))
         family = connected_components(edges, directed=False)[1].astype(np.int64)[family]
         pairs = pairs[~tried]

@@ -16,8 +16,9 @@ from jaxtyping import Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components, maximum_bipartite_matching
 
-from pipeline.corpus.row import CHAIN_BREAK, PROTEIN, Row, Split
+from pipeline.corpus.row import Row, Split
 from pipeline.split.alignment import aligner
+from pipeline.split.compared import by_kind, chains_of, kinds
 from pipeline.split.dealt import TOLERANCE, Dealt, deal
 from pipeline.split.group import unit_keys
 from pipeline.split.rule import Rule, checked_rule
@@ -101,7 +102,7 @@ class Identity:
         notes: dict[str, str | int | float] = {
             "mmseqs2": self.search.version() if units.chains else "not needed",
             "giant": self.giant,
-            "chains": len(units.chains),
+            **by_kind(units.chains, kinds(rows)),
             "families": len(set(family.tolist())),
             "complexes": len(families),
             "complexes_removed_by_cut": len(gone) - back,
@@ -206,11 +207,6 @@ class _Units:
                 for chain in own:
                     found.setdefault(chain, []).append(unit)
         return dict(sorted(found.items()))
-
-
-def chains_of(row: Row) -> list[str]:
-    """The chains of both sides; none of a row that holds no proteins."""
-    return [*row.query.split(CHAIN_BREAK), *row.document.split(CHAIN_BREAK)] if row.task in PROTEIN else []
 
 
 def _components(families: Sequence[Sequence[int]], gone: set[int]) -> list[int]:

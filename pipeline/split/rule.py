@@ -1,4 +1,4 @@
-"""What counts as related.
+"""What counts as related. A chain here is what `compared` says: where chains are joined without a mark, the whole side.
 
 A pair of chains is *related* if its best local alignment (Smith-Waterman, BLOSUM62, gap 11 + 1 a residue, as BLAST's and MMseqs2's
 defaults) has at least ``identity`` identical residues a column, and spans at least ``coverage`` of the residues of the shorter chain

@@ -67,6 +67,40 @@ def may_span_among(
     return _by_both_ends(left, right, _tasks(pairs, np.array([len(chain) for chain in right])), rule, workers)
 
 
+def may_score(left: Sequence[str], right: Sequence[str], least: int, *, workers: int) -> Int[np.ndarray, "P 2"]:
+    """Of all pairs of ``left`` with ``right`` those, by their places, whose best local alignment scores ``least`` or more, at most 127;
+    sorted. No more than that is asked, so it is exact and needs one pass."""
+    order = np.argsort([len(chain) for chain in right], kind="stable")
+    return _scoring(left, right, [(np.arange(len(left)), block) for block in _blocks(order)], least, workers)
+
+
+def may_score_within(chains: Sequence[str], least: int, *, workers: int) -> Iterator[Int[np.ndarray, "P 2"]]:
+    """The same of all pairs of ``chains``, in parts, as in `may_span_within`."""
+    order = np.argsort([len(chain) for chain in chains], kind="stable")
+    for first in range(0, len(order), AT_ONCE):
+        part = range(first, min(first + AT_ONCE, len(order)), LANES)
+        pairs = _scoring(chains, chains, [(order[: k + LANES], order[k : k + LANES]) for k in part], least, workers)
+        yield pairs[pairs[:, 0] != pairs[:, 1]]
+
+
+def _scoring(
+    left: Sequence[str], right: Sequence[str], tasks: "list[Task]", least: int, workers: int
+) -> Int[np.ndarray, "P 2"]:
+    if not 0 < least <= FULL:
+        raise ValueError(f"a score must be from 1 to {FULL} to be told here, got {least}")
+    packed = [_packed(of, Rule(1.0, 1.0, "both")) for of in (left, right)]  # the rule plays no part
+    compiled: Any = _highest
+
+    def scoring(task: Task) -> Int[np.ndarray, "P 2"]:
+        own, block = task
+        places = np.argwhere(compiled(packed[0].codes, packed[0].starts, own, *packed[1], block, GAINS) >= least)
+        return np.stack([own[places[:, 0]], block[places[:, 1]]], axis=1)
+
+    with ThreadPoolExecutor(workers) as pool:
+        found = np.concatenate([np.zeros((0, 2), np.int64), *pool.map(scoring, tasks)])
+    return found[np.lexsort((found[:, 1], found[:, 0]))]
+
+
 Task = tuple[Int[np.ndarray, " A"], Int[np.ndarray, " B"]]  # chains of the left, each with each of at most 64 of the right
 
 
@@ -162,6 +196,35 @@ def _block(codes, starts, needed, own, right, right_starts, right_needed, block,
             if min(size, lengths[lane]) >= share * max(size, lengths[lane]):
                 kept[a, lane] = work[0, lane] == FULL or work[1, lane] == work[0, lane]
     return kept
+
+
+@njit(nogil=True, cache=True)
+def _highest(codes, starts, own, right, right_starts, right_needed, block, gains):  # pyright: ignore
+    """[A, B]: the best score of each of ``own`` with each of ``block``, 127 where it is that or more."""
+    longest = 0
+    for lane in range(len(block)):
+        longest = max(longest, right_starts[block[lane] + 1] - right_starts[block[lane]])
+    profile, late = _profile(right, right_starts, right_needed, block, longest, gains)
+    longest = 0
+    for i in own:
+        longest = max(longest, starts[i + 1] - starts[i])
+    scores, gaps = np.empty((longest, LANES), np.int8), np.empty((longest, LANES), np.int8)
+    work = np.zeros((LINES, LANES), np.int8)
+    found = np.zeros((len(own), len(block)), np.int8)
+    for a in range(len(own)):
+        size = starts[own[a] + 1] - starts[own[a]]
+        work[:2] = 0
+        scores[:size] = 0
+        gaps[:size] = 0
+        query = codes[starts[own[a]] : starts[own[a] + 1]]
+        for j in range(0, len(profile), COLUMNS):
+            _columns(  # pyright: ignore
+                scores.ctypes.data, gaps.ctypes.data, profile[j].ctypes.data, query.ctypes.data, np.uintp(0),
+                np.uintp(size), late[j].ctypes.data, work.ctypes.data,
+            )  # fmt: skip
+        for lane in range(len(block)):
+            found[a, lane] = work[0, lane]
+    return found
 
 
 @njit(nogil=True, cache=True)

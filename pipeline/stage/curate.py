@@ -30,6 +30,7 @@ from pipeline.split.contamination import Contamination
 from pipeline.split.dealt import Dealt
 from pipeline.split.group import unit_keys
 from pipeline.split.set_aside import SetAside
+from pipeline.split.shared import in_words
 
 RAW = Path("data/raw")
 HELD_OUT: tuple[Split, ...] = ("test", "validation")
@@ -161,18 +162,18 @@ class CuratedData(pl.LightningDataModule):
             if one.num_leaks and where != AS_GIVEN:
                 worst = "".join(f"\n  {leak.similarity:.2f}  {leak.train!r}\n        {leak.evaluation!r}" for leak in one.worst)
                 raise ValueError(
-                    f"audit: {one.num_leaks} pairs of texts between {where.replace(' in ', ' and ')} have a similarity of "
+                    f"audit: {one.num_leaks} pairs of {one.things} between {where.replace(' in ', ' and ')} have a similarity of "
                     f"{self.audit.threshold} or more, expected none. {self.audit.remedy}. curate.contamination is "
                     f"{self.contamination.match!r} and looks for similarity {getattr(self.contamination.neighbours, 'threshold', 1)}; "
                     f"curate.audit.match is {self.audit.match!r}. The worst (train, then evaluation):{worst}"
                 )
         return found
 
-    def dealt_again(self) -> tuple[dict[str, dict[str, list[Row]]], dict[str, dict[str, int]]]:
+    def dealt_again(self) -> tuple[dict[str, dict[str, list[Row]]], dict[str, dict[str, Any]]]:
         """By control and corpus the kept rows with other splits, and how much of the held-out ones has something near in train.
         That is counted, not every pair: relatives of a random deal are hundreds of thousands."""
         found: dict[str, dict[str, list[Row]]] = {}
-        counts: dict[str, dict[str, int]] = {}
+        counts: dict[str, dict[str, Any]] = {}
         for name, deal in sorted(self.controls.items()):
             found[name] = {c: deal([replace(row, split=None) for row in rows]) for c, rows in self.rows.items()}
             parts = {split: [row for rows in found[name].values() for row in rows if row.split == split] for split in SPLITS}
@@ -183,13 +184,13 @@ class CuratedData(pl.LightningDataModule):
                     units = unit_keys(parts[held_out])
                     near = {unit for unit, one in zip(units, reached.near_rows, strict=True) if one}
                     counts[where] = {
-                        self.audit.things: reached.num_texts,
-                        f"{self.audit.things}_near": reached.num_near,
+                        **reached.texts,
+                        **{f"{name}_near": near for name, near in reached.near.items()},
                         "rows": len(reached.near_rows),
                         "rows_near": sum(reached.near_rows),
                         "groups": len(set(units)),
                         "groups_near": len(near),
-                    }
+                    } | ({"stretches": reached.stretches} if reached.stretches else {})
         return found, counts
 
     def measured(self) -> dict[str, Any]:
@@ -252,11 +253,14 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     leakage = {where: found.as_json() for where, found in data.audited().items()} | data.measured()
     controls, reached = data.dealt_again()
     for where, counts in reached.items():
-        shares = ", ".join(f"{counts[f'{of}_near']} of {counts[of]} {of}" for of in (data.audit.things, "rows", "groups"))
+        shares = ", ".join(f"{counts[f'{of}_near']} of {counts[of]} {of}" for of in counts if f"{of}_near" in counts)
         print(
             f"{where}: {shares} have one of a similarity of {data.audit.threshold} or more there, as controls may "
             "(each looked at until the first is found)"
         )
+    for where, found in {**leakage, **reached}.items():
+        if shared := found.get("stretches"):
+            print(f"{where}: {in_words(shared)}")
     if shared := leakage.get(AS_GIVEN, {}).get("num_leaks"):
         print(
             f"{shared} pairs of near texts between the sources' own validation and test rows, left as they are: see leakage.json"
@@ -305,7 +309,7 @@ def _write(
     data: CuratedData,
     leakage: Mapping[str, Any],
     controls: Mapping[str, list[Row]],
-    reached: Mapping[str, Mapping[str, int]],
+    reached: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, int]:
     rows, dropped, dealt = data.rows[corpus], data.dropped[corpus], data.dealt[corpus]
     for folder, these in {target: rows, **{control_folder(target, name): again for name, again in controls.items()}}.items():
@@ -328,7 +332,9 @@ def _write(
         "clusters": _cluster_sizes(dropped),
         "similarity": _similarities(dropped),
         "leakage": {where: found["nearest"] for where, found in leakage.items()},
+        "compared": {where: found["things"] for where, found in leakage.items() if "things" in found},
         "controls": dict(reached),
+        "stretches": {where: found["stretches"] for where, found in {**leakage, **reached}.items() if found.get("stretches")},
         "split": None if dealt is None else asdict(dealt),
         "groups": {split: len({row.group for row in rows if row.split == split and row.group}) for split in SPLITS},
         "largest_group": largest,

@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 
+from pipeline.corpus.row import CHAINS, JOINED
 from pipeline.evaluator.price import pairs_of, price
 
 TASK = "affinity"
@@ -37,7 +38,19 @@ def affinity_parts(
     columns = {name: sorted({s for of_model in rows.values() for s in of_model}) for name, rows in strata.items()}
     shown = [(m, n) for m, n in [(final, name) for name in test.get(final, {})]]
     shown += [(other, control) for model, _, other, control in pairs_of(test) if model == final and other != final]
-    return {"prices": prices, "strata": strata, "columns": columns, "measures": MEASURES, "scatter": _scatter(test, shown)}
+    kinds = {text for at in test.values() for one in at.values() for text in one["strata"]}
+    joined = any(f"{CHAINS}={JOINED}" in text.split(";") for text in kinds)
+    things = "chain, or side whose chains are joined without a mark," if joined else "chain"
+    values = [value for at in test.values() for one in at.values() for value in one["score"]]
+    return {
+        "things": things,
+        "range": (min(values), max(values)),
+        "prices": prices,
+        "strata": strata,
+        "columns": columns,
+        "measures": MEASURES,
+        "scatter": _scatter(test, shown),
+    }
 
 
 def _scatter(test: Mapping[str, Any], shown: list[tuple[str, str]]) -> str:

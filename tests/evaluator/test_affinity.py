@@ -79,3 +79,22 @@ def test_a_single_group_gives_no_interval_but_all_that_a_measure_can_be(evaluate
     assert (found["low"], found["high"], found["num_groups"]) == (-1, 1, 1)
     assert list(found["strata"]) == ["all"]
     assert found["strata"]["all"]["rmse"][1:] == [0, 16]
+
+
+def test_intervals_of_few_groups_are_those_that_so_few_ask_for(evaluated):
+    """Six entries of ten complexes: percentiles of draws of six, made wider for six (Hesterberg 2015), in all and in a stratum."""
+    score, predicted = np.array(evaluated[1]["score"]), np.array(evaluated[1]["prediction"])
+    groups = [str(i // 10) for i in range(60)]
+    items = evaluated[1] | {"group": groups, "strata": ["kind=a" if i < 40 else "kind=b" for i in range(60)]}
+    found = Affinity(least=30, seed=0).details(items, resamples=2000, confidence=0.95, seed=0)
+    draw = np.random.default_rng(5)
+    for stratum, num in (("all", 6), ("kind=a", 4)):
+        rmse = []
+        for _ in range(20_000):
+            rows = np.concatenate([np.arange(10 * g, 10 * g + 10) for g in draw.integers(0, num, num)])
+            rmse.append(np.sqrt(np.mean((predicted - score)[rows] ** 2)))
+        tail = scipy.stats.norm.cdf(np.sqrt(num / (num - 1)) * scipy.stats.t.ppf(0.025, num - 1))
+        narrow = scipy.stats.norm.cdf(scipy.stats.t.ppf(0.025, 10 * num - 1))
+        _, low, high = found["strata"][stratum]["rmse"]
+        assert high - low == pytest.approx(np.diff(np.quantile(rmse, [tail, 1 - tail]))[0], rel=0.05)
+        assert high - low > 1.1 * np.diff(np.quantile(rmse, [narrow, 1 - narrow]))[0]  # for as many single complexes

@@ -31,3 +31,12 @@ def test_a_model_that_looks_better_on_the_control_has_a_price_beyond_chance():
     value, low, high = price(Affinity(least=5, seed=0), items(1.0), items(1.0, seed=1), **LIMITS)
     assert low < 0 < high
     assert value == pytest.approx((low + high) / 2, abs=0.1)
+
+
+def test_the_two_samples_are_drawn_apart():
+    """Of the same items twice, equal draws would give a difference of 0 each time; the true spread is the root of 2 of one sample's."""
+    evaluator, one = Affinity(least=5, seed=0), items(1.0)
+    value, low, high = price(evaluator, one, one, **LIMITS)
+    of_one = evaluator.details(one | {"strata": [""] * 200}, **LIMITS)
+    assert value == 0
+    assert high - low == pytest.approx(2**0.5 * (of_one["high"] - of_one["low"]), rel=0.15)

@@ -1,9 +1,10 @@
 import openpyxl
 import pytest
 
-from pipeline.corpus.chain import mutated, pkd
+from pipeline.corpus.chain import cut, mutated, pkd
 from pipeline.corpus.row import Rejected, Row
 from pipeline.source.complexes import Complexes
+from pipeline.source.fasta import Fasta
 from pipeline.source.ppi import Ppi
 
 PUBLISHED = {
@@ -11,7 +12,7 @@ PUBLISHED = {
     "receptor_letters": "Receptor Chains", "affinity": "KD(M)", "group": "PDB", "mutations": "Mutations", "assay": "Affinity Method",
 }  # fmt: skip
 SETTINGS = {
-    "path": "table.csv", "root": None, "fasta": None, "columns": PUBLISHED, "separator": ",", "unit": "M", "lowest_pkd": 0,
+    "path": "table.csv", "root": None, "fasta": None, "columns": PUBLISHED, "separator": ",", "cuts": None, "unit": "M", "lowest_pkd": 0,
     "highest_pkd": 16, "apply_mutations": False, "drop": "X", "strata": {"source": "Source Data Set"},
     "marks": {"antibody": {"column": "Subgroup", "word": "antibody"}}, "delimiter": None, "quoting": True,
 }  # fmt: skip
@@ -112,3 +113,76 @@ def test_pairs_of_proteins_bind_or_do_not(tmp_path, monkeypatch, task, num):
     found = list(Ppi(path="pairs.tsv", fasta="chains.fasta", root=None, columns=columns, task=task, delimiter=None).read())
     assert len(found) == num + 1
     assert isinstance(found[-1], Rejected)
+
+
+MARKED = {"path": "marked.csv", "group": "pdb", "sides": ["one", "two"], "separator": ":"}
+
+
+def chains_stratum(row):
+    return dict(part.split("=") for part in row.strata.split(";")).get("chains")
+
+
+def test_joined_sides_are_cut_where_another_table_marks_the_same_chains_of_the_same_entry(tmp_path, read):
+    (tmp_path / "marked.csv").write_text("pdb,one,two\n1ABC,aCD,EFG:HIK\n1ABC,WCD,EFG:HIK\n2XYZ,ACD,KKK:LLL\n")
+    rows = read(
+        changed(Ligand_Sequences="ACD", Receptor_Sequences="EFGHIK"),
+        changed(Ligand_Sequences="WCD", Receptor_Sequences="HIKEFG"),  # a mutant, and the other order
+        changed(Ligand_Sequences="ACD", Receptor_Sequences="EFGHIL"),  # one letter apart
+        changed(Ligand_Sequences="ACD", Receptor_Sequences="KKKLLL"),  # chains of another entry
+        separator="", cuts=MARKED, columns=PUBLISHED | {"ligand_letters": None, "receptor_letters": None},
+    )  # fmt: skip
+    assert [(row.query, row.document) for row in rows] == [
+        ("ACD", "EFG:HIK"), ("WCD", "HIK:EFG"), ("ACD", "EFGHIL"), ("ACD", "KKKLLL"),
+    ]  # fmt: skip
+    assert [chains_stratum(row) for row in rows] == ["marked", "marked", "joined", "joined"]
+
+
+def test_a_side_that_could_be_cut_in_two_ways_stays_whole():
+    assert cut("ACDEF", ["ACD", "EF", "AC", "GGG"]) == ("ACD", "EF")
+    assert cut("ACDEF", ["ACD", "EF", "AC", "DEF"]) is None
+    assert cut("ACDACD", ["ACD"]) == ("ACD", "ACD")
+    assert cut("ACDE", ["ACD"]) is cut("ACD", []) is None
+    assert cut("A" * 60, ["A", "AA"]) is None  # too many ways to try them one by one
+
+
+def test_lengths_tell_where_a_joined_side_is_cut(read):
+    columns = PUBLISHED | {
+        "ligand_lengths": "Mutations",
+        "receptor_lengths": "Affinity Method",
+        "mutations": None,
+        "assay": None,
+    }
+    columns |= {"ligand_letters": None, "receptor_letters": None}
+    row, wrong = read(
+        changed(Ligand_Sequences="ACDE", Receptor_Sequences="EFGHIK", Mutations="4", Affinity_Method="2, 4"),
+        changed(Ligand_Sequences="ACDE", Receptor_Sequences="EFGHIK", Mutations="4", Affinity_Method="2, 3"),
+        separator="", columns=columns,
+    )  # fmt: skip
+    assert (row.query, row.document, chains_stratum(row)) == ("ACDE", "EF:GHIK", "marked")
+    assert "chains of 2, 3 residues are 5 in all, but the side has 6" in wrong.reason
+
+
+def test_a_side_of_several_letters_and_one_text_is_told_as_joined(read):
+    joined, plain = read(changed(Receptor_Sequences="EFGHIK"), GOOD)
+    assert chains_stratum(joined) == "joined"
+    assert chains_stratum(plain) is None  # a separator marks all chains
+
+
+def test_cuts_and_a_separator_contradict_each_other(read):
+    with pytest.raises(ValueError, match="cuts are for sides that are joined without a mark"):
+        read(GOOD, cuts=MARKED)
+
+
+def test_every_source_of_chains_gives_upper_case_without_white_space(tmp_path, read):
+    """A mutant written in small letters is its wild type's relative, and one chain in two spellings is one."""
+    (tmp_path / "chains.fasta").write_text(">1abc_A one\nac\nDe\n>1abc_H\nfgh\n>1abc_L\nikl\n")
+    (tmp_path / "pairs.tsv").write_text("a\tb\tbinds\n1abc_A\t1abc_H\t1\n")
+    columns = PUBLISHED | {"ligand": None, "receptor": None}
+    (of_fasta,) = read(GOOD, fasta="chains.fasta", columns=columns)
+    (of_table,) = read(changed(Ligand_Sequences="acDe", Receptor_Sequences="fgh, ik l"))
+    assert (of_fasta.query, of_fasta.document) == (of_table.query, of_table.document) == ("ACDE", "FGH:IKL")
+    binds = {"protein1": "a", "protein2": "b", "binds": "binds"}
+    settings = {"path": "pairs.tsv", "fasta": "chains.fasta", "root": None, "task": "partners", "delimiter": None}
+    (pair,) = Ppi(columns=binds, **settings).read()
+    assert (pair.query, pair.document) == ("ACDE", "FGH")
+    assert [one.document for one in Fasta(path="chains.fasta", root=None).read()] == ["ACDE", "FGH", "IKL"]

@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import connected_components
 
 from pipeline.corpus.row import Row
 from pipeline.split.alignment import Aligner, aligned
-from pipeline.split.chains import Chains, every_pair
+from pipeline.split.chains import every_pair
 from pipeline.split.exact import Exact
 from pipeline.split.identity import ACROSS, Identity, _cover, _put_back
 from pipeline.split.mmseqs import Mmseqs
@@ -158,10 +158,10 @@ def test_an_exhaustive_textbook_search_finds_no_relative_across_the_splits(rows)
     assert exhaustive(rows[:8], rows[:8]) == len(Aligner(RULE)(family, family, workers=1).related(RULE).left) + 8  # receptors
 
 
-def test_exact_families_are_those_that_every_related_pair_ties_together(rows):
+def test_exact_families_are_those_that_every_related_pair_ties_together(rows, mmseqs):
     """Also where two families are tied by one pair of many that span."""
     chains = sorted({chain for row in rows for chain in (row.query, row.document)})
-    tied = every_pair(chains, chains, RULE, sample=0, workers=1)
+    tied = every_pair(chains, chains, RULE, sample=0, search=mmseqs(), workers=1)
     related = tied.identity >= 0.3
     edges = coo_array((np.ones(related.sum()), (tied.held[related], tied.train[related])), shape=(len(chains),) * 2)
     wanted = connected_components(edges, directed=False)[1]
@@ -178,12 +178,11 @@ def test_an_exact_split_has_nothing_to_mend_and_the_shares_that_are_wanted(rows)
 
 
 @pytest.mark.slow
-def test_an_exhaustive_textbook_search_finds_no_relative_of_simulated_families():
+def test_an_exhaustive_textbook_search_finds_no_relative_of_simulated_families(audit):
     """Of `TRIBUTARY_CHAINS` chains, 1,000 unless it says otherwise."""
     parts = parted(split()(families(int(os.environ.get("TRIBUTARY_CHAINS", 1000)))))
-    audit = Chains(identity=0.3, coverage=0.8, coverage_of="both", sample=100, workers=1, max_shown=0)
     for one, other in ACROSS:
-        assert audit(parts[other], parts[one], str).num_leaks == 0
+        assert audit()(parts[other], parts[one], str).num_leaks == 0
         assert exhaustive(parts[one], parts[other]) == 0
 
 
@@ -202,6 +201,27 @@ def test_the_aligner_finds_the_pairs_that_the_textbook_finds(rows):
                 expected.append((i, j))
     assert list(zip(found.left.tolist(), found.right.tolist(), strict=True)) == expected
     assert len(expected) > 10
+
+
+@pytest.mark.parametrize("side", ["both", "shorter"])
+def test_the_audit_finds_the_pairs_that_the_textbook_finds(rows, side, mmseqs):
+    """Chains cut at either end too, so that some are alike over enough of one chain alone."""
+    chains = [row.query for row in rows[:9]] + [rows[0].query[:70], rows[1].query[40:], rows[3].document]
+    held, train = chains[:7], chains[4:]
+    found = every_pair(held, train, Rule(0.3, 0.8, side), sample=50, search=mmseqs(), workers=1)
+    related = found.identity >= 0.3
+    wanted, tied = set(), set()
+    for i, left in enumerate(held):
+        for j, right in enumerate(train):
+            identity, *spans = smith_waterman(left, right)
+            enough = min(spans) if side == "both" else spans[0] if len(left) < len(right) else spans[1]
+            if identity >= 0.3 and enough >= 0.8:
+                wanted.add((i, j))
+            if len(left) == len(right):  # either may be called the shorter
+                tied.add((i, j))
+    ours = set(zip(found.held[related].tolist(), found.train[related].tolist(), strict=True))
+    assert ours - tied == wanted - tied
+    assert len(wanted) > 12
 
 
 def test_the_bounds_pass_over_no_pair_that_aligns(rows):
@@ -223,51 +243,20 @@ def test_the_bounds_pass_over_no_pair_that_aligns(rows):
 
 
 @pytest.mark.parametrize("changes", [{"giant": "whole"}, {"giant": "remove"}, {"search": Exact()}])
-def test_no_chain_of_a_split_is_related_to_one_of_another(rows, changes):
+def test_no_chain_of_a_split_is_related_to_one_of_another(rows, changes, audit):
     dealt = split(**changes)
     found = dealt(rows)
     assert {row.split for row in found} >= {"train", "validation", "test"}
-    audit = Chains(identity=0.3, coverage=0.8, coverage_of="both", sample=100, workers=2, max_shown=3)
     parts = {name: [row for row in found if row.split == name] for name in ("train", "validation", "test")}
     for one, other in (("train", "test"), ("train", "validation"), ("validation", "test")):
-        assert audit(parts[one], parts[other], str).num_leaks == 0
+        assert audit(workers=2)(parts[one], parts[other], str).num_leaks == 0
     assert dealt.dealt.notes["complexes_kept"] == sum(row.split is not None for row in found)
 
 
-def test_the_audit_and_the_aligner_of_the_split_agree_and_share_nothing(rows):
-    chains = [row.query for row in rows[:60]]
-    for side in ("both", "shorter"):
-        rule = Rule(0.30, 0.80, side)
-        ours, theirs = (
-            every_pair(chains[:20], chains[10:], rule, sample=50, workers=1),
-            Aligner(rule)(chains[:20], chains[10:], workers=1),
-        )
-        assert ours.held.tolist() == theirs.left.tolist()
-        assert ours.train.tolist() == theirs.right.tolist()
-        assert ours.identity.tolist() == theirs.identity.tolist()
-        assert len(ours.held) > 20  # 10 chains stand on both sides, and families of eight on each: not an empty comparison
-
-
-def test_reached_chains_are_those_with_a_related_one(rows):
-    audit = Chains(identity=0.3, coverage=0.8, coverage_of="both", sample=100, workers=1, max_shown=1)
-    train, held = rows[::3], rows[1::3]
-    found = audit.reached(train, held, str)
-    pairs = every_pair(sorted({c for r in held for c in (r.query, r.document)}), [c for r in train for c in (r.query, r.document)],
-                     audit.rule, sample=0, workers=1)  # fmt: skip
-    assert found.num_near == len(set(pairs.held[pairs.identity >= 0.3].tolist()))
-    assert 0 < found.num_near < found.num_texts == 2 * len(held)
-    chains = sorted({chain for row in held for chain in (row.query, row.document)})
-    near = {chains[k] for k in pairs.held[pairs.identity >= 0.3].tolist()}
-    assert found.near_rows == [row.query in near or row.document in near for row in held]
-    assert not any(audit.reached(rows[:8], rows[8:16], str).near_rows)
-
-
-def test_the_audit_counts_and_shows_a_planted_leak(rows):
-    audit = Chains(identity=0.3, coverage=0.8, coverage_of="both", sample=100, workers=1, max_shown=1)
-    found = audit(rows[:1], [replace(rows[0], document=rows[-1].document)], str)
-    assert found.num_leaks == 1
-    assert found.highest == 1.0
-    assert found.worst[0].train == found.worst[0].evaluation == rows[0].query
+def test_letters_count_alike_in_either_case(rows):
+    one, other = rows[0].query, rows[1].query
+    assert aligned(one.lower(), other) == aligned(one, other.lower()) == aligned(one, other)
+    assert aligned(one.lower(), one).identity == 1.0
 
 
 def test_the_fewest_complexes_go_that_part_the_rest():

@@ -5,10 +5,9 @@ import numpy as np
 import parasail
 import pytest
 
-from pipeline.split import chains as audit
 from pipeline.split.alignment import aligned
 from pipeline.split.rule import Rule
-from pipeline.split.screen import LANES, may_span, may_span_among
+from pipeline.split.screen import LANES, may_score, may_score_within, may_span, may_span_among
 
 AMINO = "ACDEFGHIKLMNPQRSTVWY"
 SIDES = ("both", "shorter")
@@ -108,9 +107,21 @@ def test_nothing_in_is_nothing_out():
     assert may_span_among(["ACD"], ["ACD"], np.zeros((0, 2), np.int64), rule, workers=1).shape == (0, 2)
 
 
-def test_the_audit_notices_a_screen_that_passes_over_relatives(chains, monkeypatch):
-    rule = Rule(0.3, 0.8, "both")
-    assert audit.every_pair(chains, chains, rule, sample=10_000, workers=1).num_sampled > 1000
-    monkeypatch.setattr(audit, "may_span", lambda *_, **__: np.zeros((0, 2), np.int64))
-    with pytest.raises(RuntimeError, match="screen passed over a related pair"):
-        audit.every_pair(chains, chains, rule, sample=10_000, workers=1)
+@pytest.mark.parametrize("least", [1, 30, 92, 127])
+def test_pairs_that_score_enough_are_those_that_parasail_scores_so(chains, least):
+    left = chains[::2]
+    wanted = [
+        [i, j]
+        for i, one in enumerate(left)
+        for j, other in enumerate(chains)
+        if parasail.sw_striped_sat(one, other, 11, 1, parasail.blosum62).score >= least
+    ]
+    assert may_score(left, chains, least, workers=2).tolist() == wanted
+    assert len(wanted) > len(left)
+    within = {tuple(sorted(pair)) for pairs in may_score_within(left, least, workers=1) for pair in pairs.tolist()}
+    assert within == {(i, j // 2) for i, j in wanted if j % 2 == 0 and i < j // 2}
+
+
+def test_a_score_beyond_a_byte_is_refused():
+    with pytest.raises(ValueError, match="from 1 to 127"):
+        may_score(["ACD"], ["ACD"], 128, workers=1)

@@ -127,6 +127,16 @@ def test_the_funnel_of_the_published_table_names_every_drop(workspace, run):
     assert (counts["rows"], counts["groups"], counts["chains"]) == (4, 4, 8)
     assert counts["rows_near"] == counts["groups_near"] == counts["chains_near"] == len(near)
     assert card["controls"]["test in train, dealt by random"] == counts
+    # Nothing is shared in part by the split; by the random deal, what families share.
+    assert card["compared"]["test in train"] == "chains"
+    own_parts, dealt_parts = leakage["test in train"]["stretches"], counts["stretches"]
+    assert card["stretches"]["test in train"] == own_parts
+    assert own_parts["of"] == {"rows": 3, "groups": 3, "chains": 6}
+    assert own_parts["residues_in_a_row"]["30"] == {"rows": 0, "groups": 0, "chains": 0}
+    assert own_parts["alignments"]["rows"] == own_parts["alignments"]["by_chance"]["rows"] == 0
+    assert own_parts["longest"] < 30
+    assert dealt_parts["alignments"]["rows"] == len(near)
+    assert isinstance(leakage["test in train"]["looked"]["pairs_found_by_mmseqs2"], int)
 
 
 def test_the_published_split_has_its_leaks_counted_beside(workspace, run):
