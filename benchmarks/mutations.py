@@ -7,7 +7,7 @@ stand in its file exactly once is an error: the list is stale (`tests/test_mutat
 survived, out of time, broken (the tests could not start, which says nothing). Exit status 1 where more than `MOST` survive, or one
 that has no reason in `ALLOWED`.
 
-Measured (`mutations.md`): 60 of 60 killed, in 4 to 40 s each on two busy cores. When first planted 4 of them survived and were given
+Measured (`mutations.md`): 60 of 60 killed, in 5 to 38 s each on two busy cores. When first planted 4 of them survived and were given
 tests of their own: identity by the shorter chain, the last run of a chain, equal differences told apart by rounding, a merge that passes
 by its mean as measured.
 """
