@@ -11,7 +11,7 @@ from pipeline.affinity.training import AffinityModule, BestKept, ComplexBatch, f
 from pipeline.corpus.row import Row
 from pipeline.criterion.list_mle import ListMLE
 from pipeline.metric import spearman
-from pipeline.training.data import shuffled
+from pipeline.training.control import shuffled
 from pipeline.training.optimizer import adamw
 
 RUNTIME = {
