@@ -131,6 +131,16 @@ def test_a_sampled_p_value_is_near_that_of_all_exchanges(num):
     assert exchange_p(mean_after(difference), num, 4000, seed=1) == found[1]
 
 
+@pytest.mark.parametrize(("num", "beside", "p"), [(1, 1e-12, 1.0), (1, 1e-6, 0.5), (13, 1e-12, 1.0)])
+def test_differences_that_rounding_alone_tells_apart_are_equal(num, beside, p):
+    """Exchanges give the opposite difference, or the same, summed in another order: a little nearer to 0."""
+
+    def exchanged(swap):
+        return np.where(swap[:, 0], -0.3, 0.3) * np.where(swap.any(1), 1 - beside, 1.0)
+
+    assert exchange_p(exchanged, num, 1000, seed=0) == pytest.approx(p)
+
+
 def test_a_p_value_is_never_0_and_as_small_as_the_exchanges_allow():
     difference = np.ones(40)
     assert exchange_p(mean_after(difference), 40, 999, seed=0) == 1 / 1000

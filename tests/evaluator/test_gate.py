@@ -56,8 +56,9 @@ def test_a_gain_within_chance_is_refused_however_positive():
     single, _ = two_tasks(0, 0, num=60)
     random = np.random.default_rng(3)
     noisy = single | {"retrieval/x": ranked(np.asarray(single["retrieval/x"]["ndcg@10"]) + 0.01 + 0.3 * random.normal(size=60))}
-    (found,) = judged(single, {"m": noisy}).values()
+    (found,) = judged(single, {"m": noisy}, margin=1.0).values()
     assert found.mean.value > 0 > found.mean.low
+    assert all(one.low > -1.0 for one in found.tasks.values())  # the mean alone refuses it
     assert not found.accepted
 
 

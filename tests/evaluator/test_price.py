@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluator.affinity import Affinity
+from pipeline.evaluator.items import summary
 from pipeline.evaluator.price import pairs_of, price
 
 LIMITS = {"resamples": 400, "confidence": 0.95, "seed": 0}
@@ -37,6 +38,6 @@ def test_the_two_samples_are_drawn_apart():
     """Of the same items twice, equal draws would give a difference of 0 each time; the true spread is the root of 2 of one sample's."""
     evaluator, one = Affinity(least=5, seed=0), items(1.0)
     value, low, high = price(evaluator, one, one, **LIMITS)
-    of_one = evaluator.details(one | {"strata": [""] * 200}, **LIMITS)["strata"]["all"]["spearman"]
+    of_one = summary(evaluator, one | {"strata": [""] * 200}, LIMITS, 0)
     assert value == 0
-    assert high - low == pytest.approx(2**0.5 * (of_one[2] - of_one[1]), rel=0.15)
+    assert high - low == pytest.approx(2**0.5 * (of_one["high"] - of_one["low"]), rel=0.15)

@@ -57,6 +57,14 @@ def test_runs_in_common_are_those_that_a_comparison_pair_by_pair_finds(chains, l
     assert {k for pair in found for k in pair} == {k for pair in tied for k in pair}
 
 
+@pytest.mark.parametrize("train", ["WCHMYAAA", "AAWCHMYA", "AAAWCHMY", "WCHMY"])
+@pytest.mark.parametrize("held", ["WCHMYGGG", "GGWCHMYG", "GGGWCHMY", "WCHMY"])
+def test_a_run_is_found_at_either_end_of_a_chain_and_within_it(train, held):
+    assert with_same_letters([train], [held], 5) == {held}
+    assert same_letters([train, held], 5).tolist() == [[0, 1]]
+    assert longest([train], [held]) == 5
+
+
 def test_the_longest_run_is_the_longest_of_all_pairs(chains):
     train, held = chains[:12], chains[12:]
     assert longest(train, held) == max(common(one, other) for one in held for other in train) >= 64

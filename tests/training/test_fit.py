@@ -37,7 +37,7 @@ class StoppedError(Exception):
 def handed(tiny_encoder, monkeypatch):
     """``(encoder, batches, those of the early stop)`` of a training that ends before its first step."""
 
-    def made(*, known=(), held_out=(), of_task=None, **changes):
+    def made(*, known=(), held_out=(), looked_at=ROWS, of_task=None, **changes):
         seen = SimpleNamespace()
 
         def stop(module, data, *rest, callbacks, **named):
@@ -49,7 +49,7 @@ def handed(tiny_encoder, monkeypatch):
         encoder = tiny_encoder()
         with pytest.raises(StoppedError):
             fitting.fit(
-                encoder, {"retrieval": ROWS}, {}, training, RUNTIME, seed=0, name="x", inputs={}, held_out={"retrieval": ROWS},
+                encoder, {"retrieval": ROWS}, {}, training, RUNTIME, seed=0, name="x", inputs={}, held_out={"retrieval": looked_at},
                 known={"train": list(known), "validation": list(held_out)}, snapshots=None,
             )  # fmt: skip
         return encoder, list(seen.data.batches), [list(one.batches) for one in seen.callbacks]
@@ -92,6 +92,13 @@ def test_what_rows_outside_of_the_training_mark_is_known_in_it_and_in_the_early_
         assert not knows(encoder, batch, "sat cat", "ran dog")  # a validation row tells a training nothing
     assert knows(encoder, look, "cat cat", "mat dog")
     assert knows(encoder, look, "sat cat", "ran dog")
+
+
+def test_the_early_stop_looks_at_the_rows_that_are_held_out_and_at_no_others(handed):
+    rows = [Row("retrieval", f"v{i}", f"{one} over", f"v{i}", f"{one} rows") for i, one in enumerate(WORDS)]
+    encoder, batches, ((look,),) = handed(looked_at=rows, **LOOK)
+    assert pairs_of(encoder, look) == {(row.query, row.document) for row in rows}
+    assert all(pairs_of(encoder, batch) == TRUE for batch in batches)
 
 
 def test_what_a_trained_row_marks_is_known_whatever_is_handed_over(handed):
