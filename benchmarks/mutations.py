@@ -86,7 +86,7 @@ MUTATIONS = (
         "num_below = torch.arange(len(ordered), device=ordered.device)"),
     similarity("correlation with the wrong sign", "return 1 - (c * s).mean()", "return 1 + (c * s).mean()"),
     at("objective/codiemb_ir.py", "objective/test_codiemb_ir.py")(
-        "mined negatives are not seen", "others if hard is None else torch.logaddexp(others, hard)", "others"),
+        "mined negatives are not seen", "*([] if hard is None else [hard])", "*([])"),
     at("objective/matryoshka.py", "objective/test_matryoshka.py")(
         "short vectors are not of unit length", "return F.normalize(precise(vectors[:, :width]), dim=-1)",
         "return precise(vectors[:, :width])"),
@@ -162,8 +162,8 @@ MUTATIONS = (
     metric("a claim holds the trainings fixed", "for variance, free in spread)))", "for variance, free in spread[1:])))"),
     metric("equal differences are told apart by rounding", " - max(1e-10 * largest, 1e-14)", ""),
     metric("Holm forgets the steps before", "np.minimum(1, np.maximum.accumulate(steps))", "np.minimum(1, steps)"),
-    metric("the interval of few items is not widened", "norm.cdf(np.sqrt(num_items / (num_items - 1)) * t.ppf(tail, num_items - 1))",
-           "norm.cdf(norm.ppf(tail))"),
+    metric("the interval of few items is not widened", "np.sqrt(num_items / (num_items - 1)) * t.isf(tail, num_items - 1)",
+           "norm.isf(tail)"),
     metric("p is one-sided", "return np.abs(found) >= abs(observed)", "return found >= abs(observed)"),
     comparison("the bootstrap is not paired", "- evaluator.resampled(b[name], counts)", "- evaluator.resampled(b[name], counts[::-1])"),
     comparison("answers are exchanged item by item", "names, group = np.unique(groups, return_inverse=True)",
@@ -181,8 +181,8 @@ MUTATIONS = (
     gate("a task is lost where its upper bound is", "all(one.low > -margin for", "all(one.high > -margin for"),
     gate("the best of many merges is taken for one", "np.quantile(np.max(apart, axis=0), share)", "np.quantile(apart[0], share)"),
     at("stage/final.py", "stage/test_judge.py")(
-        "the final model is chosen on test rows", "for name, score in scores[model][\"validation\"].items()",
-        "for name, score in scores[model][\"test\"].items()"),
+        "the final model is chosen on test rows", "_mean(model, scores[model][\"validation\"], evaluators, mains)",
+        "_mean(model, scores[model][\"test\"], evaluators, mains)"),
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from scipy.stats import norm, rankdata, t
 
 ENUMERATED = 12  # differing items up to which all 2 ** 12 exchanges are looked at, so that the p-value is exact
 _ENOUGH = 50  # exchanges at least as extreme after which sampling stops: the p-value is then known to a seventh of itself
+_BEYOND = 5  # draws that must lie beyond a percentile, or it is no guide
 _AT_ONCE = 2**22  # numbers of a block of draws or exchanges
 
 
@@ -108,9 +109,15 @@ def draw_counts(num: int, resamples: int, *, seed: int) -> Int[np.ndarray, "R N"
 
 
 def interval(scores: Float[np.ndarray, " R"], confidence: float, *, num_items: int) -> tuple[float, float]:
-    """Percentile interval of the draws' scores, made wider as few items ask for: drawn from ``num_items``, they scatter too little."""
+    """Percentile interval of the draws' scores, made wider as few items ask for: drawn from ``num_items``, they scatter too little.
+
+    Of so few that hardly a draw lies beyond, a t interval with the spread of the draws, which goes on beyond all draws.
+    """
     tail = expanded_tail((1 - confidence) / 2, num_items=num_items)
     low, high = np.quantile(scores, [tail, 1 - tail])
+    if tail * len(scores) < _BEYOND:
+        half = expanded_t((1 - confidence) / 2, num_items=num_items) * float(scores.std())
+        low, high = min(low, scores.mean() - half), max(high, scores.mean() + half)
     return float(low), float(high)
 
 
@@ -119,8 +126,13 @@ def expanded_tail(tail: float, *, num_items: int) -> float:
 
     That of a t distribution, expanded by n / (n - 1): Hesterberg 2015, doi:10.1080/00031305.2015.1089789, sec. 5.3.
     """
+    return float(norm.cdf(-expanded_t(tail, num_items=num_items)))
+
+
+def expanded_t(tail: float, *, num_items: int) -> float:
+    """How many spreads of the draws a t interval goes to one side, beyond which ``tail`` of new samples lie."""
     assert num_items > 1, "one item says nothing of others"
-    return float(norm.cdf(np.sqrt(num_items / (num_items - 1)) * t.ppf(tail, num_items - 1)))
+    return float(np.sqrt(num_items / (num_items - 1)) * t.isf(tail, num_items - 1))
 
 
 def exchange_p(

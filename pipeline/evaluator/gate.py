@@ -8,14 +8,16 @@ Two conditions, both on validation rows, and both must hold beyond chance:
 * no task is lost by ``margin`` or more: the lower bound of each task's difference lies above ``-margin``. Rows too few to show that
   let nothing pass.
 
-Groups are drawn whole, and those of one corpus together for all its tasks. Collections whose items are no sample (clustering) have
-no part in it.
+Groups are drawn whole, and those that the source names together for all tasks of a corpus. A bound is never nearer than that of a
+t distribution with as many groups. Where answers differ in few groups, their draws know nothing of a rare large loss: one more group
+is then reckoned with, which loses as much as any differs (all there is to lose, where none does).
+Collections whose items are no sample (clustering), and controls, have no part in it.
 
 The rule is our design. Source of the parts: bootstrap of a maximum, White 2000, doi:10.1111/1468-0262.00152, and Romano and Wolf
 2005, doi:10.1111/j.1468-0262.2005.00615.x; non-inferiority, Piaggio et al. 2012, doi:10.1001/jama.2012.87802.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +25,19 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from pipeline.evaluator.comparison import Items, groups_of
-from pipeline.metric import draw_counts, expanded_tail
+from pipeline.metric import draw_counts, expanded_t, expanded_tail
+
+FEW = 30  # groups that differ, fewer than that and than half of all: a normal distribution is no guide to rare losses
+_ROUNDS = 20  # of draws, to have enough that leave no collection empty
+
+
+def weighed(evaluators: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """The collections that the gate looks at, by ``task/corpus``, sorted."""
+    return sorted(name for name in names if "@" not in name and evaluators[name.split("/")[0]].sampled)
 
 
 def mean_of_tasks(scores: Mapping[str, float]) -> float:
-    """The mean over tasks of the mean over a task's collections; ``scores`` by ``task/corpus``."""
+    """The mean over tasks of the mean over a task's collections; ``scores`` by ``task/corpus``, at least one."""
     of_task: dict[str, list[float]] = {}
     for name, score in scores.items():
         of_task.setdefault(name.split("/")[0], []).append(score)
@@ -45,11 +55,13 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Stand:
-    """How a merge stands: the ``mean``, each of ``tasks``, and the smallest gain of the mean that these rows could have shown."""
+    """How a merge stands: the ``mean``, each of ``tasks``, and the smallest gain of the mean that these rows could have shown.
+    ``differs``: it answers something otherwise than the best single model."""
 
     mean: Bound
     tasks: dict[str, Bound]
     detectable: float
+    differs: bool
     accepted: bool
 
 
@@ -60,9 +72,15 @@ def stand(
     """Of every merge against the best single model.
 
     ``confidence``: of the two-sided interval of the mean, for all merges together. ``task_confidence``: of the one-sided bound of a
-    task. ``margin``: what a merge may lose on a task, as a difference of main scores.
+    task. ``margin``: what a merge may lose on a task, as a difference of main scores. ValueError where a merge has other collections.
     """
-    names = [name for name in sorted(single) if evaluators[name.split("/")[0]].sampled]
+    names = weighed(evaluators, single)
+    for merge, items in merges.items():
+        if weighed(evaluators, items) != names:
+            raise ValueError(
+                f"{merge} was evaluated on {', '.join(weighed(evaluators, items)) or 'nothing'}, the best single model on "
+                f"{', '.join(names) or 'nothing'}; only models of the same tasks can be compared: take one of them out of `models`"
+            )
     if not names or not merges:
         return {}
     of_task: dict[str, list[str]] = {}
@@ -76,39 +94,59 @@ def stand(
             groups_of(name, items, single)
         value, at = _by_task(evaluators, items, of_task, counts)
         values[merge], drawn[merge] = value - own, at - own_drawn  # T, T R
-    num_groups = {task: sum(len(set(single[name]["group"])) for name in within) for task, within in of_task.items()}
-    widest = {task: max(evaluators[task].highest - evaluators[task].lowest, 0.0) for task in of_task}
+    num_groups = {task: min(len(set(single[name]["group"])) for name in within) for task, within in of_task.items()}
+    widest = {task: evaluators[task].highest - evaluators[task].lowest for task in of_task}
     mean = _simultaneous(
         {m: float(v.mean()) for m, v in values.items()}, {m: d.mean(0) for m, d in drawn.items()}, (1 - confidence) / 2,
-        num_groups=min(num_groups.values()), widest=max(widest.values()),
+        num_groups=min(num_groups.values()), widest=max(widest.values()), rare=dict.fromkeys(merges, 0.0),
     )  # fmt: skip
     found: dict[str, Stand] = {}
-    for merge in merges:
+    for merge, items in merges.items():
         tasks = {
             task: _simultaneous(
                 {merge: float(values[merge][t])}, {merge: drawn[merge][t]}, 1 - task_confidence,
-                num_groups=num_groups[task], widest=widest[task],
+                num_groups=num_groups[task], widest=widest[task], rare={merge: _rare_loss(evaluators[task], items, single, within)},
             )[merge]
-            for t, task in enumerate(of_task)
+            for t, (task, within) in enumerate(of_task.items())
         }  # fmt: skip
+        differs = bool(drawn[merge].any())
         passed = mean[merge].low > 0 and all(one.low > -margin for one in tasks.values())
-        found[merge] = Stand(mean[merge], tasks, mean[merge].value - mean[merge].low, passed)
+        found[merge] = Stand(mean[merge], tasks, mean[merge].value - mean[merge].low, differs, passed)
     return found
 
 
+def _rare_loss(evaluator: Any, items: Items, single: Items, names: list[str]) -> float:
+    """What one more group might lose, where so few differ that draws cannot tell; 0 where enough do."""
+    largest = 0.0
+    for name in names:
+        groups = np.asarray(single[name]["group"])
+        differ = set(groups[evaluator.differing(items[name], single[name])].tolist())
+        if len(differ) < min(FEW, len(set(groups.tolist())) / 2):
+            largest = max(largest, evaluator.rare_loss(items[name], single[name]))
+    return largest
+
+
 def _counts(groups: Mapping[str, list[str]], resamples: int, *, seed: int) -> dict[str, Int[np.ndarray, "R N"]]:
-    """How often each item of a collection is in each draw. Corpora are drawn apart, the tasks of one corpus together. A draw that leaves
-    a collection without an item is left out."""
-    found: dict[str, np.ndarray] = {}
-    corpora = sorted({name.partition("/")[2] for name in groups})
-    for number, corpus in enumerate(corpora):
-        names = [name for name in groups if name.partition("/")[2] == corpus]
-        known = sorted({group for name in names for group in groups[name]})
-        place = {group: i for i, group in enumerate(known)}
-        counts = draw_counts(len(known), resamples, seed=seed + number)
-        found |= {name: counts[:, [place[group] for group in groups[name]]] for name in names}
-    kept = np.logical_and.reduce([one.any(1) for one in found.values()])
-    return {name: one[kept] for name, one in found.items()}
+    """How often each item of a collection is in each draw. Corpora are drawn apart, and so are groups that only share a text; those
+    that the source names are drawn for all tasks of their corpus together. Draws that leave a collection empty are made anew."""
+    named = {name: [group if group.startswith("group ") else f"{name} {group}" for group in of] for name, of in groups.items()}
+    kept: dict[str, list[np.ndarray]] = {name: [] for name in groups}
+    enough = 0
+    for again in range(_ROUNDS):
+        found: dict[str, np.ndarray] = {}
+        for number, corpus in enumerate(sorted({name.partition("/")[2] for name in groups})):
+            names = [name for name in groups if name.partition("/")[2] == corpus]
+            known = sorted({group for name in names for group in named[name]})
+            place = {group: i for i, group in enumerate(known)}
+            counts = draw_counts(len(known), resamples, seed=seed + 1000 * again + number)
+            found |= {name: counts[:, [place[group] for group in named[name]]] for name in names}
+        whole = np.logical_and.reduce([one.any(1) for one in found.values()])
+        for name, one in found.items():
+            kept[name].append(one[whole])
+        enough += int(whole.sum())
+        if enough >= resamples:
+            break
+    return {name: np.concatenate(parts)[:resamples] for name, parts in kept.items()}
 
 
 def _by_task(
@@ -125,14 +163,23 @@ def _by_task(
 
 
 def _simultaneous(
-    value: Mapping[str, float], drawn: Mapping[str, Float[np.ndarray, " R"]], tail: float, *, num_groups: int, widest: float
-) -> dict[str, Bound]:
-    """Bounds that all hold together but for a share ``tail`` of new samples, on either side."""
-    if num_groups < 2:
+    value: Mapping[str, float], drawn: Mapping[str, Float[np.ndarray, " R"]], tail: float, *, num_groups: int, widest: float,
+    rare: Mapping[str, float],
+) -> dict[str, Bound]:  # fmt: skip
+    """Bounds that all hold together but for a share ``tail`` of new samples, on either side. ``rare``: what one more group loses."""
+    if num_groups < 2 or not all(len(one) for one in drawn.values()):
         return {name: Bound(one, -widest, widest) for name, one in value.items()}
     spread = {name: float(one.std()) for name, one in drawn.items()}
     apart = [(drawn[name] - value[name]) / spread[name] for name in value if spread[name] > 0]
-    share = 1 - expanded_tail(tail, num_items=num_groups)
-    up = float(np.quantile(np.max(apart, axis=0), share)) if apart else 0.0
-    down = float(np.quantile(np.max([-one for one in apart], axis=0), share)) if apart else 0.0
-    return {name: Bound(one, one - up * spread[name], one + down * spread[name]) for name, one in value.items()}
+    share, least = 1 - expanded_tail(tail, num_items=num_groups), expanded_t(tail, num_items=num_groups)
+    up = max(least, float(np.quantile(np.max(apart, axis=0), share))) if apart else least
+    down = max(least, float(np.quantile(np.max([-one for one in apart], axis=0), share))) if apart else least
+    found = {}
+    for name, one in value.items():
+        low = one - up * spread[name]
+        if rare[name]:  # the mean and its spread with one more group, num_groups + 1 in all
+            shifted = (num_groups * one - rare[name]) / (num_groups + 1)
+            wider = np.hypot(spread[name], (one + rare[name]) / (num_groups + 1))
+            low = min(low, shifted - up * float(wider))
+        found[name] = Bound(one, low, one + down * spread[name])
+    return found

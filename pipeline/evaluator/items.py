@@ -37,6 +37,11 @@ class MeanOfItems:
         """At which items an exchange of the two models' answers changes anything."""
         return np.asarray(a[self.main], dtype=np.float64) != np.asarray(b[self.main], dtype=np.float64)
 
+    def rare_loss(self, a: Items, b: Items) -> float:
+        """What one more item might lose: as much as any differs, all there is to lose where none does."""
+        difference = np.asarray(a[self.main], dtype=np.float64) - np.asarray(b[self.main], dtype=np.float64)
+        return float(np.abs(difference).max()) or self.highest - self.lowest
+
     def exchanged(self, a: Items, b: Items, swap: Bool[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
         """The difference ``a - b`` after each exchange of answers."""
         difference = np.asarray(a[self.main], dtype=np.float64) - np.asarray(b[self.main], dtype=np.float64)
@@ -69,6 +74,10 @@ class RankedPairs:
     def differing(self, a: Items, b: Items) -> Bool[np.ndarray, " N"]:
         """At which items an exchange of the two models' answers changes anything."""
         return rankdata(a[self.answer]) != rankdata(b[self.answer])
+
+    def rare_loss(self, a: Items, b: Items) -> float:
+        """None: a cosine that moves moves the ranks of others, so losses are not rare."""
+        return 0.0
 
     def exchanged(self, a: Items, b: Items, swap: Bool[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
         """The difference ``a - b`` after each exchange of answers."""
@@ -113,6 +122,7 @@ def summary(evaluator: Any, items: Items, section: Mapping[str, Any], seed: int)
     if num_groups > 1:
         counts = item_counts(items["group"], draw_counts(num_groups, section["resamples"], seed=seed))
         low, high = interval(evaluator.resampled(items, counts), section["confidence"], num_items=num_groups)
+        low, high = max(low, evaluator.lowest), min(high, evaluator.highest)
     details = getattr(evaluator, "details", None)
     limits = {"resamples": section["resamples"], "confidence": section["confidence"], "seed": seed}
     more = details(items, **limits) if details else {}

@@ -35,8 +35,9 @@ def slot_costs(pairs: EmbeddedPairs, *, temperature: float) -> Float[Tensor, " R
     for p in range(given.shape[1]):
         slot = pairs.positive[:, p]
         slot = slot[slot >= 0].unique()
-        others = over(slot[~torch.isin(slot, mined)])
-        costs.append(share_cost(match[:, p], others if hard is None else torch.logaddexp(others, hard)))
+        alone = slot[~torch.isin(slot, mined)]
+        sums = [*([over(alone)] if len(alone) else []), *([] if hard is None else [hard])]
+        costs.append(share_cost(match[:, p], torch.logaddexp(sums[0], sums[-1]) if len(sums) > 1 else sums[0]))
     return (torch.stack(costs, dim=1) * given).sum(1) / given.sum(1)
 
 

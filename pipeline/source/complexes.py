@@ -128,13 +128,17 @@ class Complexes:
                 for cells in read_cells(
                     part, file=file, needed=sorted({group, *columns}), delimiter=self.delimiter, quoting=self.quoting
                 ):
-                    if not isinstance(cells, Rejected):
+                    if isinstance(cells, Rejected):
+                        continue
+                    try:
                         chains = {
                             residues(one)
                             for column in columns
                             for one in text_in(cells.values, column).split(self.cuts["separator"])
                         }
                         found.setdefault(pdb_id(cells.values[group]), set()).update(chains)
+                    except ValueError as error:  # it marks nothing; no row of ours is lost by it
+                        print(f"{cells.file}:{cells.line}: no cut is taken from here: {error}")
         return found
 
     def _row(

@@ -30,10 +30,12 @@ class Leak:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """``nearest[b]``: evaluation texts whose nearest train text has a similarity in bin ``b`` of ten. ``looked``: how they were found.
+    """``num_leaks``: pairs that are too near. ``sharing``: evaluation texts that share a stretch with train where that is forbidden.
+    ``nearest[b]``: evaluation texts whose nearest train text has a similarity in bin ``b`` of ten. ``looked``: how they were found.
     ``things``: what was compared, in a word. ``stretches``: what rows share in part, where that is counted."""
 
     num_leaks: int
+    sharing: list[str]
     worst: list[Leak]
     nearest: list[int]
     highest: float
@@ -95,7 +97,7 @@ class Audit:
                 leaks.append(Leak(round(float(similarity[k]), 4), *texts))
         counts, _ = np.histogram(nearest, bins=BINS, range=(0, 1))
         worst = sorted(leaks, key=lambda leak: (-leak.similarity, leak.evaluation, leak.train))[: self.max_shown]
-        return Found(num_leaks, worst, counts.tolist(), round(float(nearest.max(initial=0)), 4), {}, "texts", {})
+        return Found(num_leaks, [], worst, counts.tolist(), round(float(nearest.max(initial=0)), 4), {}, "texts", {})
 
     def reached(self, train: Sequence[Row], evaluation: Sequence[Row], normal: Callable[[str], str]) -> Reached:
         """How many texts of ``evaluation`` have a near one in ``train``, and which rows hold one."""

@@ -88,9 +88,9 @@ class Chains:
             worst.append(Leak(round(float(pairs.identity[k]), 4), lines[1], lines[0]))
         highest = round(float(nearest.max()), 4) if len(nearest) else 0.0
         shared = self.stretches(train, evaluation, chance=True)
-        num_leaks = int((pairs.identity >= self.rule.identity).sum()) + len(shared.leaks)
+        num_leaks = int((pairs.identity >= self.rule.identity).sum())
         looked = {"compared": by_kind(right, kind), **pairs.looked}
-        return Found(num_leaks, worst, counts.tolist(), highest, looked, called(kind), shared.counts)
+        return Found(num_leaks, sorted(shared.leaks), worst, counts.tolist(), highest, looked, called(kind), shared.counts)
 
     def reached(self, train: Sequence[Row], evaluation: Sequence[Row], normal: Callable[[str], str]) -> Reached:
         """Chains of ``evaluation`` with a related one in train: each is aligned only until the first is found."""

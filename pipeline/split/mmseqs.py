@@ -118,6 +118,8 @@ class Mmseqs:
                 "query,target",
                 "--threads",
                 str(self.threads),
+                "--max-seqs",
+                str(max(300, len(targets))),
             )
             self._run("easy-search", *files, *wide, *every)
             return self._pairs(files[2])

@@ -159,6 +159,12 @@ class CuratedData(pl.LightningDataModule):
             if left and right
         }
         for where, one in found.items():
+            if one.sharing and where != AS_GIVEN:
+                shown = "".join(f"\n  {text!r}" for text in one.sharing[:3])
+                raise ValueError(
+                    f"audit, {where}: {len(one.sharing)} {one.things} share a stretch with what is there, "
+                    f"expected none (curate.audit.stretches.forbid); take `split: stretch`, or forbid none. Some of them:{shown}"
+                )
             if one.num_leaks and where != AS_GIVEN:
                 worst = "".join(f"\n  {leak.similarity:.2f}  {leak.train!r}\n        {leak.evaluation!r}" for leak in one.worst)
                 raise ValueError(

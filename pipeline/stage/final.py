@@ -20,7 +20,7 @@ from pipeline.corpus.files import corpora
 from pipeline.corpus.row import SPLITS
 from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator.comparison import differences
-from pipeline.evaluator.gate import Stand, mean_of_tasks, stand
+from pipeline.evaluator.gate import Stand, mean_of_tasks, stand, weighed
 from pipeline.evaluator.items import grouped
 from pipeline.params import build
 from pipeline.training.prepare import prepare
@@ -85,17 +85,15 @@ def judge(
             f"final.candidates names no single model that is evaluated: {section['candidates']}; add one to `models` in params.yaml"
         )
     merges = sorted(name for name in cfg["models"] if name in cfg["merge"])
-    means = {
-        model: mean_of_tasks({name: score[mains[name.split("/")[0]]] for name, score in scores[model]["validation"].items()})
-        for model in (*singles, *merges)
-    }
+    means = {model: _mean(model, scores[model]["validation"], evaluators, mains) for model in (*singles, *merges)}
     best = max(singles, key=lambda name: means[name])
     own = items[best]["validation"]
     limits = {name: section[name] for name in ("resamples", "confidence", "margin", "task_confidence")}
     stands = stand(evaluators, own, {name: items[name]["validation"] for name in merges}, **limits, seed=cfg["seed"])
     passed = [name for name, one in stands.items() if one.accepted]
     final = max(passed, key=lambda name: means[name]) if passed else best
-    rows = _rows(stands, own, section)
+    unseen = {name.split("/")[0] for name in scores[best]["test"]} - {name.split("/")[0] for name in own}
+    rows = _rows(stands, own, section, sorted(unseen))
     if passed:
         one = stands[final]
         worst = min(one.tasks, key=lambda task: one.tasks[task].low)
@@ -105,29 +103,44 @@ def judge(
             f"({worst}, the least sure: {one.tasks[worst].value:+.4f}, bound {one.tasks[worst].low:+.4f})."
         )
     else:
-        reason = "no merge is better beyond chance without risk to a task" if merges else "there was no merge to choose from"
+        reason = "no merge is better beyond chance without risk to a task" if stands else "there was no merge to choose from"
+        if merges and not stands:
+            reason = "validation holds no rows by which a merge could be told from it"
         sentence = f"{best}, the best single model on validation, is final: {reason}."
     return Verdict(final, best, stands, [name for name in merges if name not in passed], sentence, rows)
 
 
-def _rows(stands: Mapping[str, Stand], own: Mapping[str, Any], section: Mapping[str, Any]) -> str:
-    """What the validation rows could have shown; empty without merges."""
-    if not stands:
+def _mean(model: str, scores: Mapping[str, Any], evaluators: Mapping[str, Any], mains: Mapping[str, str]) -> float:
+    """The mean over tasks that the gate weighs; over all, where it weighs none."""
+    names = weighed(evaluators, scores) or list(scores)
+    if not names:
+        raise ValueError(
+            f"{model} has no score on validation rows, so it cannot be chosen by them; raise curate.split.validation, or take it out "
+            f"of final.candidates"
+        )
+    return mean_of_tasks({name: scores[name][mains[name.split("/")[0]]] for name in names})
+
+
+def _rows(stands: Mapping[str, Stand], own: Mapping[str, Any], section: Mapping[str, Any], unseen: Sequence[str]) -> str:
+    """What the validation rows could have shown; empty without merges that answer anything otherwise."""
+    told = [one for one in stands.values() if one.differs]
+    if not told:
         return ""
     counted = ", ".join(
         f"{name} {len(one['id'])} items in {len(set(one['group']))} groups" for name, one in sorted(own.items())
     )
-    gain = min(one.detectable for one in stands.values())
-    tasks = sorted({task for one in stands.values() for task in one.tasks})
-    apart = {task: min(one.tasks[task].value - one.tasks[task].low for one in stands.values()) for task in tasks}
-    text = f"Validation rows: {counted}. The smallest gain of the mean that they could have told from chance is {gain:.4f}"
-    text += f"; the least difference that can be ruled out on a task is {', '.join(f'{t} {d:.4f}' for t, d in apart.items())}."
+    gain = max(one.detectable for one in told)
+    apart = {task: max(one.tasks[task].value - one.tasks[task].low for one in told) for task in told[0].tasks}
+    text = f"Validation rows: {counted}. A gain of the mean is told from chance from {gain:.4f} on"
+    text += f", a loss is ruled out from {', '.join(f'{d:.4f} ({task})' for task, d in apart.items())} on."
     weak = [task for task, width in apart.items() if width > section["margin"]]
     if weak:
         text += (
             f" That is more than the margin of {section['margin']:g} on {' and '.join(weak)}: a merge that equals the best single model "
-            f"there would be refused more often than not; more validation rows would tell."
+            f"there may be refused for want of rows; more validation rows would tell."
         )
+    if unseen:
+        text += f" Of {' and '.join(unseen)} validation holds no rows: nothing was asked of a merge there."
     return text
 
 

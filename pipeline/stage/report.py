@@ -47,7 +47,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     mains = {task: evaluator.main for task, evaluator in evaluators.items()}
     verdict = read_json(FINAL / "chosen.json")
     final = verdict["model"]
-    table = _table(scores, mains, final, _marks(cfg, scores, items, evaluators, final))
+    table = _table(scores, mains, final, _marks(cfg, scores, items, evaluators, final), cfg["final"]["confidence"])
     browser = _browser(items, final, section["examples"])
     stress = read_json(METRICS / "stress.json")
     facts = {name: cfg["final"][name] for name in ("confidence", "task_confidence", "margin")} | {
@@ -137,11 +137,13 @@ def _geometry(models: Iterable[str]) -> dict[str, Any]:
 
 
 def _table(
-    scores: Mapping[str, Any], mains: Mapping[str, str], final: str, marks: Mapping[tuple[str, str], str]
+    scores: Mapping[str, Any], mains: Mapping[str, str], final: str, marks: Mapping[tuple[str, str], str], confidence: float
 ) -> dict[str, Any]:
-    """Test scores: a row per model, a column per collection; ``shade`` from 0 (worst of the column) to 1 (best)."""
+    """Test scores: a row per model, a column per collection; ``shade`` from 0 (worst of the column) to 1 (best). ``markless``: columns
+    of so few groups that no exchange of them could give a mark."""
     columns = sorted({name for score in scores.values() for name in score["test"]})
     main = {column: mains[column.split("/")[0]] for column in columns}
+    compared = sum(len(score["test"]) for model, score in scores.items() if model != final)
     rows = []
     for model, score in scores.items():
         cells = [_cell(score["test"].get(c), main[c], marks.get((model, c), "")) for c in columns]
@@ -163,7 +165,8 @@ def _table(
         }
         for c in columns
     ]
-    return {"heads": heads, "rows": rows}
+    markless = [head["name"] for head in heads if 2.0 ** (1 - head["groups"]) * compared > 1 - confidence]
+    return {"heads": heads, "rows": rows, "markless": markless}
 
 
 def _cell(score: Mapping[str, Any] | None, main: str, mark: str) -> dict[str, Any] | None:

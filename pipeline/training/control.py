@@ -1,7 +1,8 @@
 """The control: rows whose queries have the documents of other queries. What a model gains on these it did not learn from pairs.
 
-All that was found for a query goes with its document: the negatives mined for it, and a teacher's scores. Grades go apart from
-documents: a grade that stayed with its document would still teach what a document alone says.
+All that was found for a query goes with its document: the negatives mined for it, and a teacher's scores of these documents among
+themselves, which say nothing of the query that they are dealt to. Grades of pairs go apart from documents: a grade that stayed with its
+document would still teach what a document alone says (that one receptor binds more tightly than another).
 """
 
 import random

@@ -14,6 +14,8 @@ from pipeline.training.control import dealt
 from pipeline.training.reading import Known, Reader, code_of, text_hash
 from pipeline.training.teacher import Teacher
 
+GRADED = ("sts",)  # tasks whose rows say how near two texts are, not that one answers the other
+
 
 @dataclass  # not frozen: Lightning moves the tensors to the device in place
 class Part:
@@ -170,7 +172,8 @@ class Batches:
 class TrainingData(pl.LightningDataModule):
     """The training rows of one expert or phase, by task, with the batches planned before the first step.
 
-    ``known``: all rows that say what answers what, of any task, be they trained on or not. The rows of tasks that are ``shuffled`` are
+    ``known``: all rows that say what answers what, of any task, be they trained on or not. Graded pairs say so to graded tasks alone: one
+    of the lowest grade answers nothing. The rows of tasks that are ``shuffled`` are
     the control's, and what is known there is what was dealt.
     """
 
@@ -180,14 +183,25 @@ class TrainingData(pl.LightningDataModule):
         seed: int, mixed: bool, by_length: bool, teachers: Mapping[str, Teacher],
     ) -> None:  # fmt: skip
         super().__init__()
-        every = Known([*known, *(row for of_task in rows.values() for row in of_task)], reader)
-        rows, of_task, sources = dict(rows), dict.fromkeys(rows, every), {}
+        every = [*known, *(row for of_task in rows.values() for row in of_task)]
+        answers_only = Known([row for row in every if row.task not in GRADED], reader)
+        of_task = {task: Known(every, reader) if task in GRADED else answers_only for task in rows}
+        rows, sources = dict(rows), {}
         for task in shuffled:
             own = rows[task]
             prompts = reader.prompt(task, "query"), reader.prompt(task, "document")
-            answers = every.barred([row.query for row in own], *prompts)
+            answers = of_task[task].barred([row.query for row in own], *prompts)
             documents = reader.codes(prompts[1], [row.document for row in own]).tolist()
             rows[task], places = dealt(own, answers, documents, seed)
+            if own and not rows[task]:
+                raise ValueError(
+                    f"task {task}: a control deals each query a document that answers another, and none of {len(own)} rows can have one, "
+                    f"as all share a document; set shuffle_documents to false"
+                )
+            if len(rows[task]) < len(own):
+                print(
+                    f"{task}: {len(own) - len(rows[task])} of {len(own)} rows have no place in the control: no document is left for them"
+                )
             of_task[task], sources[task] = Known(rows[task], reader), [own[j].query for j in places]
         batches = plan(rows, feeds, steps=steps, seed=seed, mixed=mixed, by_length=by_length)
         settings = {"known": of_task, "sources": sources, "num_negatives": num_negatives, "teachers": teachers}

@@ -107,5 +107,5 @@ def whole_weights(trainer: pl.Trainer, folder: Path, whole: dict[str, Tensor] | 
 def unrounded(weights: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """``weights`` of a training that began at ``start`` rounded to bfloat16, as if it had begun at ``start``: what training moved is kept,
     what rounding moved is not. DeepSpeed in bf16 rounds the weights before it takes its copy in fp32."""
-    floats = {name: value for name, value in weights.items() if value.is_floating_point()}
+    floats = {name: value for name, value in weights.items() if name in start and value.is_floating_point()}
     return {**weights, **{name: start[name] + (value - start[name].bfloat16().float()) for name, value in floats.items()}}

@@ -101,7 +101,7 @@ def test_rows_too_few_to_rule_out_a_loss_let_nothing_pass():
 
 
 def test_one_merge_alone_has_the_bounds_of_its_own_draws():
-    """By hand: drawn again with numpy, standardised, cut at the tail of a t distribution made wider for 40 items."""
+    """By hand: drawn again with numpy, cut at the tail of a t distribution made wider for 40 items, and never nearer than that."""
     from scipy.stats import norm, t
 
     random = np.random.default_rng(1)
@@ -112,11 +112,12 @@ def test_one_merge_alone_has_the_bounds_of_its_own_draws():
     index = np.random.default_rng([0, 40]).integers(0, 40, size=(2000, 40))
     drawn = gain[order][index].mean(1)
     share = 1 - norm.cdf(np.sqrt(40 / 39) * t.ppf(0.025, 39))
-    low = gain.mean() - np.quantile(drawn - gain.mean(), share)
+    low = gain.mean() - max(np.quantile(drawn - gain.mean(), share), drawn.std() * np.sqrt(40 / 39) * t.isf(0.025, 39))
     assert found.mean.value == pytest.approx(gain.mean())
     assert found.mean.low == pytest.approx(low)
     tail = 1 - norm.cdf(np.sqrt(40 / 39) * t.ppf(0.005, 39))
-    assert found.tasks["retrieval"].low == pytest.approx(gain.mean() - np.quantile(drawn - gain.mean(), tail))
+    far = max(np.quantile(drawn - gain.mean(), tail), drawn.std() * np.sqrt(40 / 39) * t.isf(0.005, 39))
+    assert found.tasks["retrieval"].low == pytest.approx(gain.mean() - far)
 
 
 def test_the_more_merges_the_further_the_bounds():
@@ -134,7 +135,7 @@ def test_groups_are_drawn_whole_and_one_corpus_together():
     """The same rows five times under one name say no more; a family that both tasks hold is drawn for both."""
     random = np.random.default_rng(4)
     base, gain = random.random(50), 0.05 + 0.2 * random.normal(size=50)
-    names = [f"f{i:02}" for i in range(50)]
+    names = [f"group f{i:02}" for i in range(50)]
 
     def collection(values, times):
         return ranked(np.repeat(values, times), [name for name in names for _ in range(times)])
@@ -153,7 +154,7 @@ def test_groups_are_drawn_whole_and_one_corpus_together():
 def test_a_draw_that_leaves_a_collection_empty_is_left_out():
     """A task that three of thirty families hold is in most draws, not in all."""
     random = np.random.default_rng(5)
-    families = [f"f{i:02}" for i in range(30)]
+    families = [f"group f{i:02}" for i in range(30)]
     single = {"retrieval/x": ranked(random.random(30), families), "reranking/x": ranked(random.random(3), families[:3])}
     merge = {name: one | {"ndcg@10": [value + 0.1 for value in one["ndcg@10"]]} for name, one in single.items()}
     found = stand(EVALUATORS | {"reranking": EVALUATORS["retrieval"]}, single, {"m": merge}, **SETTINGS)["m"]
@@ -182,3 +183,63 @@ def test_models_that_saw_other_items_are_not_compared():
     merge["retrieval/x"] = merge["retrieval/x"] | {"id": merge["retrieval/x"]["id"][::-1]}
     with pytest.raises(AssertionError, match="saw different items"):
         judged(single, {"m": merge})
+
+
+def test_groups_that_only_share_a_text_are_drawn_apart_for_each_task():
+    """Their names are those of items, which mean nothing across tasks."""
+    random = np.random.default_rng(6)
+    base, gain = random.random(50), 0.05 + 0.2 * random.normal(size=50)
+    evaluators = EVALUATORS | {"reranking": EVALUATORS["retrieval"]}
+
+    def low(kind):
+        names = [f"{kind} {i:02}" for i in range(50)]
+        single, merge = ({f"{task}/x": ranked(v, names) for task in ("retrieval", "reranking")} for v in (base, base + gain))
+        return stand(evaluators, single, {"m": merge}, **SETTINGS)["m"].mean.low
+
+    assert gain.mean() - low("group") == pytest.approx(1.41 * (gain.mean() - low("text")), rel=0.1)
+
+
+@pytest.mark.parametrize("num", [50, 100, 370])
+def test_a_rare_large_loss_is_not_overlooked(num):
+    """A query in fifty loses half of its score, .010 on average; samples that hold few such queries know nothing of them."""
+    random = np.random.default_rng(num)
+    graded = random.random(3000)
+    evaluators = EVALUATORS | {"reranking": EVALUATORS["retrieval"]}
+    other = {"reranking/y": ranked(graded)}, {"reranking/y": ranked(graded + 0.1)}
+    passed = 0
+    for _ in range(60):
+        base = np.full(num, 0.5)
+        lost = random.random(num) < 0.02
+        merge = {"retrieval/x": ranked(np.where(lost, 0.0, base))} | other[1]
+        found = stand(evaluators, {"retrieval/x": ranked(base)} | other[0], {"m": merge}, **SETTINGS | {"resamples": 200})
+        passed += found["m"].accepted
+    assert passed <= 2
+
+
+def test_two_collections_of_one_group_each_prove_nothing():
+    values = np.full(50, 0.5)
+    single, merge = ({f"retrieval/{c}": ranked(v, [c] * 50) for c in "xy"} for v in (values, values + 0.0001))
+    (found,) = judged(single, {"m": merge}).values()
+    assert found.mean.low == -1
+    assert not found.accepted
+
+
+@pytest.mark.parametrize("num", [2, 3, 5])
+def test_with_few_groups_a_gain_by_chance_hardly_ever_passes(num):
+    random = np.random.default_rng(num)
+    names = [f"group {i}" for i in range(num)]
+    passed = 0
+    for seed in range(200):
+        base = random.random(num) * 0.2 + 0.4
+        (found,) = judged(
+            {"retrieval/x": ranked(base, names)}, {"m": {"retrieval/x": ranked(base + 0.1 * random.normal(size=num), names)}},
+            seed=seed, resamples=400,
+        ).values()  # fmt: skip
+        passed += found.mean.low > 0
+    assert passed <= 0.025 * 200 + 2 * np.sqrt(0.025 * 0.975 * 200)
+
+
+def test_a_merge_of_other_tasks_is_told():
+    single, merge = two_tasks(0.05, 0)
+    with pytest.raises(ValueError, match=r"m was evaluated on retrieval/x, the best single model on retrieval/x, sts/x"):
+        judged(single, {"m": {"retrieval/x": merge["retrieval/x"]}})
