@@ -16,6 +16,7 @@ from pipeline.evaluator.sts import Sts
 from pipeline.metric import spearman
 
 SETTINGS = {"resamples": 400, "confidence": 0.95, "seed": 0}
+REPEATS = int(os.environ.get("TRIBUTARY_REPEATS", "1"))
 EVALUATORS = {"retrieval": Retrieval(depth=100), "sts": Sts()}
 GAINS = np.array([0.0, 0.3869, 0.4307, 0.5, 0.6309, 1.0])  # what one answer in ten gives, by rank; most are 0 or 1
 
@@ -89,7 +90,7 @@ def close_queries(random, groups, gains):
 def test_equal_models_are_called_different_in_at_most_5_of_100_cases(num, grouped):
     """A table of one cell, and one of eight models: any mark."""
     random = np.random.default_rng([num, grouped])
-    repeats = {"one": 600, "eight": 150}
+    repeats = {"one": 300 * REPEATS, "eight": 60 * REPEATS}
     false = dict.fromkeys(("retrieval", "sts", "eight"), 0)
     for repeat in range(repeats["one"]):
         groups = in_groups(random, num) if grouped else np.arange(num)
@@ -148,8 +149,7 @@ class Graded:
 
 
 GRADED = Graded()
-RULE = {"resamples": 1000, "confidence": 0.95, "task_confidence": 0.995, "margin": 0.01}
-REPEATS = int(os.environ.get("TRIBUTARY_REPEATS", "1"))
+RULE = {"resamples": 500, "confidence": 0.95, "task_confidence": 0.995, "margin": 0.01}
 
 
 def round_of_the_gate(random, rows, grouped, *, singles, gains, seed):
@@ -173,28 +173,28 @@ def round_of_the_gate(random, rows, grouped, *, singles, gains, seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("grouped", [False, True])
-@pytest.mark.parametrize("rows", [(60, 60), (370, 640), (700, 700)])
-@pytest.mark.parametrize(("merges", "singles"), [(1, 1), (4, 1), (8, 4)])
+@pytest.mark.parametrize("rows", [(60, 60), (370, 640)])
+@pytest.mark.parametrize(("merges", "singles"), [(1, 1), (8, 1), (8, 4)])
 def test_of_equal_merges_one_becomes_final_in_at_most_5_of_100_cases(merges, singles, rows, grouped):
     random = np.random.default_rng([merges, singles, *rows, grouped])
-    repeats, final, better = 100 * REPEATS, 0, 0
+    repeats, final, better = 60 * REPEATS, 0, 0
     for seed in range(repeats):
         found = round_of_the_gate(random, rows, grouped, singles=singles, gains=[(0.0, 0.0)] * merges, seed=seed)
         final += any(one.accepted for one in found.values())
         better += any(one.mean.low > 0 for one in found.values())
     told = f"{merges} merges, {singles} singles, {rows} rows{' in groups' if grouped else ''}"
     print(f"{told}, all equal: final {final / repeats:.3f}, mean above 0 {better / repeats:.3f}")
-    assert final / repeats <= 0.05
+    assert final / repeats <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / repeats)
     assert better / repeats <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / repeats)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("grouped", [False, True])
-@pytest.mark.parametrize("rows", [(60, 60), (370, 640), (700, 700)])
+@pytest.mark.parametrize("rows", [(60, 60), (370, 640)])
 def test_a_merge_that_loses_the_margin_on_a_task_passes_in_at_most_1_of_100_cases(rows, grouped):
     """What it gains on the other task makes the mean better in each round."""
     random = np.random.default_rng([1, *rows, grouped])
-    repeats, passed = 300 * REPEATS, 0
+    repeats, passed = 150 * REPEATS, 0
     for seed in range(repeats):
         loss = -0.01 if seed % 2 else -0.015
         gains = (loss, 0.06) if seed % 4 < 2 else (0.06, loss)
@@ -211,7 +211,7 @@ def test_the_larger_the_gain_and_the_more_rows_the_more_often_a_better_merge_pas
     for rows in ((60, 60), (370, 640), (700, 700), (3000, 3000)):
         for gain in (0.005, 0.01, 0.02):
             random = np.random.default_rng([2, *rows, grouped, int(gain * 1000)])
-            repeats = 40 * REPEATS
+            repeats = 20 * REPEATS
             passed = sum(
                 next(
                     iter(round_of_the_gate(random, rows, grouped, singles=1, gains=[(gain, gain)], seed=seed).values())
