@@ -85,13 +85,19 @@ LOOK = {"early_stop": {"every_steps": 1, "patience": 1, "batches_per_task": 1}}
 
 def test_what_rows_outside_of_the_training_mark_is_known_in_it_and_in_the_early_stop(handed):
     known = [Row("weak", "w", "Cat CAT", "w", "mat dog")]
-    held_out = [Row("sts", "s", "sat cat", "s", "ran dog", 0.0)]
+    held_out = [Row("weak", "s", "sat cat", "s", "ran dog")]
     encoder, batches, ((look,),) = handed(known=known, held_out=held_out, **LOOK)
     for batch in batches:
         assert knows(encoder, batch, "cat cat", "mat dog")
         assert not knows(encoder, batch, "sat cat", "ran dog")  # a validation row tells a training nothing
     assert knows(encoder, look, "cat cat", "mat dog")
     assert knows(encoder, look, "sat cat", "ran dog")
+
+
+def test_a_graded_pair_answers_nothing_in_another_task(handed):
+    """Its grade may be the lowest; its own task leaves it to the graded losses."""
+    encoder, batches, _ = handed(known=[Row("sts", "s", "cat cat", "s", "mat dog", 0.0)])
+    assert not any(knows(encoder, batch, "cat cat", "mat dog") for batch in batches)
 
 
 def test_the_early_stop_looks_at_the_rows_that_are_held_out_and_at_no_others(handed):
