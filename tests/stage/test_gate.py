@@ -1,4 +1,4 @@
-"""Fifty random merges, bad checkpoints among them: none that is accepted is significantly worse on a task."""
+"""Fifty random merges, bad checkpoints among them, judged on a handful of rows: none is accepted."""
 
 import random
 import shutil
@@ -9,7 +9,6 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from pipeline.checkpoint import read_json
-from pipeline.evaluator.comparison import differences, significant
 from pipeline.params import build
 from pipeline.stage.evaluate import run as evaluate
 from pipeline.stage.final import judge
@@ -69,7 +68,7 @@ def drawn(number):
 
 
 @pytest.mark.slow
-def test_no_accepted_merge_of_fifty_is_significantly_worse_on_a_task(place, monkeypatch, capsys):
+def test_of_fifty_merges_none_passes_on_rows_too_few_to_show_a_gain(place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     cfg = yaml.safe_load((place / "data/config.yaml").read_text())
     runtime = cfg["runtime"]
@@ -107,19 +106,12 @@ def test_no_accepted_merge_of_fifty_is_significantly_worse_on_a_task(place, monk
     scores = {model: read_json(place / f"data/metrics/evaluate/{model}.json") for model in cfg["models"]}
     verdict = judge(cfg, scores, items, evaluators, mains)
     passed = sorted(set(verdict.merges) - set(verdict.refused))
-    limits = {"resamples": 1000, "confidence": 0.95, "seed": 1}
-    for split in ("validation", "test"):
-        compared = {
-            name: differences(evaluators, items[name][split], items[verdict.best_single][split], **limits) for name in passed
-        }
-        worse = significant(compared, confidence=0.95) if compared else {}
-        found = [cell for cell, yes in worse.items() if yes and compared[cell[0]][cell[1]].value < 0]
-        assert not found, (split, found)
     with capsys.disabled():
-        planted = len(bad & set(passed))
         print(
-            f"\n{told_apart} told apart, {len(passed)} of {len(verdict.merges)} accepted, {planted} of them with a planted one"
+            f"\n{told_apart} told apart, {len(bad)} of {len(verdict.merges)} others hold a planted one, {len(passed)} accepted"
         )
     assert told_apart > 0
     assert len(bad) > 20
-    assert verdict.final in (verdict.best_single, *passed)
+    assert passed == []
+    assert verdict.final == verdict.best_single
+    assert "more validation rows would tell" in verdict.rows
