@@ -1,6 +1,7 @@
 """Intervals and marks on simulated models whose true difference is known: repeated often enough to see what they promise.
 
-Bounds are those promised (93 to 97 %, 5 %, 1 %), with three standard errors of the repetitions for rates of false results, as many are looked at.
+Bounds are those promised (93 to 97 %, 5 %, 1 %), with three standard errors of the repetitions for rates of false results, as many
+rates are looked at.
 TRIBUTARY_REPEATS=10 repeats the gate's ten times as often. `pytest -m slow -s tests/evaluator/test_simulation.py` prints the rates.
 """
 
