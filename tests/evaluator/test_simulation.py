@@ -1,7 +1,7 @@
 """Intervals and marks on simulated models whose true difference is known: repeated often enough to see what they promise.
 
-Bounds are those promised (93 to 97 %, 5 %, 1 %), with three standard errors of the repetitions for rates of false results, as many
-rates are looked at.
+Bounds are those promised (93 to 97 %, 5 %, 1 %), with two standard errors of the repetitions for rates of false results; three where
+the rates are 42 (false marks), of which one beyond two is to be expected.
 TRIBUTARY_REPEATS=10 repeats the gate's ten times as often. `pytest -m slow -s tests/evaluator/test_simulation.py` prints the rates.
 """
 
@@ -185,8 +185,8 @@ def test_of_equal_merges_one_becomes_final_in_at_most_5_of_100_cases(merges, sin
         better += any(one.mean.low > 0 for one in found.values())
     told = f"{merges} merges, {singles} singles, {rows} rows{' in groups' if grouped else ''}"
     print(f"{told}, all equal: final {final / repeats:.3f}, mean above 0 {better / repeats:.3f}")
-    assert final / repeats <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / repeats)
-    assert better / repeats <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / repeats)
+    assert final / repeats <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / repeats)
+    assert better / repeats <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / repeats)
 
 
 @pytest.mark.slow
@@ -202,7 +202,7 @@ def test_a_merge_that_loses_the_margin_on_a_task_passes_in_at_most_1_of_100_case
         (found,) = round_of_the_gate(random, rows, grouped, singles=1, gains=[gains], seed=seed).values()
         passed += found.accepted
     print(f"{rows} rows{' in groups' if grouped else ''}, .010 or .015 lost on a task: final {passed / repeats:.4f}")
-    assert passed / repeats <= 0.01 + 3 * np.sqrt(0.01 * 0.99 / repeats)
+    assert passed / repeats <= 0.01 + 2 * np.sqrt(0.01 * 0.99 / repeats)
 
 
 @pytest.mark.slow
