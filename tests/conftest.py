@@ -1,6 +1,10 @@
 """What tests of several folders share."""
 
+import os
 import runpy
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +20,36 @@ WORDS = ["the cat sat on a mat", "a dog ran in the park", "rolling window over r
 def root() -> Path:
     """The repository."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def two_processes(root) -> Callable[..., None]:
+    """Runs ``program folder rank words...`` for ranks 0 and 1 at once, to their end. If one fails, both end and its errors are told.
+
+    Each is a new interpreter: a fork of a process that has used its thread pools may wait for them for ever."""
+
+    def run(program: Path, folder: Path, *words: object, seconds: int = 400) -> None:
+        env = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": str(root)}
+        logs = [folder / f"{rank}.log" for rank in (0, 1)]
+        begun = []
+        try:
+            for rank, log in enumerate(logs):
+                command = [sys.executable, "-W", "ignore", str(program), str(folder), str(rank), *map(str, words)]
+                with log.open("w") as errors:
+                    begun.append(subprocess.Popen(command, env=env, cwd=root, stdout=errors, stderr=errors))
+            until = time.monotonic() + seconds
+            while any(codes := [process.poll() for process in begun]) or None in codes:
+                late = time.monotonic() > until
+                if late or any(codes):
+                    told = "\n".join(f"-- process {rank}\n{log.read_text()[-3000:]}" for rank, log in enumerate(logs))
+                    pytest.fail(f"{'too late' if late else 'failed'}: exit codes {codes}\n{told}")
+                time.sleep(0.05)
+        finally:
+            for process in begun:
+                process.kill()
+                process.wait()
+
+    return run
 
 
 @pytest.fixture(scope="session")

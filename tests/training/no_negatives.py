@@ -1,6 +1,7 @@
 """A batch in which a query meets documents that are none of its negatives, and what an objective does to these."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -130,3 +131,7 @@ def one_of(folder: Path, rank: int, size: int) -> None:
     }
     (folder / f"{rank}.json").write_text(json.dumps(found), encoding="utf-8")
     dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    one_of(Path(sys.argv[1]), int(sys.argv[2]), size=2)

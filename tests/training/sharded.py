@@ -1,12 +1,13 @@
 """What one step does where two processes hold the weights in parts: which are decayed, and how far a gradient is clipped.
 
-A program beside a test: each function is run by both processes, and the first writes what came out.
+A program beside a test: ``sharded.py folder rank port strategy`` is one of two processes.
 """
 
 import json
 import os
 import runpy
 import socket
+import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,3 +98,7 @@ def run(folder: Path, rank: int, port: int, strategy: str) -> None:
     join(rank, port)
     found = {"decayed": decayed(strategy, 2), "clipped": clipped(strategy, 2)}
     (folder / f"{rank}.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

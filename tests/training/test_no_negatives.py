@@ -2,7 +2,6 @@
 
 import json
 import math
-import multiprocessing
 import runpy
 from dataclasses import replace
 from pathlib import Path
@@ -55,16 +54,8 @@ def test_no_objective_punishes_what_belongs_to_the_query(program, objectives, na
     checked(name, program.gradients(objectives[name], program.encoder(prompts=prompts), "gathered"))
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_two_processes_punish_nothing_that_belongs_to_the_query_either(program, tmp_path, monkeypatch):
-    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
-    context = multiprocessing.get_context("fork")  # all is imported already
-    begun = [context.Process(target=program.one_of, args=(tmp_path, rank, 2)) for rank in (0, 1)]
-    for process in begun:
-        process.start()
-    for process in begun:
-        process.join(timeout=120)
-        assert process.exitcode == 0
+def test_two_processes_punish_nothing_that_belongs_to_the_query_either(tmp_path, two_processes):
+    two_processes(PROGRAM, tmp_path)
     mine, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert {name.split("|")[0] for name in mine} == set(named())
     for key, found in mine.items():

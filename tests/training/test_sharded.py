@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import multiprocessing
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,11 +9,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+PROGRAM = Path(__file__).with_name("sharded.py")
+
 
 @pytest.fixture(scope="module")
 def program():
     torch.set_num_threads(1)
-    return SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("sharded.py"))))
+    return SimpleNamespace(**runpy.run_path(str(PROGRAM)))
 
 
 @pytest.fixture(scope="module")
@@ -25,22 +26,14 @@ def gradient(program):
 
 
 @pytest.fixture(params=["ddp", "fsdp", pytest.param("deepspeed_stage_2", marks=pytest.mark.slow)])
-def of_two(request, program, tmp_path, monkeypatch):
+def of_two(request, program, tmp_path, two_processes):
     """``(strategy, by process what came out)``."""
     if request.param.startswith("deepspeed") and importlib.util.find_spec("deepspeed") is None:
         pytest.skip("deepspeed is not installed")
-    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
-    context, port = multiprocessing.get_context("fork"), program.free_port()  # all is imported already
-    begun = [context.Process(target=program.run, args=(tmp_path, rank, port, request.param)) for rank in (0, 1)]
-    for process in begun:
-        process.start()
-    for process in begun:
-        process.join(timeout=200)
-        assert process.exitcode == 0
+    two_processes(PROGRAM, tmp_path, program.free_port(), request.param)
     return request.param, [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_two_processes_decay_what_one_decays_and_clip_by_the_norm_of_the_whole_gradient(program, gradient, of_two):
     strategy, found = of_two
     expected, norm = gradient
