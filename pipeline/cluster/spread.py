@@ -5,7 +5,7 @@ rarest first: two texts that are similar enough share one of these, so they meet
 collection would be (`pipeline.cluster.join`), and what the parts found is put together (4). The result is that of `Join`, to
 the last bit. Price: a text is compared in several parts, and everything between the steps goes through files.
 
-Steps are plain functions of files, one task each, so that any engine could run them; docs/ARCHITECTURE.md says why Dask does.
+Steps are plain functions of files, one task each, so that any engine could run them; docs/curation.md says why Dask does.
 """
 
 import tempfile
