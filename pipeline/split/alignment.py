@@ -21,11 +21,12 @@ PAIRS = 64  # aligned by a thread at a time
 
 
 class Pair(NamedTuple):
-    """The best local alignment of two chains: identical residues a column, residues it spans of each, the two lines to show."""
+    """The best local alignment of two chains: identical residues a column, residues it spans of each, the two lines to show, its score."""
 
     identity: float
     residues: tuple[int, int]
     lines: tuple[str, str]
+    score: int
 
 
 class Hits(NamedTuple):
@@ -46,12 +47,12 @@ def aligned(left: str, right: str) -> Pair:
     left, right = left.upper(), right.upper()
     turned = (-len(right), right) < (-len(left), left)
     one, other = (right, left) if turned else (left, right)
-    found = parasail.sw_trace_scan_sat(one, other, GAP_OPEN, GAP_EXTEND, parasail.blosum62).traceback
-    over, under = found.query, found.ref
+    found = parasail.sw_trace_scan_sat(one, other, GAP_OPEN, GAP_EXTEND, parasail.blosum62)
+    over, under = found.traceback.query, found.traceback.ref
     same = np.count_nonzero(np.frombuffer(over.encode(), np.uint8) == np.frombuffer(under.encode(), np.uint8))
     spans = len(over) - over.count("-"), len(under) - under.count("-")
     back = slice(None, None, -1 if turned else 1)
-    return Pair(same / max(1, len(over)), spans[back], (over, under)[back])
+    return Pair(same / max(1, len(over)), spans[back], (over, under)[back], found.score)
 
 
 def spanning(pairs: Iterable[tuple[str, str]], rule: Rule, *, workers: int) -> Float[np.ndarray, " P"]:

@@ -4,7 +4,7 @@ Nothing here is shared with MMseqs2, whose search made the split, and nothing th
 and bookkeeping are done anew. Shared with it are the proofs that a pair cannot be related (`screen`), and what is said of a single
 pair (`alignment`). So the proofs are audited too, by pairs that they passed over and that parasail alone aligns:
 
-- the pairs most alike in runs of `LETTERS` residues, where a fault of the proofs would show first,
+- the pairs most alike in runs of three residues, where a fault of the proofs would show first,
 - pairs at random,
 - every hit of MMseqs2, which knows nothing of the proofs.
 
@@ -19,10 +19,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 import parasail
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import csr_array
 
 from pipeline.corpus.row import Row
 from pipeline.split.alignment import aligned, spanning
+from pipeline.split.alike import closest, most_alike
 from pipeline.split.audit import BINS, Found, Leak, Reached
 from pipeline.split.compared import by_kind, called, different, holding, kinds
 from pipeline.split.mmseqs import Mmseqs
@@ -30,9 +30,8 @@ from pipeline.split.rule import GAP_EXTEND, GAP_OPEN, Rule, checked_rule
 from pipeline.split.screen import may_span
 from pipeline.split.shared import Stretches
 
-LETTERS = 3  # residues in a row that likeness counts: at 30 % identity hardly more are equal in a row
+TRIED = 2  # most alike chains that are aligned before all pairs are screened
 WIDER = 0.75  # of the coverage that the rule asks for, MMseqs2 is asked for: its alignments are not the exact ones
-AT_ONCE = 256  # held-out chains whose likeness to all of train is in memory at a time
 
 
 class Spanning(NamedTuple):
@@ -101,17 +100,22 @@ class Chains:
         return Reached(by_kind(right, kind), by_kind(related, kind), holding(evaluation, related), shared.counts)
 
     def _near(self, train: list[str], held: list[str]) -> Bool[np.ndarray, " H"]:
+        """Most related chains are found by their likeness; all pairs of the others are screened."""
         known = set(train)
         near = np.array([chain in known for chain in held], bool)
+
+        def look(asked: list[int], partners: Sequence[Int[np.ndarray, " k"]]) -> None:
+            def related(k: int) -> bool:
+                return any(_related(held[asked[k]], train[j], self.rule) for j in partners[k].tolist())
+
+            with ThreadPoolExecutor(self.workers) as pool:
+                near[asked] = list(pool.map(related, range(len(asked))))
+
+        asked = np.flatnonzero(~near).tolist()
+        look(asked, list(closest([held[i] for i in asked], train, TRIED)))
         asked = np.flatnonzero(~near).tolist()
         pairs = may_span([held[i] for i in asked], train, self.rule, workers=self.workers)
-        partners = np.split(pairs[:, 1], np.searchsorted(pairs[:, 0], np.arange(1, max(1, len(asked)))))
-
-        def related(one: int) -> bool:
-            return any(_related(held[asked[one]], train[j], self.rule) for j in partners[one].tolist())
-
-        with ThreadPoolExecutor(self.workers) as pool:
-            near[asked] = list(pool.map(related, range(len(asked))))
+        look(asked, np.split(pairs[:, 1], np.searchsorted(pairs[:, 0], np.arange(1, max(1, len(asked))))))
         return near
 
 
@@ -135,40 +139,6 @@ def every_pair(held: list[str], train: list[str], rule: Rule, *, sample: int, se
     identity = spanning(((held[i], train[j]) for i, j in pairs.tolist()), rule, workers=workers)
     found = identity >= 0
     return Spanning(pairs[found, 0], pairs[found, 1], identity[found], looked)
-
-
-def most_alike(held: Sequence[str], train: Sequence[str], but: Int[np.ndarray, "P 2"], num: int) -> Int[np.ndarray, "Q 2"]:
-    """At most ``num`` pairs, not among ``but``, that share most runs of `LETTERS` residues: by cosine, rare runs counting more."""
-    left, right = _profiles(held, train)
-    places, likeness = np.zeros(0, np.int64), np.zeros(0)
-    for first in range(0, len(held) if num and len(train) else 0, AT_ONCE):
-        both = (left[first : first + AT_ONCE] @ right.T).toarray()
-        these = but[(but[:, 0] >= first) & (but[:, 0] < first + AT_ONCE)]
-        both[these[:, 0] - first, these[:, 1]] = 0.0
-        flat = both.ravel()
-        top = np.argpartition(-flat, min(num, len(flat)) - 1)[:num]
-        top = top[flat[top] > 0]
-        places, likeness = np.concatenate([places, first * len(train) + top]), np.concatenate([likeness, flat[top]])
-        kept = np.lexsort((places, -likeness))[:num]
-        places, likeness = places[kept], likeness[kept]
-    return np.stack(np.divmod(places, max(1, len(train))), axis=1)
-
-
-def _profiles(held: Sequence[str], train: Sequence[str]) -> tuple[csr_array, csr_array]:
-    """[chains, runs] for both lists: unit rows, each run as much as it is rare."""
-    column: dict[str, int] = {}
-    rows, columns = [], []
-    for k, chain in enumerate([*held, *train]):
-        runs = sorted({chain[i : i + LETTERS] for i in range(len(chain) - LETTERS + 1)})
-        rows += [k] * len(runs)
-        columns += [column.setdefault(run, len(column)) for run in runs]
-    size = (len(held) + len(train), max(1, len(column)))
-    rare = np.log(size[0] / np.maximum(1, np.bincount(np.array(columns, np.int64), minlength=size[1]))) + 1
-    values = rare[np.array(columns, np.int64)]
-    norm = np.sqrt(np.bincount(np.array(rows, np.int64), values**2, minlength=size[0]))
-    values = values / norm[np.array(rows, np.int64)]
-    every = csr_array((values, (np.array(rows, np.int64), np.array(columns, np.int64))), shape=size)
-    return every[: len(held)], every[len(held) :]
 
 
 def _at_random(held: Sequence[str], train: Sequence[str], but: Int[np.ndarray, "P 2"], num: int) -> Int[np.ndarray, "Q 2"]:

@@ -1,9 +1,9 @@
 """Counts what the rows of a held-out split share with train in parts (`stretch` says what a stretch is), related as wholes or not.
 
 Residues in a row are looked for as plain text: every piece of the held-out sequences in a set, and the pieces of train one by one. The
-split that forbids stretches finds them by other means (`stretch.same_letters`). Alignments are of those pairs alone that score enough,
-which `screen` says exactly of every pair; beside their count stands what the same sequences reach against train read backwards, which
-shares composition and repeats with train, but no descent: chance.
+split that forbids stretches finds them by other means (`stretch.same_letters`). A sequence is aligned with the most alike ones, and if
+none of these shares a stretch, with all that score enough, which `screen` says exactly of every pair. Beside their count stands what
+the same sequences reach against train read backwards, which shares composition and repeats with train, but no descent: chance.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,12 +12,16 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Int
 
 from pipeline.corpus.row import Row
+from pipeline.split.alike import closest
 from pipeline.split.compared import by_kind, different, holding, kinds
 from pipeline.split.group import unit_keys
 from pipeline.split.screen import may_score
 from pipeline.split.stretch import checked_stretch, windows
+
+TRIED = 2  # most alike sequences that are aligned before all pairs are scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +83,17 @@ class Stretches:
         return Shared(counts, leaks[self.forbid])
 
     def _aligned(self, train: list[str], held: list[str]) -> tuple[set[str], int]:
-        """Those of ``held`` that align with one of ``train`` (each is aligned until the first is found), and how many pairs were."""
-        pairs = may_score(held, train, self.stretch.score, workers=self.workers)
-        partners = np.split(pairs[:, 1], np.searchsorted(pairs[:, 0], np.arange(1, max(1, len(held)))))
+        """Those of ``held`` that align with one of ``train``, and how many pairs were aligned. Each is aligned until the first is found:
+        with what is most alike, then with all that scores enough."""
+        first, num_first = self._first(held, train, list(closest(held, train, TRIED)))
+        left = [one for one in held if one not in first]
+        pairs = may_score(left, train, self.stretch.score, workers=self.workers)
+        partners = np.split(pairs[:, 1], np.searchsorted(pairs[:, 0], np.arange(1, max(1, len(left)))))
+        then, num_then = self._first(left, train, partners)
+        return first | then, num_first + num_then
+
+    def _first(self, held: list[str], train: list[str], partners: Sequence[Int[np.ndarray, " k"]]) -> tuple[set[str], int]:
+        """Those of ``held`` that align with one of their ``partners``, by place in ``train``, and how many pairs were aligned."""
 
         def tried(one: int) -> tuple[bool, int]:
             num = 0

@@ -35,9 +35,10 @@ class Stretch:
     score: int
 
     def aligns(self, left: str, right: str) -> bool:
-        """Whether the best alignment is long and alike enough; that it scores enough is known."""
+        """Whether the best alignment scores enough, and is long and alike enough."""
         pair = aligned(left, right)
-        return len(pair.lines[0]) >= self.columns and pair.identity >= self.identity - ROUNDING
+        long_enough = len(pair.lines[0]) >= self.columns
+        return pair.score >= self.score and long_enough and pair.identity >= self.identity - ROUNDING
 
     def aligning(self, pairs: Iterable[tuple[str, str]], *, workers: int) -> Bool[np.ndarray, " P"]:
         """`aligns` of each of ``pairs``."""

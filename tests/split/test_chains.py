@@ -8,7 +8,8 @@ from pipeline.corpus.row import Row
 from pipeline.split import chains as audited
 from pipeline.split import exact
 from pipeline.split.alignment import aligned
-from pipeline.split.chains import every_pair, most_alike
+from pipeline.split.alike import most_alike
+from pipeline.split.chains import every_pair
 from pipeline.split.exact import Exact
 from pipeline.split.rule import Rule
 
