@@ -10,11 +10,9 @@ python -m pipeline track                                            every stage 
 """
 
 import argparse
-import html
 import importlib
 import json
 import os
-import resource
 import sys
 import time
 import warnings
@@ -36,7 +34,6 @@ STAGES = (
     "report",
 )
 COMMANDS = ("search", "push", "track")
-COSTS = Path("costs")  # beside the outputs, since nothing in an output may depend on time
 ITEMS = {"train": "expert", "merge": "method", "evaluate": "model", "baseline": "baseline"}
 
 
@@ -67,19 +64,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(stage: str, rest: list[str]) -> None:
     if stage == "compose":
-        importlib.import_module("pipeline.stage.compose").run(Path())
+        _module(stage).run(Path())
     elif stage in COMMANDS:
-        importlib.import_module(f"pipeline.stage.{stage}").run(rest)
+        _module(stage).run(rest)
     elif stage == "merge" and "--base" in rest:
-        importlib.import_module("pipeline.stage.merge").command(rest)
+        _module(stage).command(rest)
     elif any("=" in word or word.startswith("-") for word in rest):
         _with_hydra(stage, rest)
     else:
+        from pipeline.costs import record_cost
         from pipeline.params import load
 
         start = time.monotonic()
         _stage(stage, load(), rest[0] if rest else None, Path())
-        _record_cost("@".join([stage, *rest[:1]]), time.monotonic() - start)
+        record_cost("@".join([stage, *rest[:1]]), time.monotonic() - start)
 
 
 def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> dict[str, float]:
@@ -88,31 +86,11 @@ def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> d
         known = sorted(config[{"expert": "train", "method": "merge", "model": "models", "baseline": "baseline"}[kind]])
         if item not in known:
             raise ValueError(f"{stage} needs one {kind} of {', '.join(known)}; got {item!r}; see params.yaml")
-    return importlib.import_module(f"pipeline.stage.{stage}").run(config, config["runtime"], item, out)
+    return _module(stage).run(config, config["runtime"], item, out)
 
 
-def _record_cost(name: str, seconds: float) -> None:
-    """Seconds of a stage, less the start of Python, and the most memory it held: a file each, and one page of them all."""
-    from pipeline.checkpoint import read_json, write_json, write_text
-    from pipeline.distributed import first_process
-
-    if not first_process():
-        return
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3  # kilobytes on Linux
-    write_json(COSTS / f"{name}.json", {"stage": name, "seconds": round(seconds, 1), "peak_mb": round(peak_mb)})
-    costs = sorted((read_json(file) for file in COSTS.glob("*.json")), key=lambda cost: (-cost["seconds"], cost["stage"]))
-    rem = 14 / (costs[0]["seconds"] or 1)
-    bar = "<div style='background:#0e7490; height:.6rem; width:{:.1f}rem'></div>"
-    rows = "".join(
-        f"<tr><td>{html.escape(one['stage'])}<td>{one['seconds']:.1f}<td>{one['peak_mb']}<td>{bar.format(rem * one['seconds'])}"
-        for one in costs
-    )
-    write_text(COSTS / "index.html", (
-        "<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width'><title>Cost of each stage</title>"
-        "<style>body{font:16px/1.5 system-ui;margin:2rem}td,th{padding:.2rem .7rem;text-align:left}</style><h1>Cost of each stage</h1>"
-        f"<p>When it last ran on this machine; {sum(one['seconds'] for one in costs):.0f} s in all.<table><tr><th>stage<th>seconds"
-        f"<th>peak MB<th>{rows}</table>\n"
-    ))  # fmt: skip
+def _module(stage: str) -> Any:
+    return importlib.import_module(f"pipeline.stage.{stage}")  # found by name, so no stage's code is part of another's
 
 
 def _with_hydra(stage: str, rest: list[str]) -> None:

@@ -147,7 +147,7 @@ def chains_of(texts: Sequence[str]) -> list[str]:
 
 
 def fit_masked(
-    encoder: Encoder, texts: Sequence[str], training: Mapping[str, Any], runtime: Mapping[str, Any], *, seed: int,
+    encoder: Encoder, texts: Sequence[str], training: Mapping[str, Any], runtime: Mapping[str, Any], seed: int,
     inputs: Mapping[str, str],
 ) -> list[Point]:  # fmt: skip
     """Train ``encoder`` in place on the chains of ``texts``; the loss curve. It holds a dense backbone, no adapter."""

@@ -124,6 +124,8 @@ class Look(Shape):
 
 
 class Affinity(Shape):
+    fit: Node
+    load: Node
     architecture: Node
     head: Node | None
     backbone: Literal["frozen", "trained"]
@@ -142,6 +144,7 @@ class Expert(Training):
 
 
 class Masking(Shape):
+    fit: Node
     share: float = Field(gt=0, lt=1)
     batch_size: int = Field(gt=0)
     steps: int = Field(gt=0)

@@ -20,7 +20,6 @@ from pipeline.corpus.row import Row
 from pipeline.distributed import first_process, together
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
-from pipeline.masking import fit_masked
 from pipeline.params import build
 from pipeline.training.fit import RUNS, Point, curve_text, fit
 from pipeline.training.mined import by_query, known_rows, mined, teaching, with_negatives
@@ -49,7 +48,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         inputs_of = {"before": _mark(before)}
         curves += _kept(
             encoder, "masking", before,
-            lambda: fit_masked(encoder, texts, section["masking"], runtime, seed=seed, inputs=inputs_of),
+            lambda: build(section["masking"]["fit"], later=True)(encoder, texts, section["masking"], runtime, seed, inputs_of),
         )  # fmt: skip
     if section["phases"]:
         adapt(encoder)
