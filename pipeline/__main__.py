@@ -11,7 +11,6 @@ python -m pipeline track                                            every stage 
 
 import argparse
 import importlib
-import json
 import os
 import sys
 import time
@@ -68,12 +67,12 @@ def _run(stage: str, rest: list[str]) -> None:
     elif stage in COMMANDS:
         _module(stage).run(rest)
     elif stage == "merge" and "--base" in rest:
-        _module(stage).command(rest)
+        _module("merge_command").run(rest)
     elif any("=" in word or word.startswith("-") for word in rest):
-        _with_hydra(stage, rest)
+        _module("sweep").run(stage, rest, _stage)
     else:
+        from pipeline.build import load
         from pipeline.costs import record_cost
-        from pipeline.params import load
 
         start = time.monotonic()
         _stage(stage, load(), rest[0] if rest else None, Path())
@@ -89,47 +88,9 @@ def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> d
     return _module(stage).run(config, config["runtime"], item, out)
 
 
-def _module(stage: str) -> Any:
-    return importlib.import_module(f"pipeline.stage.{stage}")  # found by name, so no stage's code is part of another's
-
-
-def _with_hydra(stage: str, rest: list[str]) -> None:
-    """The stage under Hydra, once or for every combination of a sweep; DVC's files are read, and none is written."""
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import DictConfig
-
-    from pipeline.checkpoint import write_json, write_yaml
-    from pipeline.distributed import disband, first_process
-    from pipeline.params import CONF, hydra_overrides, read_page, sweep_config
-
-    page = read_page()
-
-    def job(cfg: DictConfig) -> float:
-        choices = HydraConfig.get().runtime.choices
-        item = {"train": choices["expert"], "merge": choices["method"]}.get(stage, page_item(rest) if stage in ITEMS else None)
-        out = Path(HydraConfig.get().runtime.output_dir)
-        config = sweep_config(cfg, page, stage, item, HydraConfig.get().overrides.task)
-        first = first_process()
-        if first:
-            write_yaml(out / "config.yaml", config)
-        sys.argv = [sys.argv[0], stage, *([item] if item else []), *HydraConfig.get().overrides.task]  # for further processes
-        metrics = _stage(stage, config, item, out)
-        if not first:
-            return 0.0
-        disband()
-        write_json(out / "metrics.json", metrics)
-        print(json.dumps({"output": str(out.relative_to(Path.cwd())), **metrics}))
-        return next(iter(metrics.values()), 0.0)
-
-    def page_item(words: list[str]) -> str | None:
-        return next((word for word in words if "=" not in word and not word.startswith("-")), None)
-
-    overrides = [word for word in rest if "=" in word or word.startswith("-")]
-    flags = [word for word in overrides if word.startswith("-")]
-    values = hydra_overrides(page, [word for word in overrides if not word.startswith("-")])
-    sys.argv = ["python -m pipeline", *flags, "hydra.job.chdir=false", *values]
-    hydra.main(version_base="1.3", config_path=str(CONF.absolute()), config_name="config")(job)()
+def _module(name: str) -> Any:
+    """Of the folder `stage`. Found by name, so that the code of one is no part of another's hash (`pipeline.code_hash`)."""
+    return importlib.import_module(f"pipeline.stage.{name}")
 
 
 if __name__ == "__main__":

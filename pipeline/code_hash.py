@@ -22,8 +22,18 @@ import yaml
 
 PACKAGE = Path(__file__).parent
 STAGES = ("ingest", "curate", "pretrain", "mine", "final", "stress", "report")
-ITEMS = {"train": "train", "merge": "merge", "baseline": "baseline", "evaluate": "models"}  # stage -> section with a key for each item
-BUILDS = {"pretrain": "encoder", "baseline": "evaluate", "final": "evaluate", "report": "evaluate"}  # beside a stage's own section
+ITEMS = {
+    "train": "train",
+    "merge": "merge",
+    "baseline": "baseline",
+    "evaluate": "models",
+}  # stage -> section with a key for each item
+BUILDS = {
+    "pretrain": "encoder",
+    "baseline": "evaluate",
+    "final": "evaluate",
+    "report": "evaluate",
+}  # beside a stage's own section
 WRITES_NO_OUTPUT = {"costs.py"}  # `__main__` calls it after a stage
 MADE = ("checkpoints/backbone", "checkpoints/base")
 EXPERTS, MERGED = Path("checkpoints/experts"), Path("checkpoints/merged")
@@ -56,7 +66,7 @@ class Code:
     def reached(self, names: Iterable[str]) -> set[str]:
         """All files that modules, or names in modules (``pipeline.pooling.mean.Mean``), reach; other strings name nothing."""
         found: set[str] = set()
-        waiting = {file for name in names for file in self._named(name)}
+        waiting = {file for name in names for file in self.named(name)}
         while waiting:
             found |= waiting
             waiting = {file for one in waiting for file in self._source(one).reaches} - found - WRITES_NO_OUTPUT
@@ -66,7 +76,7 @@ class Code:
         lines = [f"{file} {self._source(file).digest.hex()}\n" for file in sorted(files)]
         return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
-    def _named(self, name: str) -> list[str]:
+    def named(self, name: str) -> list[str]:
         """The ``__init__`` of each package in a dotted name, and the module; what follows the module is a name in it."""
         first, *parts = name.split(".")
         if first != self.package.name:
@@ -80,7 +90,9 @@ class Code:
         if file not in self._sources:
             content = (self.package / file).read_bytes()
             parsed = file.endswith(".py")
-            self._sources[file] = self._parsed(file, content) if parsed else Source(hashlib.sha256(content).digest(), frozenset())
+            self._sources[file] = (
+                self._parsed(file, content) if parsed else Source(hashlib.sha256(content).digest(), frozenset())
+            )
         return self._sources[file]
 
     def _parsed(self, file: str, content: bytes) -> Source:
@@ -101,10 +113,10 @@ class Code:
                     inner = getattr(value, field, None)
                     visit(inner[1:] if documented and field == "body" else inner)  # pyright: ignore[reportOptionalSubscript]
                 if isinstance(value, ast.Import | ast.ImportFrom):
-                    reaches.update(found for name in self._imported(file, value) for found in self._named(name))
+                    reaches.update(found for name in self._imported(file, value) for found in self.named(name))
                 elif isinstance(value, ast.Constant) and isinstance(value.value, str):
                     beside = Path(file).parent / value.value.split("/")[0]
-                    reaches.update(self._named(value.value), self.data.get(beside, ()))
+                    reaches.update(self.named(value.value), self.data.get(beside, ()))
 
         visit(ast.parse(content, filename=str(self.package / file)))
         return Source(hashlib.sha256("\n".join(words).encode()).digest(), frozenset(reaches))

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pipeline.build import build
 from pipeline.distributed import agreed, first_process
 from pipeline.encoder.encoder import Encoder
-from pipeline.params import build
 from pipeline.trainable import check_precision
 from pipeline.training.fit import RUNS
 from pipeline.training.module import ChunkedModule

@@ -6,7 +6,7 @@ The directory still loads in SentenceTransformer, as an encoder of chains; the a
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -18,11 +18,10 @@ from tqdm import tqdm
 
 from pipeline.affinity.token_store import token_vectors
 from pipeline.architecture.architecture import Architecture, Side
+from pipeline.build import Node, build
 from pipeline.checkpoint import ARCHITECTURE, architecture_of, write_yaml
 from pipeline.encoder.encoder import Encoder
 from pipeline.gradcache import cut
-from pipeline.params import build
-from pipeline.shape import Node
 
 WEIGHTS, START = "architecture.safetensors", "architecture_start.safetensors"
 REMEMBERED = 2**28  # numbers of token vectors that a prediction holds at most: 1 GB

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pipeline.affinity.model import AffinityModel, Complex, Line, Tokens
 from pipeline.affinity.token_store import TokenStore
+from pipeline.build import build
 from pipeline.corpus.batches import Feed, plan
 from pipeline.corpus.row import Row
 from pipeline.criterion.criterion import Criterion
@@ -23,7 +24,6 @@ from pipeline.distributed import agreed, first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
 from pipeline.metric import spearman
-from pipeline.params import build
 from pipeline.trainable import check_precision
 from pipeline.training.control import shuffled
 from pipeline.training.fit import RUNS

@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from pipeline.build import build
 from pipeline.checkpoint import architecture_of, sha256, whole_directory, write_json
 from pipeline.corpus.collection import Collection, collections
 from pipeline.corpus.files import corpora
@@ -24,7 +25,6 @@ from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator import mteb_tasks
 from pipeline.evaluator.geometry import alignment, geometry
 from pipeline.evaluator.items import grouped, summary
-from pipeline.params import build
 from pipeline.training.prepare import prepare
 
 CURATED = Path("data/curated")

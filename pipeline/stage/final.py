@@ -14,6 +14,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline import __version__
+from pipeline.build import build
 from pipeline.checkpoint import ARCHITECTURE, PROVENANCE, read_json, sha256, whole_directory, write_json
 from pipeline.corpus.collection import Collection, Encode, collections
 from pipeline.corpus.files import corpora
@@ -22,7 +23,6 @@ from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator.comparison import differences
 from pipeline.evaluator.gate import Stand, mean_of_tasks, stand, weighed
 from pipeline.evaluator.items import grouped
-from pipeline.params import build
 from pipeline.training.prepare import prepare
 
 METRICS, EVALUATED, CURATED = Path("data/metrics/evaluate"), Path("data/evaluated"), Path("data/curated")

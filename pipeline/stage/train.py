@@ -13,13 +13,13 @@ from typing import Any
 from safetensors.torch import load_model
 
 from pipeline import __version__
+from pipeline.build import build
 from pipeline.checkpoint import sha256, whole_directory, write_provenance, write_text
 from pipeline.corpus.files import Negative, read, read_rows
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder, pooling_node
 from pipeline.encoder.lora import adapt
-from pipeline.params import build
 from pipeline.training.checks import check_rows
 from pipeline.training.fit import RUNS, curve_text, fit
 from pipeline.training.mined import by_query, known_rows, with_negatives
@@ -69,7 +69,10 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
 def _affinity(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str, out: Path) -> dict[str, float]:
     """An expert that predicts a number for a complex, on the deal of the rows that its section names."""
     seed, section = cfg["seed"], cfg["train"][item]
-    rows = {split: [row for _, row in read_rows(CURATED, split, list(section["tasks"]), control=section["control"])] for split in SPLITS}
+    rows = {
+        split: [row for _, row in read_rows(CURATED, split, list(section["tasks"]), control=section["control"])]
+        for split in SPLITS
+    }
     encoder = Encoder.load(BASE)
     inputs = {str(path): sha256(path) for path in (BASE, CURATED)}
     fit = build(section["affinity"]["fit"], later=True)
