@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 import yaml
 
+from pipeline.build import build
 from pipeline.corpus.files import read
 from pipeline.corpus.row import Row
-from pipeline.params import build
 
 torch.set_num_threads(1)
 

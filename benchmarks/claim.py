@@ -102,7 +102,7 @@ class timed:  # noqa: N801
 
 
 def table(folder: Path, shown: str) -> None:
-    from pipeline.params import build
+    from pipeline.build import build
 
     cells: dict[tuple[str, str], list[Path]] = {}
     for place in sorted(folder.glob("*-*-*")):

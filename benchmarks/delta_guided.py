@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from sampled import Size, claimed, evaluate, resampled, what_varies
 
-from pipeline.params import load
+from pipeline.build import load
 from pipeline.stage.merge import merge_directories
 
 SIZES = dict.fromkeys(("validation", "test"), Size(queries=400, documents=500, pairs=700))

@@ -60,8 +60,8 @@ def encode():
     import yaml
     from sentence_transformers import SentenceTransformer
 
+    from pipeline.build import build
     from pipeline.encoder.encoder import Encoder
-    from pipeline.params import build
 
     torch.set_num_threads(1)
     node = yaml.safe_load(Path("conf/encoder/minilm.yaml").read_text())["encoder"]["backbone"]

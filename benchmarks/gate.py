@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from sampled import Size, evaluate, evaluators
 
+from pipeline.build import load
 from pipeline.evaluator.comparison import differences, exchanges_needed, p_values, significant
-from pipeline.params import load
 from pipeline.stage import train
 from pipeline.stage.final import judge
 from pipeline.stage.merge import merge_directories

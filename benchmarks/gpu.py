@@ -22,11 +22,11 @@ import pytorch_lightning as pl
 import torch
 import yaml
 
+from pipeline.build import build
 from pipeline.corpus.batches import Feed
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.scratch import ScratchBackbone
-from pipeline.params import build
 from pipeline.pooling.mean import Mean
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData

@@ -97,7 +97,7 @@ def _pairs(count: int) -> list[tuple[str, str]]:
     """Object's summary and description, spread over the packages."""
     import yaml
 
-    from pipeline.params import build
+    from pipeline.build import build
 
     settings = yaml.safe_load(Path("conf/source/apidocs.yaml").read_text(encoding="utf-8"))
     source = build(settings | {"packages": {name: version(name) for name in ("networkx", "numpy", "scipy")}, "processes": 1})
@@ -123,8 +123,8 @@ def _ours(
     import pytorch_lightning as pl
     import yaml
 
+    from pipeline.build import build
     from pipeline.corpus.batches import Feed
-    from pipeline.params import build
     from pipeline.training.contrastive import ContrastiveModule
     from pipeline.training.data import TrainingData
     from pipeline.training.fit import _of_one_text
@@ -165,9 +165,9 @@ def _speed(name: str) -> dict[str, float]:
     import torch
     import yaml
 
+    from pipeline.build import build
     from pipeline.corpus.row import Row
     from pipeline.encoder.encoder import Encoder
-    from pipeline.params import build
     from pipeline.pooling.mean import Mean
 
     torch.set_num_threads(int(os.environ.get("THREADS", "2")))

@@ -84,7 +84,8 @@ def inside(folder: Path, who: str, method: str) -> None:
     if who == "ours":
         from hydra import compose, initialize_config_dir
 
-        from pipeline.params import CONF, _register_resolvers, build, resolved
+        from pipeline.build import build
+        from pipeline.params import CONF, _register_resolvers, resolved
         from pipeline.stage.merge import MergeModule, Models
 
         _register_resolvers()

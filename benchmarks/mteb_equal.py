@@ -16,10 +16,10 @@ import mteb
 import yaml
 from sentence_transformers import SentenceTransformer
 
+from pipeline.build import build
 from pipeline.corpus.collection import Collection
 from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator import mteb_tasks
-from pipeline.params import build
 from pipeline.source.beir import Beir
 
 POOLING = {"_target_": "pipeline.pooling.mean.Mean"}

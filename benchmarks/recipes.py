@@ -48,9 +48,9 @@ def composed(*overrides: str) -> dict[str, Any]:
 
 def data() -> tuple[dict[str, list[Any]], Any, list[Any]]:
     """Training rows by task, the retrieval collection, graded test rows."""
+    from pipeline.build import build
     from pipeline.corpus.collection import Collection
     from pipeline.corpus.row import Row
-    from pipeline.params import build
 
     root = os.environ["TRIBUTARY_DATA"]
     mirrors = {name: composed(f"+corpus={name}")["corpus"]["mirror"] | {"root": root} for name in ("medquad", "stsb")}
@@ -87,8 +87,8 @@ def mismatched(rows: list[Any], seed: int) -> tuple[list[Any], list[bool]]:
 
 
 def fresh(seed: int, texts: list[str]) -> Any:
+    from pipeline.build import build
     from pipeline.encoder.encoder import Encoder
-    from pipeline.params import build
     from pipeline.training.prepare import prepare
 
     config = composed()

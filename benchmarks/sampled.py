@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from pipeline.build import build, load
 from pipeline.checkpoint import write_json
 from pipeline.corpus.collection import Collection, collections
 from pipeline.corpus.files import corpora
@@ -18,7 +19,6 @@ from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator.gate import _counts
 from pipeline.evaluator.items import grouped
 from pipeline.metric import Claim, interval, over_seeds_and_items
-from pipeline.params import build, load
 
 CURATED = Path("data/curated")
 LIMITS = {"max_length_tokens": 32, "batch_tokens": 1024}  # as long as what was trained on

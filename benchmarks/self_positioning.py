@@ -15,9 +15,10 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 
+from pipeline.build import build
 from pipeline.delta import Models
 from pipeline.merging.self_positioning import SelfPositioning
-from pipeline.params import CONF, _register_resolvers, build, resolved
+from pipeline.params import CONF, _register_resolvers, resolved
 from pipeline.probing.search import Positioning, search
 from pipeline.probing.trial import trial
 

@@ -10,11 +10,8 @@ python -m pipeline track                                            every stage 
 """
 
 import argparse
-import html
 import importlib
-import json
 import os
-import resource
 import sys
 import time
 import warnings
@@ -36,7 +33,6 @@ STAGES = (
     "report",
 )
 COMMANDS = ("search", "push", "track")
-COSTS = Path("costs")  # beside the outputs, since nothing in an output may depend on time
 ITEMS = {"train": "expert", "merge": "method", "evaluate": "model", "baseline": "baseline"}
 
 
@@ -67,19 +63,20 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(stage: str, rest: list[str]) -> None:
     if stage == "compose":
-        importlib.import_module("pipeline.stage.compose").run(Path())
+        _module(stage).run(Path())
     elif stage in COMMANDS:
-        importlib.import_module(f"pipeline.stage.{stage}").run(rest)
+        _module(stage).run(rest)
     elif stage == "merge" and "--base" in rest:
-        importlib.import_module("pipeline.stage.merge").command(rest)
+        _module("merge_command").run(rest)
     elif any("=" in word or word.startswith("-") for word in rest):
-        _with_hydra(stage, rest)
+        _module("sweep").run(stage, rest, _stage)
     else:
-        from pipeline.params import load
+        from pipeline.build import load
+        from pipeline.costs import record_cost
 
         start = time.monotonic()
         _stage(stage, load(), rest[0] if rest else None, Path())
-        _record_cost("@".join([stage, *rest[:1]]), time.monotonic() - start)
+        record_cost("@".join([stage, *rest[:1]]), time.monotonic() - start)
 
 
 def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> dict[str, float]:
@@ -88,70 +85,12 @@ def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> d
         known = sorted(config[{"expert": "train", "method": "merge", "model": "models", "baseline": "baseline"}[kind]])
         if item not in known:
             raise ValueError(f"{stage} needs one {kind} of {', '.join(known)}; got {item!r}; see params.yaml")
-    return importlib.import_module(f"pipeline.stage.{stage}").run(config, config["runtime"], item, out)
+    return _module(stage).run(config, config["runtime"], item, out)
 
 
-def _record_cost(name: str, seconds: float) -> None:
-    """Seconds of a stage, less the start of Python, and the most memory it held: a file each, and one page of them all."""
-    from pipeline.checkpoint import read_json, write_json, write_text
-    from pipeline.distributed import first_process
-
-    if not first_process():
-        return
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3  # kilobytes on Linux
-    write_json(COSTS / f"{name}.json", {"stage": name, "seconds": round(seconds, 1), "peak_mb": round(peak_mb)})
-    costs = sorted((read_json(file) for file in COSTS.glob("*.json")), key=lambda cost: (-cost["seconds"], cost["stage"]))
-    rem = 14 / (costs[0]["seconds"] or 1)
-    bar = "<div style='background:#0e7490; height:.6rem; width:{:.1f}rem'></div>"
-    rows = "".join(
-        f"<tr><td>{html.escape(one['stage'])}<td>{one['seconds']:.1f}<td>{one['peak_mb']}<td>{bar.format(rem * one['seconds'])}"
-        for one in costs
-    )
-    write_text(COSTS / "index.html", (
-        "<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width'><title>Cost of each stage</title>"
-        "<style>body{font:16px/1.5 system-ui;margin:2rem}td,th{padding:.2rem .7rem;text-align:left}</style><h1>Cost of each stage</h1>"
-        f"<p>When it last ran on this machine; {sum(one['seconds'] for one in costs):.0f} s in all.<table><tr><th>stage<th>seconds"
-        f"<th>peak MB<th>{rows}</table>\n"
-    ))  # fmt: skip
-
-
-def _with_hydra(stage: str, rest: list[str]) -> None:
-    """The stage under Hydra, once or for every combination of a sweep; DVC's files are read, and none is written."""
-    import hydra
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import DictConfig
-
-    from pipeline.checkpoint import write_json, write_yaml
-    from pipeline.distributed import disband, first_process
-    from pipeline.params import CONF, hydra_overrides, read_page, sweep_config
-
-    page = read_page()
-
-    def job(cfg: DictConfig) -> float:
-        choices = HydraConfig.get().runtime.choices
-        item = {"train": choices["expert"], "merge": choices["method"]}.get(stage, page_item(rest) if stage in ITEMS else None)
-        out = Path(HydraConfig.get().runtime.output_dir)
-        config = sweep_config(cfg, page, stage, item, HydraConfig.get().overrides.task)
-        first = first_process()
-        if first:
-            write_yaml(out / "config.yaml", config)
-        sys.argv = [sys.argv[0], stage, *([item] if item else []), *HydraConfig.get().overrides.task]  # for further processes
-        metrics = _stage(stage, config, item, out)
-        if not first:
-            return 0.0
-        disband()
-        write_json(out / "metrics.json", metrics)
-        print(json.dumps({"output": str(out.relative_to(Path.cwd())), **metrics}))
-        return next(iter(metrics.values()), 0.0)
-
-    def page_item(words: list[str]) -> str | None:
-        return next((word for word in words if "=" not in word and not word.startswith("-")), None)
-
-    overrides = [word for word in rest if "=" in word or word.startswith("-")]
-    flags = [word for word in overrides if word.startswith("-")]
-    values = hydra_overrides(page, [word for word in overrides if not word.startswith("-")])
-    sys.argv = ["python -m pipeline", *flags, "hydra.job.chdir=false", *values]
-    hydra.main(version_base="1.3", config_path=str(CONF.absolute()), config_name="config")(job)()
+def _module(name: str) -> Any:
+    """Of the folder `stage`. Found by name, so that the code of one is no part of another's hash (`pipeline.code_hash`)."""
+    return importlib.import_module(f"pipeline.stage.{name}")
 
 
 if __name__ == "__main__":

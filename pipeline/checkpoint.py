@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 PROVENANCE = "provenance.json"
+ARCHITECTURE = "architecture.yaml"  # beside an encoder: what the model is that predicts with it
 
 
 @contextmanager
@@ -56,6 +57,17 @@ def read_json(path: Path) -> Any:
     if not path.is_file():
         raise ValueError(f"{path} is missing; run `dvc repro`, which makes it")
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def architecture_of(directory: Path) -> dict[str, Any] | None:
+    """What `architecture.yaml` says: in it, ``load`` is the node of what loads the model. None for a plain encoder."""
+    file = directory / ARCHITECTURE
+    if not file.is_file():
+        return None
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    if "load" not in content:
+        raise ValueError(f"{file}: expected a key `load`, which says what loads the model; train it anew with `dvc repro`")
+    return content
 
 
 def sha256(path: Path) -> str:

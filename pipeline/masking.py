@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pipeline.build import build
 from pipeline.distributed import agreed, first_process
 from pipeline.encoder.encoder import Encoder
-from pipeline.params import build
 from pipeline.trainable import check_precision
 from pipeline.training.fit import RUNS
 from pipeline.training.module import ChunkedModule
@@ -147,7 +147,7 @@ def chains_of(texts: Sequence[str]) -> list[str]:
 
 
 def fit_masked(
-    encoder: Encoder, texts: Sequence[str], training: Mapping[str, Any], runtime: Mapping[str, Any], *, seed: int,
+    encoder: Encoder, texts: Sequence[str], training: Mapping[str, Any], runtime: Mapping[str, Any], seed: int,
     inputs: Mapping[str, str],
 ) -> list[Point]:  # fmt: skip
     """Train ``encoder`` in place on the chains of ``texts``; the loss curve. It holds a dense backbone, no adapter."""

@@ -1,38 +1,23 @@
-"""What a run is made of: `conf/` and `params.yaml` composed by Hydra, checked, resolved and written as `data/config.yaml`.
+"""What a run is made of: `conf/` and `params.yaml` composed by Hydra, checked, resolved and written as `data/config.yaml`."""
 
-A node with ``_target_`` is checked against the keyword-only arguments
-of what it names, read from the source with ``ast``: nothing heavy is imported, so a misspelt key fails within seconds.
-"""
-
-import ast
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from pydantic import TypeAdapter, ValidationError
 
-from pipeline.shape import Config, Node, Page, checked, nearest
+from pipeline.build import CONFIG, check_node, load, nearest, nodes
+from pipeline.shape import Config, Page, checked
 
 CONF = Path("conf")
 PAGE = Path("params.yaml")
-CONFIG = Path("data/config.yaml")
 PER_ITEM = {"train": "experts", "merge": "methods", "baseline": "baselines"}  # sections with a part for each item of the page
 GROUPS = ("experiment", "encoder", "pooling", "prompt", "adapter", "dedup", "split", "audit", "miner")  # what `choose` may name
-
-
-def load(path: Path = CONFIG) -> dict[str, Any]:
-    """The composed configuration; ValueError where `compose` has not run."""
-    if not path.is_file():
-        raise ValueError(f"{path} is missing; run `python -m pipeline compose` (or `dvc repro`) first")
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def read_page(path: Path = PAGE) -> Page:
@@ -155,71 +140,6 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield f"{prefix}{key}", value
 
 
-def nodes(tree: Any, path: str = "") -> Iterator[tuple[str, Node]]:
-    """Every ``_target_`` node with its path, outermost first."""
-    if isinstance(tree, Mapping):
-        if "_target_" in tree:
-            yield path, dict(tree)
-        for key, value in tree.items():
-            yield from nodes(value, f"{path}.{key}" if path else str(key))
-    elif isinstance(tree, list):
-        for index, value in enumerate(tree):
-            yield from nodes(value, f"{path}.{index}")
-
-
-def check_node(node: Node, path: str) -> None:
-    """ValueError unless ``node`` names something of this package, with exactly its keyword-only arguments."""
-    target = str(node.get("_target_"))
-    if not target.startswith("pipeline."):
-        raise ValueError(f"{path}._target_: {target!r} is not allowed; expected pipeline.*: a configuration calls nothing else")
-    annotations = signature(target, path)
-    given = {key: value for key, value in node.items() if key != "_target_"}
-    for key in given:
-        if key not in annotations:
-            raise ValueError(
-                f"{path}.{key}: {target} takes no {key!r}{nearest(key, annotations)}; it takes: {', '.join(annotations) or 'nothing'}"
-            )
-    for key, annotation in annotations.items():
-        if key not in given:
-            raise ValueError(f"{path}: {target} needs {key!r} ({annotation}); write it in the YAML that chose it")
-        _check_type(given[key], annotation, f"{path}.{key}")
-
-
-def build(node: Node, *, later: bool = False) -> Any:
-    """What ``node`` names, made from its values; ``later``: a callable that makes it. Only this package's own names are called."""
-    name = str(node.get("_target_", "node"))
-    check_node(node, name)
-    for path, inner in nodes(node, name):
-        check_node(inner, path)
-    try:
-        return instantiate(node, _partial_=later, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError):  # a value that the part itself refuses, said in the part's own words
-            raise ValueError(f"{name}: {error.__cause__}") from error
-        raise
-
-
-def signature(target: str, path: str) -> dict[str, str]:
-    """Keyword-only arguments of a function, or of a class's ``__init__``, and their annotations, without importing it."""
-    module, _, name = target.rpartition(".")
-    file = Path(__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
-    if not file.is_file():
-        package = file.parent
-        names = sorted(f.stem for f in package.glob("*.py") if f.stem != "__init__") if package.is_dir() else []
-        raise ValueError(f"{path}._target_: no module {module}{nearest(module.rpartition('.')[2], names)}")
-    defined = {node.name: node for node in ast.parse(file.read_text(encoding="utf-8")).body if hasattr(node, "name")}  # pyright: ignore[reportAttributeAccessIssue]
-    if name not in defined:
-        raise ValueError(f"{path}._target_: {module} defines no {name}{nearest(name, defined)}")
-    found = defined[name]
-    if isinstance(found, ast.ClassDef):
-        inits = [node for node in found.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
-        if not inits:
-            return {}
-        found = inits[0]
-    assert isinstance(found, ast.FunctionDef)
-    return {arg.arg: ast.unparse(arg.annotation) if arg.annotation else "Any" for arg in found.args.kwonlyargs}
-
-
 def hydra_overrides(page: Page, overrides: list[str]) -> list[str]:
     """The choices of ``params.yaml`` as Hydra overrides, ahead of a person's own ones, which win. Its values: `sweep_config`."""
     own = _overridden(overrides)
@@ -287,17 +207,6 @@ def _register_resolvers() -> None:
             return "not installed"
 
     OmegaConf.register_new_resolver("version", version, replace=True)
-
-
-def _check_type(value: Any, annotation: str, path: str) -> None:
-    try:
-        kind = eval(annotation, {"Literal": Literal, "Any": Any, "Mapping": Mapping, "Sequence": Sequence})  # noqa: S307  our own annotations, read from our own source
-    except NameError:
-        return  # a part that code builds, not a value
-    try:
-        TypeAdapter(kind).validate_python(value, strict=True)
-    except ValidationError as error:
-        raise ValueError(f"{path}: expected {annotation}, got {value!r} ({error.errors()[0]['msg']})") from None
 
 
 def sweep_config(cfg: DictConfig, page: Page, stage: str, item: str | None, overrides: Sequence[str]) -> dict[str, Any]:

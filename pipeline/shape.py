@@ -1,16 +1,11 @@
 """The shape of `params.yaml` and of each stage's section of `data/config.yaml`: every key, its type and its bounds."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-
-def nearest(word: str, known: Any) -> str:
-    """`` (did you mean ...?)``, or nothing where no known word is close."""
-    close = difflib.get_close_matches(word, [str(k) for k in known], n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+from pipeline.build import nearest
 
 
 def _with_target(node: dict[str, Any]) -> dict[str, Any]:
@@ -124,6 +119,8 @@ class Look(Shape):
 
 
 class Affinity(Shape):
+    fit: Node
+    load: Node
     architecture: Node
     head: Node | None
     backbone: Literal["frozen", "trained"]
@@ -142,6 +139,7 @@ class Expert(Training):
 
 
 class Masking(Shape):
+    fit: Node
     share: float = Field(gt=0, lt=1)
     batch_size: int = Field(gt=0)
     steps: int = Field(gt=0)

@@ -1,11 +1,10 @@
 """What dvc.yaml says, and a stand-in for `python` that believes it.
 
 As a program, first on PATH in a copy of the workspace, it answers `python -m pipeline <stage> [item]`: `compose` runs for real;
-any other stage writes its declared outputs, small files that hold the hash of its declared inputs, code without its comments.
+any other stage writes its declared outputs, small files that hold the hash of its declared inputs.
 So a change travels through the graph exactly as far as dvc.yaml says it can, and a whole run takes seconds.
 """
 
-import ast
 import hashlib
 import json
 import os
@@ -85,8 +84,7 @@ def main() -> None:
     for dep in node.deps:
         assert Path(dep).exists(), f"{node.name} needs {dep}"
         for file in files_below(Path(dep)):
-            content = ast.dump(ast.parse(file.read_bytes())).encode() if file.suffix == ".py" else file.read_bytes()
-            hashed.update(f"{file} {hashlib.sha256(content).hexdigest()}".encode())
+            hashed.update(f"{file} {hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
     for out in map(Path, node.outs):
         file = out if out.suffix else out / "content"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -22,10 +22,11 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.architecture.architecture import Side
 from pipeline.behaviour.subject import Subject
+from pipeline.build import build, check_node, nodes, signature
 from pipeline.corpus.collection import Collection
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.delta import Models
-from pipeline.params import _register_resolvers, build, check_node, nodes, signature
+from pipeline.params import _register_resolvers
 from pipeline.shape import Config, Expert
 
 CONF = Path(__file__).parents[1] / "conf"

@@ -7,89 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import grimp
 import pytest
 import yaml
 
-from pipeline.params import compose_config, read_page
-from pipeline.params import nodes as targets_in
-
-# Every stage lists the code it runs
-
-# Code that no import statement shows, by the module that brings it in, and files that are no Python.
-BROUGHT_IN = {
-    "pipeline.encoder.encoder": "pipeline.pooling",  # Encoder.load builds the pooling that a directory names
-    "pipeline.affinity.model": "pipeline.architecture",  # AffinityModel.load builds what a directory names
-    "pipeline.affinity.training": "pipeline.criterion",  # of the experts of another page
-    "pipeline.probing.trial": "pipeline.objective",  # a probe's objectives; methods without one share the list in dvc.yaml
-}
-FILES_BESIDE = {"report": ["pipeline/stage/report_templates"], "final": ["pipeline/stage/final_templates"]}
-# The stage only looks up names, values and licences in that section.
-BUILDS_NONE = {("report", "merge"), ("report", "baseline"), ("report", "final"),
-               ("final", "merge"), ("final", "baseline"), ("final", "encoder"), ("final", "ingest")}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def nodes(root, stand_in):
-    return stand_in.nodes(root)
-
-
-@pytest.fixture(scope="module")
-def imports():
-    return grimp.build_graph("pipeline")
-
-
-@pytest.fixture(scope="module")
-def choices(root):
-    """Path of a ``_target_`` in data/config.yaml -> package it lies in. Another choice for that place is another file there."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        page = read_page()
-        with_phases = page.model_copy(update={"choose": page.choose | {"experiment": "peg"}})
-        return {path: node["_target_"].rsplit(".", 2)[0] for path, node in targets_in(compose_config(with_phases))}
-
-
-def code_of(node, imports, choices):
-    """Files that a stage's code is in: its module and `__main__`, what its sections can choose, and all that these import."""
-    modules = {"pipeline.__main__", f"pipeline.stage.{node.name.split('@')[0]}"}
-    built = {section for section in node.sections if (node.name, section) not in BUILDS_NONE}
-    for package in {package for path, package in choices.items() for section in built if f"{path}.".startswith(f"{section}.")}:
-        modules |= {package, *imports.find_descendants(package)}
-    while True:
-        reached = set(modules)
-        for module in modules:
-            reached |= imports.find_upstream_modules(module)
-            if module in BROUGHT_IN:
-                reached |= {BROUGHT_IN[module], *imports.find_descendants(BROUGHT_IN[module])}
-        if reached == modules:
-            return modules
-        modules = reached
-
-
-def file_of(root, module):
-    path = root.joinpath(*module.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
-
-def listed_code(root, stand_in, node):
-    folders_and_files = [
-        root / dep for dep in node.deps if dep.startswith("pipeline") and dep not in FILES_BESIDE.get(node.name, [])
-    ]
-    return {file for path in folders_and_files for file in stand_in.files_below(path)}
-
-
-def test_every_stage_lists_the_code_it_runs_and_no_other(root, stand_in, nodes, imports, choices):
-    for node in nodes.values():
-        needed = {file_of(root, module) for module in code_of(node, imports, choices)}
-        listed = listed_code(root, stand_in, node)
-        empty = {file for file in needed | listed if not file.read_bytes()}  # an __init__.py without content
-        missing = {str(file.relative_to(root)) for file in needed - listed - empty}
-        unused = {str(file.relative_to(root)) for file in listed - needed - empty}
-        assert not missing, f"dvc.yaml: {node.name} runs {missing}; list it under deps"
-        assert not unused, f"dvc.yaml: {node.name} lists {unused}, which it does not run"
-
-
-# And reruns exactly when it has to: the real dvc.yaml over a stand-in for the stages
+# The real dvc.yaml over a stand-in for the stages
 
 PAGE = {
     "choose": {"experiment": "apidocs", "encoder": "minilm"},
@@ -204,7 +125,22 @@ EDITS = {
         lambda w: w.write_page(set={"train.sts.steps_per_task": 7}),
         {"compose", "train@sts"} | LAST | MERGE,
     ),
-    "the template of the page": (lambda w: w.append("pipeline/stage/report_templates/report.md", "\nMore.\n"), {"report"}),
+    "the template of the page": (
+        lambda w: w.append("pipeline/stage/report_templates/report.md", "\nMore.\n"),
+        {"compose", "report"},
+    ),
+    "a comment in the code of curate": (lambda w: w.append("pipeline/stage/curate.py", "# a thought\n"), {"compose"}),
+    "a docstring": (lambda w: w.replace("pipeline/stage/mine.py", '"""mine: ', '"""mine, as ever: '), {"compose"}),
+    "the code of an objective": (
+        lambda w: w.append("pipeline/objective/cosent.py", "MORE = 1\n"),
+        {"compose", "train@sts", "train@joint", "evaluate@joint"} | LAST | MERGE,
+    ),
+    "the code of an architecture for proteins": (
+        lambda w: w.append("pipeline/architecture/pad.py", "MORE = 1\n"),
+        {"compose"},
+    ),
+    "the colour of the cost page": (lambda w: w.replace("pipeline/costs.py", "#0e7490", "#7c2d12"), {"compose"}),
+    "a version in constraints.txt": (lambda w: w.replace("constraints.txt", "\nnumpy==", "\nnumpy==9."), {"compose"}),
 }
 MORE_EDITS = {
     "one more merge method": (add_method, {"compose", "merge@mean", "evaluate@mean"} | LAST),
@@ -233,16 +169,19 @@ MORE_EDITS = {
         lambda w: w.write_page(set=w.page["set"] | {"evaluate.resamples": 500}),
         {"compose"} | LAST | BASELINES | EVALUATE,
     ),
-    "a comment in the code of curate": (lambda w: w.append("pipeline/stage/curate.py", "# a thought\n"), {"curate"}),
-    "the code of mine": (lambda w: w.append("pipeline/stage/mine.py", "MORE = 1\n"), AFTER_BASE),
-    "the code of a merge method": (lambda w: w.append("pipeline/merging/slerp.py", "MORE = 1\n"), LAST | MERGE),
+    "the code of a pooling": (
+        lambda w: w.append("pipeline/pooling/mean.py", "MORE = 1\n"),
+        {"compose", "pretrain"} | BASELINES | AFTER_BASE,
+    ),
+    "the code of mine": (lambda w: w.append("pipeline/stage/mine.py", "MORE = 1\n"), {"compose"} | AFTER_BASE),
+    "the code of a merge method": (lambda w: w.append("pipeline/merging/slerp.py", "MORE = 1\n"), {"compose"} | LAST | MERGE),
     "a value of one baseline": (
         lambda w: w.write_page(set=w.page["set"] | {"baseline.bm25.b": 0.5}),
         {"compose", "baseline@bm25"} | LAST,
     ),
     "the code of an evaluator": (
         lambda w: w.append("pipeline/evaluator/retrieval.py", "MORE = 1\n"),
-        LAST | BASELINES | EVALUATE,
+        {"compose"} | LAST | BASELINES | EVALUATE,
     ),
     "one expert fewer": (
         lambda w: w.write_page(
@@ -271,3 +210,12 @@ def test_an_edit_taken_back_runs_no_stage_again(workspace):
     workspace.write_page(set=values)
     assert set(workspace.repro()) <= {"compose"}
     assert (workspace.folder / "data/report/content").read_text() == before
+
+
+@pytest.mark.slow
+def test_the_code_of_an_architecture_reruns_the_experts_that_use_it_and_what_follows(workspace):
+    workspace.page = yaml.safe_load((workspace.folder / "conf/page/ppb_affinity.yaml").read_text(encoding="utf-8"))
+    workspace.write_page()
+    workspace.repro()
+    workspace.append("pipeline/architecture/pad.py", "EVEN_MORE = 1\n")
+    assert set(workspace.repro()) == {"compose", "train@pad", "train@pad_random", "evaluate@pad", "evaluate@pad_random"} | LAST

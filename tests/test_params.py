@@ -9,18 +9,8 @@ import hydra
 import pytest
 import yaml
 
-from pipeline.params import (
-    build,
-    check_node,
-    compose_config,
-    flat,
-    hydra_overrides,
-    load,
-    nodes,
-    read_page,
-    signature,
-    sweep_config,
-)
+from pipeline.build import build, check_node, load, nodes, signature
+from pipeline.params import compose_config, flat, hydra_overrides, read_page, sweep_config
 from pipeline.trainable import check_trainings
 
 ROOT = Path(__file__).parents[1]

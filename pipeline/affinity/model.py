@@ -6,11 +6,10 @@ The directory still loads in SentenceTransformer, as an encoder of chains; the a
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
-import yaml
 from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -19,13 +18,12 @@ from tqdm import tqdm
 
 from pipeline.affinity.token_store import token_vectors
 from pipeline.architecture.architecture import Architecture, Side
-from pipeline.checkpoint import write_yaml
+from pipeline.build import Node, build
+from pipeline.checkpoint import ARCHITECTURE, architecture_of, write_yaml
 from pipeline.encoder.encoder import Encoder
 from pipeline.gradcache import cut
-from pipeline.params import build
-from pipeline.shape import Node
 
-SETTINGS, WEIGHTS, START = "architecture.yaml", "architecture.safetensors", "architecture_start.safetensors"
+WEIGHTS, START = "architecture.safetensors", "architecture_start.safetensors"
 REMEMBERED = 2**28  # numbers of token vectors that a prediction holds at most: 1 GB
 Complex: TypeAlias = tuple[str, str]  # ligand, receptor; chains of a side joined by ":"
 
@@ -45,7 +43,7 @@ class Line:
 
 
 class AffinityModel(nn.Module):
-    """``nodes``: those of `architecture` and `head`, None for no head. ``control``: the deal of the rows it learns from, None: the
+    """``nodes``: those of `load`, `architecture` and `head`, None for no head. ``control``: the deal of the rows it learns from, None: the
     corpus' own split."""
 
     def __init__(
@@ -141,32 +139,31 @@ class AffinityModel(nn.Module):
                 save_file(content, directory / file, metadata={"format": "pt"})
                 (directory / file).chmod(0o644)
         settings = {**self.nodes, "max_length_tokens": self.max_length_tokens, "control": self.control}
-        write_yaml(directory / SETTINGS, settings | {"line": {"slope": self.line.slope, "offset": self.line.offset}})
+        write_yaml(directory / ARCHITECTURE, settings | {"line": {"slope": self.line.slope, "offset": self.line.offset}})
 
     @classmethod
     def load(cls, directory: Path) -> "AffinityModel":
         """ValueError where the directory is not whole, or its weights are those of another architecture."""
-        settings = settings_of(directory)
+        settings = architecture_of(directory)
         if settings is None or not (directory / WEIGHTS).is_file():
             raise ValueError(
-                f"{directory} holds no {SETTINGS} and {WEIGHTS}: it predicts no affinity; train it with `dvc repro`"
+                f"{directory} holds no {ARCHITECTURE} and {WEIGHTS}: it predicts no affinity; train it with `dvc repro`"
             )
-        nodes = {name: settings[name] for name in ("architecture", "head")}
+        nodes = {name: settings[name] for name in ("load", "architecture", "head")}
         limits = {"max_length_tokens": settings["max_length_tokens"], "control": settings["control"]}
         model = cls(Encoder.load(directory), nodes, **limits)
         found, wanted = load_file(directory / WEIGHTS), model.architecture.state_dict()
         shapes = [{name: tuple(value.shape) for name, value in weights.items()} for weights in (found, wanted)]
         if shapes[0] != shapes[1]:
-            raise ValueError(f"{directory / WEIGHTS} holds weights {shapes[0]}, {SETTINGS} wants {shapes[1]}")
+            raise ValueError(f"{directory / WEIGHTS} holds weights {shapes[0]}, {ARCHITECTURE} wants {shapes[1]}")
         model.architecture.load_state_dict(found)
         model.line = Line(**settings["line"])
         return model.eval()
 
 
-def settings_of(directory: Path) -> dict[str, Any] | None:
-    """What `architecture.yaml` says; None where ``directory`` is an encoder and no more."""
-    file = directory / SETTINGS
-    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
+def load(directory: Path) -> AffinityModel:
+    """What ``load`` in `architecture.yaml` names."""
+    return AffinityModel.load(directory)
 
 
 def padding_mask(lengths: Sequence[int]) -> Int[Tensor, "T L"]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pipeline.affinity.model import AffinityModel, Complex, Line, Tokens
 from pipeline.affinity.token_store import TokenStore
+from pipeline.build import build
 from pipeline.corpus.batches import Feed, plan
 from pipeline.corpus.row import Row
 from pipeline.criterion.criterion import Criterion
@@ -23,7 +24,6 @@ from pipeline.distributed import agreed, first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
 from pipeline.metric import spearman
-from pipeline.params import build
 from pipeline.trainable import check_precision
 from pipeline.training.control import shuffled
 from pipeline.training.fit import RUNS
@@ -182,7 +182,7 @@ def check_affinity(
 
 
 def fit_affinity(
-    encoder: Encoder, rows: Mapping[str, Sequence[Row]], training: Mapping[str, Any], runtime: Mapping[str, Any], *, seed: int,
+    encoder: Encoder, rows: Mapping[str, Sequence[Row]], training: Mapping[str, Any], runtime: Mapping[str, Any], seed: int,
     name: str, inputs: Mapping[str, str],
 ) -> tuple[AffinityModel, list[Point]]:  # fmt: skip
     """``rows`` by split. Weights start as ``seed`` draws them, batches as ``seed`` and ``name`` do: experts of other names and the same
@@ -192,7 +192,7 @@ def fit_affinity(
     strategy = strategy_for(runtime)
     frozen = settings["backbone"] == "frozen"
     torch.manual_seed(seed)
-    nodes = {part: settings[part] for part in ("architecture", "head")}
+    nodes = {part: settings[part] for part in ("load", "architecture", "head")}
     model = AffinityModel(encoder, nodes, max_length_tokens=training["max_length_tokens"], control=training["control"])
     model.begin(float(scores_of(rows["train"]).mean()))
     if frozen:

@@ -25,10 +25,9 @@ from tqdm import tqdm
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from pipeline.build import Node, build
 from pipeline.checkpoint import write_json, write_yaml
 from pipeline.encoder.backbone import load_backbone
-from pipeline.params import build
-from pipeline.shape import Node
 
 transformers_logging.disable_progress_bar()
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from transformers import PreTrainedModel
 
+from pipeline.build import build
 from pipeline.encoder.encoder import Encoder
-from pipeline.params import build
 
 
 class LoRA:

@@ -12,11 +12,11 @@ from typing import Any
 
 import yaml
 
-from pipeline.checkpoint import sha256, write_yaml
+from pipeline.checkpoint import ARCHITECTURE, sha256, write_yaml
 from pipeline.delta import Models
 from pipeline.merging.method import Method
 
-SETTINGS, WEIGHTS, START = "architecture.yaml", "architecture.safetensors", "architecture_start.safetensors"
+WEIGHTS, START = "architecture.safetensors", "architecture_start.safetensors"
 
 
 def check_beside(experts: Sequence[Path], method: Method) -> bool:
@@ -36,7 +36,7 @@ def check_beside(experts: Sequence[Path], method: Method) -> bool:
         for key in ("architecture", "head", "max_length_tokens", "control"):
             if own[key] != settings[0][key]:
                 raise ValueError(
-                    f"{expert / SETTINGS}: {key} is {own[key]}, that of {experts[0]} is {settings[0][key]}; "
+                    f"{expert / ARCHITECTURE}: {key} is {own[key]}, that of {experts[0]} is {settings[0][key]}; "
                     f"merge experts of one architecture"
                 )
         if not (expert / START).is_file() or sha256(expert / START) != sha256(experts[0] / START):
@@ -60,8 +60,8 @@ def merge_beside(experts: Sequence[Path], method: Method, target: Path) -> None:
         shutil.copy(folders[-1] / "model.safetensors", target / WEIGHTS)
     settings = [_settings(expert) for expert in experts]
     line = {key: sum(one["line"][key] for one in settings) / len(settings) for key in ("slope", "offset")}
-    write_yaml(target / SETTINGS, settings[0] | {"line": line})
+    write_yaml(target / ARCHITECTURE, settings[0] | {"line": line})
 
 
 def _settings(expert: Path) -> dict[str, Any]:
-    return yaml.safe_load((expert / SETTINGS).read_text(encoding="utf-8"))
+    return yaml.safe_load((expert / ARCHITECTURE).read_text(encoding="utf-8"))

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from pipeline.params import build
+from pipeline.build import build
 from pipeline.pooling.mean import weighted
 from pipeline.pooling.pooling import Pooling
 

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from pytorch_lightning.utilities import move_data_to_device
 from torch import Tensor, nn
 
+from pipeline.build import build
 from pipeline.checkpoint import PROVENANCE, read_json
 from pipeline.corpus.batches import Feed, plan
 from pipeline.corpus.files import read_rows
@@ -25,7 +26,6 @@ from pipeline.delta import Models, Rows
 from pipeline.distributed import mean_of
 from pipeline.encoder.encoder import Encoder
 from pipeline.merging.method import Coefficients, of_tensor
-from pipeline.params import build
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import Batches, TextBatch
 from pipeline.training.reading import Known, Reader

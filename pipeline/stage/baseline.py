@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.build import build
 from pipeline.checkpoint import write_json
 from pipeline.corpus.collection import collections
 from pipeline.corpus.files import controls, corpora
 from pipeline.evaluator.items import grouped, summary
-from pipeline.params import build
 
 CURATED = Path("data/curated")
 

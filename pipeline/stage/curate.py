@@ -20,11 +20,11 @@ from typing import Any, Protocol
 import numpy as np
 import pytorch_lightning as pl
 
+from pipeline.build import build
 from pipeline.checkpoint import read_json, sha256, whole_directory, write_json
 from pipeline.corpus.files import Dropped, control_folder, corpora, dropped_row, read, write
 from pipeline.corpus.row import LABELLED, SPLITS, WEAK, Document, Rejected, Row, Split
 from pipeline.corpus.verdict import Verdict
-from pipeline.params import build
 from pipeline.split.audit import Audit, Found
 from pipeline.split.contamination import Contamination
 from pipeline.split.dealt import Dealt

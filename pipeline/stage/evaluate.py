@@ -7,15 +7,15 @@ Writes: data/metrics/{evaluate,geometry}/<model>.json; data/evaluated/<model>.js
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from pipeline.affinity.model import AffinityModel, settings_of
-from pipeline.checkpoint import sha256, whole_directory, write_json
+from pipeline.build import build
+from pipeline.checkpoint import architecture_of, sha256, whole_directory, write_json
 from pipeline.corpus.collection import Collection, collections
 from pipeline.corpus.files import corpora
 from pipeline.corpus.row import Split
@@ -25,7 +25,6 @@ from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator import mteb_tasks
 from pipeline.evaluator.geometry import alignment, geometry
 from pipeline.evaluator.items import grouped, summary
-from pipeline.params import build
 from pipeline.training.prepare import prepare
 
 CURATED = Path("data/curated")
@@ -33,11 +32,19 @@ HELD_OUT: tuple[Split, ...] = ("validation", "test")
 GEOMETRY_TEXTS = 1000  # spread evenly over the sorted texts: pairs are compared all with all
 
 
+class Predicting(Protocol):
+    """A model of complexes, as ``load`` in its `architecture.yaml` loads it."""
+
+    encoder: Encoder
+
+    def predict(self, complexes: Sequence[tuple[str, str]], *, batch_tokens: int, title: str) -> np.ndarray: ...
+
+
 class EvaluationModule(pl.LightningModule):
     """One collection a step; ``scores`` and ``items`` hold the result by split and ``task/corpus``."""
 
     def __init__(
-        self, encoder: Encoder, evaluators: Mapping[str, Any], *, model: AffinityModel | None,
+        self, encoder: Encoder, evaluators: Mapping[str, Any], *, model: Predicting | None,
         cache: EmbeddingCache | None, max_length_tokens: int, batch_tokens: int, resamples: int, confidence: float, seed: int,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -125,8 +132,8 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     kept = runtime["embeddings"]
     cache = EmbeddingCache(Path(kept), model=f"{sha256(Path(cfg['models'][item]))} {cut}") if kept else None
     directory = Path(cfg["models"][item])
-    settings = settings_of(directory)
-    model = AffinityModel.load(directory) if settings is not None else None
+    settings = architecture_of(directory)
+    model: Predicting | None = build(settings["load"], later=True)(directory) if settings is not None else None
     module = EvaluationModule(
         Encoder.load(directory) if model is None else model.encoder,
         {name: build(node) for name, node in section["evaluators"].items()},

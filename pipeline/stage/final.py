@@ -14,7 +14,8 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline import __version__
-from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory, write_json
+from pipeline.build import build
+from pipeline.checkpoint import ARCHITECTURE, PROVENANCE, read_json, sha256, whole_directory, write_json
 from pipeline.corpus.collection import Collection, Encode, collections
 from pipeline.corpus.files import corpora
 from pipeline.corpus.row import SPLITS
@@ -22,7 +23,6 @@ from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator.comparison import differences
 from pipeline.evaluator.gate import Stand, mean_of_tasks, stand, weighed
 from pipeline.evaluator.items import grouped
-from pipeline.params import build
 from pipeline.training.prepare import prepare
 
 METRICS, EVALUATED, CURATED = Path("data/metrics/evaluate"), Path("data/evaluated"), Path("data/curated")
@@ -234,7 +234,7 @@ def _card(
         verdict=verdict, names=names, metric={name: mains[name.split("/")[0]] for name in names}, forms=forms, data=data,
         scores={model: score["test"] for model, score in scores.items()}, encoder=cfg["encoder"],
         came_from=f"the weights of {given}" if given else "weights drawn at random, trained from scratch here",
-        affinity=(folder / "architecture.yaml").is_file(),
+        affinity=(folder / ARCHITECTURE).is_file(),
         confidence=cfg["final"]["confidence"], inputs=provenance["inputs"], version=__version__,
         evaluated_tokens=cfg["evaluate"]["max_length_tokens"], sha256=sha256(folder / "model.safetensors"),
         width=read_json(folder / "1_Pooling/config.json")["word_embedding_dimension"],

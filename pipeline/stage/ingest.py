@@ -12,10 +12,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from pipeline.build import build
 from pipeline.checkpoint import sha256, whole_directory, write_json
 from pipeline.corpus.files import write
 from pipeline.corpus.row import Document, Rejected, Row
-from pipeline.params import build
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:

@@ -2,12 +2,8 @@
 
 Reads:  checkpoints/base/, checkpoints/experts/; data/curated/ where the method is searched
 Writes: checkpoints/merged/<method>/
-
-Also by itself, on any directories or Hub ids (``id@revision``) with a common base:
-``python -m pipeline merge --base DIR --expert DIR --expert DIR method=ties out=DIR [merge.method.density=0.5]``
 """
 
-import argparse
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,18 +13,17 @@ import pytorch_lightning as pl
 import torch
 
 from pipeline import __version__
+from pipeline.build import build
 from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory, write_json, write_provenance, write_text
 from pipeline.delta import Models, check_distance, total
 from pipeline.distributed import first_process
 from pipeline.merging.beside import check_beside, merge_beside
 from pipeline.merging.method import Method
-from pipeline.params import build
 from pipeline.weights import INDEX
 
 BASE, EXPERTS = Path("checkpoints/base"), Path("checkpoints/experts")
 CURATED = Path("data/curated")
 NOT_COPIED = ("snapshots", "*.safetensors", INDEX, PROVENANCE, "*.bin", "*.pt", "*.onnx", ".git*", ".cache")
-HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.yaml", "*.model"]
 
 
 class MergeModule(pl.LightningModule):
@@ -132,50 +127,6 @@ def _with_snapshots(experts: Sequence[Path], names: Sequence[str]) -> tuple[list
         labels += [*(f"{Path(name).name}@{path.name}" for path in kept), Path(name).name]
         sizes.append(len(kept) + 1)
     return paths, called, labels, sizes
-
-
-def command(words: Sequence[str]) -> None:
-    """A merge without the DAG."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    from pipeline.params import CONF, check_choice, resolved
-
-    parser = argparse.ArgumentParser(prog="python -m pipeline merge")
-    parser.add_argument("--base", required=True)
-    parser.add_argument("--expert", action="append", required=True)
-    parser.add_argument("values", nargs="*", help="method=<conf/method> out=<new directory> merge.method.<key>=<value>")
-    found = parser.parse_args(list(words))
-    values = dict(value.split("=", 1) for value in found.values if "=" in value)
-    for key in ("method", "out"):
-        if key not in values:
-            raise ValueError(f"{key}= is missing: python -m pipeline merge --base DIR --expert DIR method=ties out=DIR")
-    check_choice("method", values["method"], "method")
-    target = Path(values.pop("out"))
-    if target.exists():
-        raise ValueError(f"out={target} exists; name a directory that does not, or remove it")
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF.absolute()), version_base="1.3"):
-        cfg = compose("config", overrides=[f"{key}={value}" for key, value in values.items()])
-    sections = resolved(cfg, {}, "conf")
-    names = [found.base, *found.expert]
-    base, *experts = [_local(name) for name in names]
-    if len(set(experts)) < len(experts):
-        raise ValueError(f"an expert is named twice: {', '.join(found.expert)}; give weights instead")
-    merge_directories(base, experts, names, sections["merge"], target, runtime=sections["runtime"], seed=sections["seed"])
-
-
-def _local(name: str) -> Path:
-    """The directory, or that of the Hub's ``id`` or ``id@revision``, fetched without code and pickles."""
-    if Path(name).is_dir():
-        return Path(name)
-    from huggingface_hub import snapshot_download
-
-    repository, _, revision = name.partition("@")
-    try:
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=HUB_FILES))
-    except Exception as error:
-        raise ValueError(f"{name} is no directory, and the Hub does not give it: {str(error).splitlines()[0]}") from error
 
 
 def _check_tokenizer(expert: Path, base: Path) -> None:

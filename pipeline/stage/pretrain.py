@@ -14,14 +14,13 @@ from typing import Any
 from safetensors.torch import load_model, save_model
 
 from pipeline import __version__
+from pipeline.build import build
 from pipeline.checkpoint import read_json, sha256, whole_directory, write_json, write_provenance, write_text
 from pipeline.corpus.files import Negative, read, read_rows, write
 from pipeline.corpus.row import Row
 from pipeline.distributed import first_process, together
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
-from pipeline.masking import fit_masked
-from pipeline.params import build
 from pipeline.training.fit import RUNS, Point, curve_text, fit
 from pipeline.training.mined import by_query, known_rows, mined, teaching, with_negatives
 from pipeline.training.prepare import prepare
@@ -49,7 +48,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         inputs_of = {"before": _mark(before)}
         curves += _kept(
             encoder, "masking", before,
-            lambda: fit_masked(encoder, texts, section["masking"], runtime, seed=seed, inputs=inputs_of),
+            lambda: build(section["masking"]["fit"], later=True)(encoder, texts, section["masking"], runtime, seed, inputs_of),
         )  # fmt: skip
     if section["phases"]:
         adapt(encoder)

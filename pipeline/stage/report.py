@@ -13,13 +13,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline import __version__
+from pipeline.build import build
 from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory
 from pipeline.corpus.collection import collections
 from pipeline.corpus.files import Dropped, corpora, read
 from pipeline.evaluator.comparison import exchanges_needed, p_values, significant
 from pipeline.evaluator.gate import mean_of_tasks
 from pipeline.evaluator.mteb_tasks import results
-from pipeline.params import build
 from pipeline.stage.report_affinity import affinity_parts
 from pipeline.stage.report_pictures import behaviours, curves, graph
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import faiss
 import numpy as np
 
+from pipeline.build import load
 from pipeline.checkpoint import sha256, write_json
 from pipeline.corpus.files import corpora, read
 from pipeline.corpus.reading import nearest, read_cells, shards
@@ -22,7 +23,6 @@ from pipeline.corpus.row import Document, Rejected, Row
 from pipeline.distributed import encoding_devices
 from pipeline.encoder.cache import EmbeddingCache
 from pipeline.encoder.encoder import Encoder
-from pipeline.params import load
 
 FINAL, RAW, INDEX = Path("checkpoints/final"), Path("data/raw"), Path("data/index")
 KEYS = ("corpus", "text", "name", "model", "tokens", "top")

@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from jaxtyping import Float
 
 from pipeline.behaviour.subject import Subject
+from pipeline.build import build
 from pipeline.checkpoint import write_json
 from pipeline.corpus.collection import collections
 from pipeline.corpus.files import corpora
 from pipeline.encoder.encoder import CPU_TOKENS, Encoder, by_tokens
-from pipeline.params import build
 from pipeline.training.prepare import prepare
 
 CURATED, FINAL = Path("data/curated"), Path("checkpoints/final")

@@ -16,8 +16,8 @@ from typing import Any
 import wandb
 import yaml
 
+from pipeline.build import load
 from pipeline.checkpoint import write_text
-from pipeline.params import load
 from pipeline.training.tracking import group, tracker_mode
 
 LOCK = Path("dvc.lock")

@@ -4,11 +4,11 @@ otherwise. Every ValueError says where, what was expected, what was found, and w
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.build import build
 from pipeline.corpus.batches import Batch
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
 from pipeline.objective.objective import Objective
-from pipeline.params import build
 from pipeline.trainable import check_precision, check_training, num_processes
 
 

@@ -12,11 +12,11 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from pipeline.build import build
 from pipeline.corpus.batches import Feed, turns
 from pipeline.corpus.row import Row, Split
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
-from pipeline.params import build
 from pipeline.trainable import num_processes
 from pipeline.training.checks import built_objectives, check_batches, check_encoder, check_rows
 from pipeline.training.contrastive import ContrastiveModule

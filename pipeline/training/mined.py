@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.build import build
 from pipeline.corpus.files import Negative, read_rows
 from pipeline.corpus.row import SPLITS, Row, Split
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
-from pipeline.params import build
 
 
 def mined(

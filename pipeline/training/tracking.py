@@ -8,8 +8,8 @@ from typing import Any
 import wandb
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
+from pipeline.build import CONFIG
 from pipeline.checkpoint import sha256
-from pipeline.params import CONFIG
 
 
 def tracker_mode(choice: str) -> str:

@@ -10,6 +10,7 @@ from pipeline.encoder.esm_scratch import EsmScratchBackbone
 from pipeline.pooling.mean import Mean
 
 CONF = Path(__file__).parents[2] / "conf"
+LOAD = {"_target_": "pipeline.affinity.model.load"}
 HEAD = yaml.safe_load((CONF / "head/convbert.yaml").read_text())
 ARCHITECTURES = {file.stem: yaml.safe_load(file.read_text()) for file in sorted((CONF / "architecture").glob("*.yaml"))}
 
@@ -36,7 +37,7 @@ def model(encoder):
     def made(architecture, head=HEAD, adapter=None):
         torch.manual_seed(1)
         found = AffinityModel(
-            encoder(adapter), {"architecture": architecture, "head": head}, max_length_tokens=64, control=None
+            encoder(adapter), {"load": LOAD, "architecture": architecture, "head": head}, max_length_tokens=64, control=None
         )
         with torch.no_grad():
             for weight in found.parameters():

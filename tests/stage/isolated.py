@@ -2,8 +2,11 @@
 
 There it finds what dvc.yaml lists for it, files and sections of the configuration, and nothing else. So a stage that reads more
 fails, or writes other bytes than the first time. Another process, hence other hash seeds; another place, hence other paths.
+Each imports the package anew; ``modules.json`` in its folder holds the modules that it has then.
 """
 
+import importlib
+import json
 import os
 import runpy
 import shutil
@@ -11,9 +14,6 @@ import sys
 from pathlib import Path
 
 import yaml
-
-from pipeline.__main__ import main
-from pipeline.checkpoint import write_yaml
 
 TEMPLATED = (
     "experts",
@@ -36,7 +36,8 @@ def prepare(node, finished: Path, folder: Path, section_in) -> None:
             for key in parents:
                 at = at.setdefault(key, {})
             at[last] = section_in(config, section)
-        write_yaml(folder / "data/config.yaml", alone)
+        (folder / "data").mkdir(exist_ok=True)
+        (folder / "data/config.yaml").write_text(yaml.safe_dump(alone), encoding="utf-8")
 
 
 if __name__ == "__main__":
@@ -46,5 +47,9 @@ if __name__ == "__main__":
         (target / name).mkdir(parents=True)
         prepare(node, first, target / name, stand_in["section_in"])
         os.chdir(target / name)
-        if status := main(node.command.split()[3:]):
+        for module in [module for module in sys.modules if module.split(".")[0] == "pipeline"]:
+            del sys.modules[module]
+        if status := importlib.import_module("pipeline.__main__").main(node.command.split()[3:]):
             sys.exit(status)
+        modules = sorted(module for module in sys.modules if module.split(".")[0] == "pipeline")
+        (target / name / "modules.json").write_text(json.dumps(modules), encoding="utf-8")

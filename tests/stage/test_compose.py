@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from pipeline.params import load
+from pipeline.build import load
 
 
 def test_every_expert_and_method_gets_its_section_and_nothing_is_left_open(finished):

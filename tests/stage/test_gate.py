@@ -8,8 +8,8 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+from pipeline.build import build
 from pipeline.checkpoint import read_json
-from pipeline.params import build
 from pipeline.stage.evaluate import run as evaluate
 from pipeline.stage.final import judge
 from pipeline.stage.merge import merge_directories

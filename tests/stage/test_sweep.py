@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pipeline.params import load
+from pipeline.build import load
 
 
 def content(folder):

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.build import load
 from pipeline.checkpoint import sha256
+from pipeline.code_hash import Code, code_of
 from pipeline.encoder.encoder import Encoder
 
 ENCODERS = (
@@ -68,6 +70,16 @@ def test_a_second_run_with_nothing_but_what_dvc_lists_writes_the_same_bytes(fini
         made = {file for file in first if any(Path(file).is_relative_to(out) for out in outs)}
         assert made
         assert [file for file in sorted(made) if second.get(file) != first[file]] == [], f"{name} wrote other bytes"
+
+
+def test_no_stage_imports_a_module_that_its_hash_leaves_out(finished, again, stand_in):
+    config, code = load(finished / "data/config.yaml"), Code()
+    for name in stand_in.nodes(finished):
+        imported = json.loads((again / name / "modules.json").read_text())
+        assert f"pipeline.stage.{name.split('@')[0]}" in imported
+        files = {file for module in imported for file in code.named(module)} - code.reached(["pipeline.costs"])
+        if name != "compose":
+            assert files - code_of(code, config, *name.split("@")) == set(), name
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)

@@ -23,11 +23,11 @@ from safetensors.torch import save_file
 
 import pipeline.distributed
 import pipeline.gradcache
+from pipeline.build import build
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.scratch import ScratchBackbone
 from pipeline.gradcache import _seed, cut
-from pipeline.params import build
 from pipeline.pooling.mean import Mean
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import Part, TextBatch

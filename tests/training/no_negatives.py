@@ -13,12 +13,12 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 import pipeline.objective.matryoshka_2d
+from pipeline.build import build
 from pipeline.corpus.batches import Batch
 from pipeline.corpus.row import Row
 from pipeline.distributed import own_slice
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.scratch import ScratchBackbone
-from pipeline.params import build
 from pipeline.pooling.mean import Mean
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import Batches, TextBatch

@@ -1,0 +1,54 @@
+"""merge --base: a merge without the DAG, of any directories or Hub ids (``id@revision``) with a common base.
+
+``python -m pipeline merge --base DIR --expert DIR --expert DIR method=ties out=DIR [merge.method.density=0.5]``
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from pipeline.params import CONF, check_choice, resolved
+from pipeline.stage.merge import merge_directories
+
+HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.yaml", "*.model"]
+
+
+def run(words: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m pipeline merge")
+    parser.add_argument("--base", required=True)
+    parser.add_argument("--expert", action="append", required=True)
+    parser.add_argument("values", nargs="*", help="method=<conf/method> out=<new directory> merge.method.<key>=<value>")
+    found = parser.parse_args(list(words))
+    values = dict(value.split("=", 1) for value in found.values if "=" in value)
+    for key in ("method", "out"):
+        if key not in values:
+            raise ValueError(f"{key}= is missing: python -m pipeline merge --base DIR --expert DIR method=ties out=DIR")
+    check_choice("method", values["method"], "method")
+    target = Path(values.pop("out"))
+    if target.exists():
+        raise ValueError(f"out={target} exists; name a directory that does not, or remove it")
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF.absolute()), version_base="1.3"):
+        cfg = compose("config", overrides=[f"{key}={value}" for key, value in values.items()])
+    sections = resolved(cfg, {}, "conf")
+    names = [found.base, *found.expert]
+    base, *experts = [_local(name) for name in names]
+    if len(set(experts)) < len(experts):
+        raise ValueError(f"an expert is named twice: {', '.join(found.expert)}; give weights instead")
+    merge_directories(base, experts, names, sections["merge"], target, runtime=sections["runtime"], seed=sections["seed"])
+
+
+def _local(name: str) -> Path:
+    """The directory, or that of the Hub's ``id`` or ``id@revision``, fetched without code and pickles."""
+    if Path(name).is_dir():
+        return Path(name)
+    from huggingface_hub import snapshot_download
+
+    repository, _, revision = name.partition("@")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=HUB_FILES))
+    except Exception as error:
+        raise ValueError(f"{name} is no directory, and the Hub does not give it: {str(error).splitlines()[0]}") from error

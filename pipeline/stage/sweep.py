@@ -1,0 +1,47 @@
+"""A stage under Hydra, once or for every combination of a sweep. DVC's files are read, and none is written."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from pipeline.checkpoint import write_json, write_yaml
+from pipeline.distributed import disband, first_process
+from pipeline.params import CONF, hydra_overrides, read_page, sweep_config
+
+
+def run(stage: str, rest: Sequence[str], start: Callable[[str, dict[str, Any], str | None, Path], dict[str, float]]) -> None:
+    """``start(stage, config, item, out)`` runs one job of it."""
+    page = read_page()
+
+    def job(cfg: DictConfig) -> float:
+        choices = HydraConfig.get().runtime.choices
+        item = page_item(rest) if stage in ("evaluate", "baseline") else None
+        item = {"train": choices["expert"], "merge": choices["method"]}.get(stage, item)
+        out = Path(HydraConfig.get().runtime.output_dir)
+        config = sweep_config(cfg, page, stage, item, HydraConfig.get().overrides.task)
+        first = first_process()
+        if first:
+            write_yaml(out / "config.yaml", config)
+        sys.argv = [sys.argv[0], stage, *([item] if item else []), *HydraConfig.get().overrides.task]  # for further processes
+        metrics = start(stage, config, item, out)
+        if not first:
+            return 0.0
+        disband()
+        write_json(out / "metrics.json", metrics)
+        print(json.dumps({"output": str(out.relative_to(Path.cwd())), **metrics}))
+        return next(iter(metrics.values()), 0.0)
+
+    def page_item(words: Sequence[str]) -> str | None:
+        return next((word for word in words if "=" not in word and not word.startswith("-")), None)
+
+    overrides = [word for word in rest if "=" in word or word.startswith("-")]
+    flags = [word for word in overrides if word.startswith("-")]
+    values = hydra_overrides(page, [word for word in overrides if not word.startswith("-")])
+    sys.argv = ["python -m pipeline", *flags, "hydra.job.chdir=false", *values]
+    hydra.main(version_base="1.3", config_path=str(CONF.absolute()), config_name="config")(job)()
