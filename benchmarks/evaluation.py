@@ -65,7 +65,6 @@ def encode():
 
     torch.set_num_threads(1)
     node = yaml.safe_load(Path("conf/encoder/minilm.yaml").read_text())["encoder"]["backbone"]
-    pooling = {"_target_": "pipeline.pooling.mean.Mean"}
     random = np.random.default_rng(0)
     words = [w for w in Path("README.md").read_text().split() if w.isalpha()]
     lengths = np.minimum(
@@ -73,8 +72,8 @@ def encode():
     )  # half below 12 words, some at the limit
     texts = [" ".join(random.choice(words, size=n)) for n in lengths]
     with tempfile.TemporaryDirectory() as folder:
-        encoder = Encoder(*build(node)([]), build(pooling), max_length_tokens=256)
-        encoder.save(Path(folder) / "m", pooling=pooling)
+        encoder = Encoder(build(node)([]), max_length_tokens=256)
+        encoder.save(Path(folder) / "m")
         encoder = Encoder.load(Path(folder) / "m")
         peer = SentenceTransformer(str(Path(folder) / "m"), device="cpu")
         runs = {"ours": lambda: encoder.encode(texts, max_length_tokens=256, batch_tokens=8192, title="")}

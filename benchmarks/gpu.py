@@ -27,7 +27,6 @@ from pipeline.corpus.batches import Feed
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.scratch import ScratchBackbone
-from pipeline.pooling.mean import Mean
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData
 from pipeline.training.fit import _of_one_text
@@ -38,7 +37,6 @@ from pipeline.training.trainer import without_gradient
 PAIRS, STEPS, WARM = 2048, 6, 2
 TOKENS, LIMIT = 65_536, 256
 THEIR_TEXTS = (64, 256, 1024)
-POOLING = {"_target_": "pipeline.pooling.mean.Mean"}
 DRAW = random.Random(0)
 WORDS = ["".join(DRAW.choices("abcdefghijklmnopqrstuvwxyz", k=DRAW.randint(3, 7))) for _ in range(3000)]
 
@@ -50,9 +48,9 @@ def text(median_words: float) -> str:
 def made(folder: str) -> Path:
     torch.manual_seed(0)
     scratch = ScratchBackbone(vocabulary=8192, width=768, layers=12, heads=12, intermediate=3072, dropout=0.1)
-    backbone, tokenizer = scratch([" ".join(WORDS)] * 2)
+    model = scratch([" ".join(WORDS)] * 2)
     path = Path(folder) / "model"
-    Encoder(backbone, tokenizer, Mean(), max_length_tokens=LIMIT).save(path, pooling=POOLING)
+    Encoder(model, max_length_tokens=LIMIT).save(path)
     return path
 
 

@@ -168,12 +168,11 @@ def _speed(name: str) -> dict[str, float]:
     from pipeline.build import build
     from pipeline.corpus.row import Row
     from pipeline.encoder.encoder import Encoder
-    from pipeline.pooling.mean import Mean
 
     torch.set_num_threads(int(os.environ.get("THREADS", "2")))
     settings = yaml.safe_load(Path("conf/encoder/minilm.yaml").read_text(encoding="utf-8"))["encoder"]
-    backbone, tokenizer = build(settings["backbone"])([])
-    encoder = Encoder(backbone, tokenizer, Mean(), max_length_tokens=256)
+    model = build(settings["backbone"])([])
+    encoder = Encoder(model, max_length_tokens=256)
     pairs = _pairs(PAIRS * STEPS)
     tokens = sum(len(ids) for side in zip(*pairs, strict=True) for ids in encoder.token_ids(side, 256))
     if name == "tributary":
@@ -192,7 +191,7 @@ def _speed(name: str) -> dict[str, float]:
         )
     else:
         with tempfile.TemporaryDirectory() as folder:
-            encoder.save(Path(folder) / "model", pooling={"_target_": "pipeline.pooling.mean.Mean"})
+            encoder.save(Path(folder) / "model")
             clock = _theirs(folder, pairs, tokens=int(name.split()[1]) if "tokens" in name else None)
     return {
         "tokens_per_s": tokens / clock.wall,
@@ -229,7 +228,6 @@ def _memory(size: int, mined: int) -> dict[str, float]:
     from pipeline.corpus.row import Row
     from pipeline.encoder.encoder import Encoder
     from pipeline.encoder.scratch import ScratchBackbone
-    from pipeline.pooling.mean import Mean
 
     torch.set_num_threads(int(os.environ.get("THREADS", "2")))
     draw = random.Random(0)
@@ -240,8 +238,8 @@ def _memory(size: int, mined: int) -> dict[str, float]:
 
     torch.manual_seed(0)
     scratch = ScratchBackbone(vocabulary=8192, width=128, layers=2, heads=2, intermediate=512, dropout=0.1)
-    backbone, tokenizer = scratch([" ".join(words)] * 2)
-    encoder = Encoder(backbone, tokenizer, Mean(), max_length_tokens=128)
+    model = scratch([" ".join(words)] * 2)
+    encoder = Encoder(model, max_length_tokens=128)
     rows = [Row("t", f"q{i}", f"{i} {text()}", f"d{i}", f"{i} {text()}") for i in range(size)]
     known = {row.query: [f"{i} {j} {text()}" for j in range(mined)] for i, row in enumerate(rows)} if mined else {}
     clock, loss = _ours(

@@ -22,8 +22,6 @@ from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator import mteb_tasks
 from pipeline.source.beir import Beir
 
-POOLING = {"_target_": "pipeline.pooling.mean.Mean"}
-
 
 def table(name: str) -> list[dict[str, str]]:
     with (Path(os.environ["TRIBUTARY_DATA"]) / name).open(encoding="utf-8", newline="") as lines:
@@ -61,7 +59,7 @@ def main() -> None:
     tasks = [word for word in sys.argv[1:] if "=" not in word] or ["sts", "classification", "clustering"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
-        Encoder(*build(node)([]), build(POOLING), max_length_tokens=cut).save(path, pooling=POOLING)
+        Encoder(build(node)([]), max_length_tokens=cut).save(path)
         encoder, peer = Encoder.load(path), SentenceTransformer(str(path), device="cpu")
         limits = {"max_length_tokens": cut, "batch_tokens": 8192, "title": ""}
         for task in tasks:

@@ -94,8 +94,8 @@ def fresh(seed: int, texts: list[str]) -> Any:
     config = composed()
     prepare({"threads": 1}, seed)
     settings = config["encoder"]
-    backbone, tokenizer = build(settings["backbone"])(texts)
-    return Encoder(backbone, tokenizer, build(settings["pooling"]), max_length_tokens=settings["max_length_tokens"])
+    model = build(settings["backbone"])(texts)
+    return Encoder(model, pooling=settings["pooling"], max_length_tokens=settings["max_length_tokens"])
 
 
 def trained(encoder: Any, rows: dict[str, list[Any]], training: dict[str, Any], seed: int, negatives: Any = None) -> Any:

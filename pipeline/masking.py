@@ -109,10 +109,7 @@ class MaskedModule(ChunkedModule):
     def __init__(self, encoder: Encoder, optimizer: Callable[..., torch.optim.Optimizer], **settings: Any) -> None:
         super().__init__(optimizer, **settings)
         self.encoder = encoder.train()
-        self.answers = Answers(encoder.width, len(self._embeddings()))
-
-    def _embeddings(self) -> Tensor:
-        return self.encoder.backbone.get_input_embeddings().weight
+        self.answers = Answers(encoder.trunk_width, len(encoder.table))
 
     def transfer_batch_to_device(self, batch: MaskedBatch, device: torch.device, dataloader_idx: int) -> MaskedBatch:
         return batch  # chunks are moved when their turn comes
@@ -134,9 +131,9 @@ class MaskedModule(ChunkedModule):
         asked = torch.full_like(ids, NOT_ASKED)
         for place, i in enumerate(rows):
             asked[place, : len(batch.asked[i])] = batch.asked[i].to(self.device)
-        hidden = self.encoder.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+        hidden, _ = self.encoder.tokens(ids, mask)
         here = asked != NOT_ASKED
-        cost = F.cross_entropy(self.answers(hidden[here], self._embeddings()), asked[here], reduction="none")
+        cost = F.cross_entropy(self.answers(hidden[here], self.encoder.table), asked[here], reduction="none")
         owner = torch.arange(len(rows), device=ids.device)[:, None].expand_as(here)[here]
         return torch.zeros(len(rows), device=ids.device, dtype=cost.dtype).index_add(0, owner, cost)
 

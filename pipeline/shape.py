@@ -66,10 +66,10 @@ class Prompts(Shape):
 
 class Encoder(Shape):
     backbone: Node
-    pooling: Node
+    pooling: Node | None  # replaces the model's own
     adapter: Node | None
     prompts: Prompts
-    max_length_tokens: int = Field(gt=2)
+    max_length_tokens: int | None = Field(gt=2)  # None: the model's own limit
 
 
 class Teacher(Shape):

@@ -66,9 +66,12 @@ def num_processes(runtime: Mapping[str, Any]) -> int:
     return int(runtime["devices"]) * int(runtime["num_nodes"])
 
 
-def check_training(where: str, training: Mapping[str, Any], *, longest: int, processes: int, mined: Mapping[str, int]) -> None:
-    """``longest``: the encoder's own limit of a text, in tokens. ``mined``: by task, the most hard negatives a query can have."""
-    tokens = min(training["max_length_tokens"], longest)
+def check_training(
+    where: str, training: Mapping[str, Any], *, longest: int | None, processes: int, mined: Mapping[str, int]
+) -> None:
+    """``longest``: the encoder's own limit of a text, in tokens; None: not known yet. ``mined``: by task, the most hard negatives that a
+    query can have."""
+    tokens = min(training["max_length_tokens"], longest or training["max_length_tokens"])
     if training["chunk_tokens"] < tokens:
         raise ValueError(
             f"{where}.chunk_tokens: expected at least {tokens}, which a single text may have (max_length_tokens), "

@@ -1,5 +1,8 @@
 """Weights on disk, read and written a part at a time, so that memory does not grow with the model.
 
+A directory of sentence-transformers holds a folder for each of its modules that has weights; the tensors of ``2_Dense`` are called
+``2_Dense/linear.weight``, those of the directory itself by their own names.
+
 Files are read with ``pread`` into a buffer of their own, not through a memory map: the pages of a map stay in the resident set
 until the kernel wants them back, and would be counted as ours. Layout: github.com/huggingface/safetensors, README, "Format".
 """
@@ -15,7 +18,8 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+WEIGHTS, INDEX, MODULES = "model.safetensors", "model.safetensors.index.json", "modules.json"
+ROUTERS = ("router_config.json", "config.json")  # the second: as older versions wrote it
 PART = 1 << 18  # elements that are worked on at a time: 1 MiB in fp32, so that a few of them stay in the cache
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
@@ -43,14 +47,19 @@ class Place:
 
 
 class Weights:
-    """The tensors of a model directory: one `model.safetensors`, or shards with their index. ValueError where there are none."""
+    """The tensors of a model directory and of its modules: one `model.safetensors` each, or shards with their index. ValueError where
+    there are none."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.files = [directory / name for name in _files(directory)]
+        self.files = weight_files(directory)
+        if not self.files:
+            raise ValueError(f"{directory} holds no {WEIGHTS}: merging needs encoder directories; train it with `dvc repro`")
         self.places: dict[str, Place] = {}
         for file in self.files:
-            for name, place in _header(file):
+            folder = file.parent.relative_to(directory).as_posix()
+            for own, place in _header(file):
+                name = own if folder == "." else f"{folder}/{own}"
                 if name in self.places:
                     raise ValueError(f"{file}: tensor {name} stands in {self.places[name].file.name} too; keep one of the two")
                 self.places[name] = place
@@ -86,11 +95,14 @@ def write_like(model: Weights, folder: Path, parts: Callable[[str], Iterator[Sha
         for name in names:
             place = model.places[name]
             end = at + place.numel * place.dtype.itemsize
-            header[name] = {"dtype": place.kind, "shape": list(place.shape), "data_offsets": [at, end]}
+            own = name if file.parent == model.directory else name.removeprefix(f"{file.parent.relative_to(model.directory)}/")
+            header[own] = {"dtype": place.kind, "shape": list(place.shape), "data_offsets": [at, end]}
             at = end
         text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
         text += b" " * (-len(text) % 8)
-        with (folder / file.name).open("wb") as out:
+        target = folder / file.relative_to(model.directory)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as out:
             out.write(struct.pack("<Q", len(text)) + text)
             for name in names:
                 written = 0
@@ -98,13 +110,40 @@ def write_like(model: Weights, folder: Path, parts: Callable[[str], Iterator[Sha
                     written += part.numel()
                     out.write(part.contiguous().view(torch.uint8).numpy().data)
                 assert written == model.places[name].numel, f"{name}: {written} of {model.places[name].numel} elements"
-    if (model.directory / INDEX).is_file():
-        (folder / INDEX).write_bytes((model.directory / INDEX).read_bytes())
+    for index in {file.parent / INDEX for file in model.files}:
+        if index.is_file():
+            (folder / index.relative_to(model.directory)).write_bytes(index.read_bytes())
 
 
 def _order(model: Weights, name: str) -> tuple[int, str]:
     """Wide types first, as the library writes them, so that every tensor is aligned."""
     return -model.places[name].dtype.itemsize, name
+
+
+def modules(directory: Path) -> dict[str, str]:
+    """The class of each module of a directory by its folder, as `modules.json` and a router say; of a plain one: none.
+
+    ValueError where a folder lies outside the directory."""
+    found: dict[str, str] = {}
+    if not (directory / MODULES).is_file():
+        return found
+    for module in json.loads((directory / MODULES).read_text(encoding="utf-8")):
+        folder = module["path"]
+        found[folder] = module["type"]
+        router = next((f for name in ROUTERS if (f := directory / folder / name).is_file()), None)
+        if module["type"].rsplit(".", 1)[-1] in ("Router", "Asym") and router is not None:
+            types = json.loads(router.read_text(encoding="utf-8"))["types"]
+            found |= {f"{folder}/{name}".lstrip("/"): kind for name, kind in types.items()}
+    for folder in found:
+        if not (directory / folder).resolve().is_relative_to(directory.resolve()):
+            raise ValueError(f"{directory / MODULES}: the module folder {folder!r} lies outside the directory")
+    return found
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """Of the directory itself, then of its modules. ValueError for a pickle, or a shard that is not there."""
+    folders = sorted({"", *modules(directory)})
+    return [directory / folder / name for folder in folders for name in _files(directory / folder)]
 
 
 def _files(directory: Path) -> list[str]:
@@ -122,7 +161,7 @@ def _files(directory: Path) -> list[str]:
             f"{directory / pickles[0]} is a pickle, which can run code when it is read; "
             f"expected {WEIGHTS}: save the model with safe_serialization=True"
         )
-    raise ValueError(f"{directory} holds no {WEIGHTS}: merging needs encoder directories; train it with `dvc repro`")
+    return []
 
 
 def _header(file: Path) -> Iterator[tuple[str, Place]]:

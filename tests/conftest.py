@@ -60,20 +60,19 @@ def stand_in() -> SimpleNamespace:
 
 @pytest.fixture(scope="session")
 def tiny_encoder() -> Callable[..., Any]:
-    """Makes a scratch BERT of width 16 with random weights (``seed``) and the words of ``WORDS``, cut at 12 tokens."""
+    """Makes a scratch BERT of width 16 with random weights (``seed``) and the words of ``WORDS``; ``pooling`` is a node."""
     import torch
 
     from pipeline.encoder.encoder import Encoder
     from pipeline.encoder.scratch import ScratchBackbone
-    from pipeline.pooling.mean import Mean
 
     torch.set_num_threads(1)  # more threads than this only wait for each other on tensors so small
 
     def make(pooling: Any = None, *, seed: int = 0, max_length_tokens: int = 12, dropout: float = 0.1) -> Encoder:
         scratch = ScratchBackbone(vocabulary=80, width=16, layers=2, heads=2, intermediate=32, dropout=dropout)
         torch.manual_seed(seed)
-        backbone, tokenizer = scratch(WORDS)
-        return Encoder(backbone, tokenizer, pooling or Mean(), max_length_tokens=max_length_tokens)
+        model = scratch(WORDS)
+        return Encoder(model, pooling=pooling, max_length_tokens=max_length_tokens)
 
     return make
 

@@ -6,7 +6,6 @@ import torch
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.esm_scratch import EsmScratchBackbone
 from pipeline.masking import NOT_ASKED, MaskedChains, MaskedModule, chains_of, fit_masked
-from pipeline.pooling.mean import Mean
 from pipeline.training.optimizer import adamw
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
@@ -24,8 +23,8 @@ RUNTIME = {
 @pytest.fixture
 def encoder():
     torch.manual_seed(0)
-    parts = EsmScratchBackbone(width=16, layers=1, heads=2, intermediate=32, dropout=0.0)([])
-    return Encoder(*parts, Mean(), max_length_tokens=64)
+    model = EsmScratchBackbone(width=16, layers=1, heads=2, intermediate=32, dropout=0.0)([])
+    return Encoder(model, max_length_tokens=64)
 
 
 @pytest.fixture
@@ -99,7 +98,9 @@ def test_a_backbone_learns_what_was_hidden(encoder, texts, tmp_path, monkeypatch
     losses = [point["loss/masking"] for point in curve]
     assert len(losses) == 30
     assert sum(losses[-5:]) / 5 < math.log(len(LETTERS)) - 0.3  # what their frequencies alone give, all being equal
-    assert not encoder.backbone.embeddings.word_embeddings.weight.equal(before["backbone.embeddings.word_embeddings.weight"])
+    assert not encoder.backbone.embeddings.word_embeddings.weight.equal(
+        before["model.0.model.embeddings.word_embeddings.weight"]
+    )
     assert encoder.state_dict().keys() == before.keys()  # what answered is gone
     assert not list((tmp_path / "data/runs").iterdir())
 

@@ -257,7 +257,7 @@ def test_a_mistake_in_the_catalogue_is_refused_with_its_place(composed_anew, wor
 
 # --- nodes
 
-MEAN = {"_target_": "pipeline.pooling.mean.Mean"}
+MEAN = {"_target_": "pipeline.pooling.standard.standard", "mode": "mean"}
 
 
 NORMAL = {"_target_": "pipeline.dedup.normal.Normal", "lowercase": True, "form": "NFC", "boilerplate": []}
@@ -288,7 +288,7 @@ def test_a_whole_number_may_stand_for_a_fraction():
     check_node({"_target_": "pipeline.objective.cosent.CoSENT", "scale": 1}, "where")
 
 
-@pytest.mark.parametrize("target", ["os.system", "pipelines.pooling.mean.Mean", "torch.nn.Linear", "pipeline"])
+@pytest.mark.parametrize("target", ["os.system", "pipelines.pooling.standard.standard", "torch.nn.Linear", "pipeline"])
 def test_a_target_outside_the_package_is_refused_before_it_is_imported(target):
     with refuses("where._target_", target):
         check_node({"_target_": target}, "where")
@@ -365,7 +365,7 @@ def test_a_sweep_takes_the_page_but_a_persons_own_override_wins(composed_anew, w
     assert list(found["train"]) == ["sts"]
     assert (found["train"]["sts"]["steps_per_task"], found["train"]["sts"]["warmup_steps"]) == (5, 3)
     assert (found["seed"], found["curate"]["split"]["seed"], found["evaluate"]["resamples"]) == (2, 2, 9)
-    assert found["encoder"]["pooling"]["_target_"].endswith(".Cls")
+    assert found["encoder"]["pooling"]["mode"] == "cls"
 
 
 def test_a_swept_stage_without_items_takes_the_sections_of_the_others_as_they_are(composed_anew, workspace):

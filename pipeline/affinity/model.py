@@ -57,8 +57,8 @@ class AffinityModel(nn.Module):
         self.line = Line(1.0, 0.0)
         assert nodes["architecture"] is not None
         self.architecture: Architecture = build(nodes["architecture"])
-        head = build(nodes["head"])(encoder.width) if nodes["head"] is not None else None
-        self.architecture.set_width(encoder.width, head)
+        head = build(nodes["head"])(encoder.trunk_width) if nodes["head"] is not None else None
+        self.architecture.set_width(encoder.trunk_width, head)
         self.start: dict[str, Tensor] = {}  # weights of the architecture before training: what a merge measures from
         self._ids: dict[str, Tensor] = {}
 
@@ -99,7 +99,7 @@ class AffinityModel(nn.Module):
             return Side(hidden, mask.to(device), place.to(device))
         ids, mask = self.encoder.padded([self.ids(text).tolist() for text in row])
         ids, mask = ids.to(device), mask.to(device)
-        return Side(self.encoder.backbone(input_ids=ids, attention_mask=mask).last_hidden_state, mask, place.to(device))
+        return Side(self.encoder.tokens(ids, mask)[0], mask, place.to(device))
 
     @torch.inference_mode()
     def predict(
@@ -124,15 +124,15 @@ class AffinityModel(nn.Module):
         """The token vectors of all that is read; None where nothing is read twice, or they are more than `REMEMBERED`."""
         texts = self.texts(complexes)
         reads = sum(len(side) for one in complexes for side in self.architecture.texts(*one))
-        if len(texts) == reads or sum(len(self.ids(text)) for text in texts) * self.encoder.width > REMEMBERED:
+        if len(texts) == reads or sum(len(self.ids(text)) for text in texts) * self.encoder.trunk_width > REMEMBERED:
             return None
         found = token_vectors(self.encoder, [self.ids(text).tolist() for text in texts], batch_tokens)
         vectors = {texts[i]: row for i, row in found}
         return lambda text: vectors[text]
 
-    def save(self, directory: Path, *, pooling: Node) -> None:
+    def save(self, directory: Path) -> None:
         """Beside what `Encoder.save` writes."""
-        self.encoder.save(directory, pooling=pooling)
+        self.encoder.save(directory)
         weights = {name: value.detach().contiguous().cpu() for name, value in self.architecture.state_dict().items()}
         for file, content in ((WEIGHTS, weights), (START, self.start)):
             if content:

@@ -55,7 +55,7 @@ def token_vectors(
     with tqdm(total=len(ids), desc="token vectors", unit="text", leave=False, disable=None) as bar:
         for batch in cut(lengths, max(batch_tokens, *lengths)).texts:
             input_ids, mask = encoder.padded([list(ids[i]) for i in batch])
-            found = encoder.backbone(input_ids=input_ids.to(device), attention_mask=mask.to(device)).last_hidden_state.cpu()
+            found = encoder.tokens(input_ids.to(device), mask.to(device))[0].cpu()
             yield from ((i, row[: lengths[i]].clone()) for i, row in zip(batch, found, strict=True))
             bar.update(len(batch))
     encoder.train(training)
@@ -64,7 +64,7 @@ def token_vectors(
 def _write(file: Path, encoder: Encoder, texts: Sequence[str], max_length_tokens: int, batch_tokens: int) -> None:
     ids = encoder.token_ids(texts, max_length_tokens)
     end = torch.tensor([len(row) for row in ids]).cumsum(0)
-    hidden = torch.empty(int(end[-1]), encoder.width, dtype=torch.float16)
+    hidden = torch.empty(int(end[-1]), encoder.trunk_width, dtype=torch.float16)
     for i, vectors in token_vectors(encoder, ids, batch_tokens):
         hidden[end[i] - len(vectors) : end[i]] = vectors.half()
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -19,8 +19,8 @@ class Static:
 
     def __init__(self, *, directory: str) -> None:
         encoder = Encoder.load(Path(directory))
-        self.table: Float[np.ndarray, "V D"] = encoder.backbone.get_input_embeddings().weight.detach().float().numpy()
-        self.tokenizer: Any = encoder.tokenizer
+        self.table: Float[np.ndarray, "V D"] = encoder.table.detach().float().numpy()
+        self.plain_ids = encoder.plain_ids
 
     def answer(self, evaluator: Any, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]] | None:
         """``(scores, items)`` as ``evaluator`` gives them; None for complexes, which have no vector of their own."""
@@ -28,7 +28,7 @@ class Static:
 
     def encode(self, texts: Sequence[str], side: str, task: str) -> Float[np.ndarray, "B D"]:
         """Vectors of unit length; of a text without a token, zeros."""
-        given = self.tokenizer(list(texts), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+        given = self.plain_ids(texts)
         mean_BD = np.stack([self.table[ids].mean(0) if ids else np.zeros_like(self.table[0]) for ids in given])
         length = np.linalg.norm(mean_BD, axis=1, keepdims=True)
         return np.divide(mean_BD, length, out=np.zeros_like(mean_BD), where=length > 0)

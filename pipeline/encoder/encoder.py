@@ -1,12 +1,12 @@
-"""The encoder: prompt, backbone, pooling, unit length; and the directory that hands it from stage to stage.
+"""The encoder: a `SentenceTransformer`, and what this project adds to it.
 
-An encoder directory holds safetensors, tokenizer and YAML in the module layout of sentence-transformers, so that
-``SentenceTransformer(path)`` loads it and gives the same vectors. Weights of the pooling stand beside the backbone's, as
-``pooling.<name>``: what merges one merges both.
+The modules are sentence-transformers' own, so vectors are what the model itself gives: of unit length only if it normalises them.
+Added are batches by tokens, texts as plain ids (which trainings keep, compare and replay), and the vectors of all layers.
+
+Texts are padded at the right, whatever side the tokenizer prefers: each text is then read as if it stood alone.
 """
 
 import copy
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,118 +18,322 @@ import torch
 import torch.nn.functional as F
 import yaml
 from jaxtyping import Float, Int
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Normalize, Router, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
 from torch import Tensor, nn
 from tqdm import tqdm
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
 
 from pipeline.build import Node, build
-from pipeline.checkpoint import write_json, write_yaml
-from pipeline.encoder.backbone import load_backbone
+from pipeline.checkpoint import write_yaml
+from pipeline.encoder.directory import folders, open_model, save_model
+from pipeline.encoder.inputs import check_inputs, modality, num_positions, plain, pooled, tokenized
 
-transformers_logging.disable_progress_bar()
-
-WEIGHTS = "model.safetensors"
+SETTINGS = "encoder.yaml"
 CPU_TOKENS = (
     1024  # of a batch on a CPU: activations then stay in its caches; 8,192 took twice as long (benchmarks/evaluation.py)
 )
+NO_LIMIT = 10**6  # tokens: stands for that of a model without one
+ROUTE = 1 << 24  # a token that route r of a router reads is written as its id + r * ROUTE
+ITEMS = 16  # of a batch of images, whose size in tokens nothing says beforehand
+SIDES = {
+    "query": ("query",),
+    "document": ("document", "passage", "corpus"),
+}  # names of their prompts, as sentence-transformers has them
 
 
 class Encoder(nn.Module):
-    """Texts to vectors of unit length.
+    """Texts to vectors.
 
-    ``pooling`` is one of `pipeline.pooling`. ``max_length_tokens`` is where texts are cut, special tokens and prompt counted in.
-    ``prompts`` holds ``texts`` by task and side, put before a text as they are, and whether they are ``pooled`` with it.
-    ``adapter`` is the node of what trains in place of the backbone's own weights; None: those do.
+    ``max_length_tokens`` is where texts are cut, special tokens and prompt counted in; None: where the model cuts them.
+    ``pooling`` is the node that replaces the model's own pooling; None keeps it.
+    ``prompts`` holds ``texts`` by task and side, put before a text as they are, and whether they are ``pooled`` with it; without
+    texts, the model's own prompts hold. ``adapter`` is the node of what trains in place of the backbone's own weights; None: those do.
     """
 
     def __init__(
-        self, backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pooling: Any, *, max_length_tokens: int,
+        self, model: SentenceTransformer, *, max_length_tokens: int | None = None, pooling: Node | None = None,
         prompts: Mapping[str, Any] | None = None, adapter: Node | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        rotary = getattr(backbone.config, "position_embedding_type", None) == "rotary"  # ESM2's number there is no limit
-        longest = max_length_tokens if rotary else getattr(backbone.config, "max_position_embeddings", max_length_tokens)
-        if max_length_tokens > longest:
-            raise ValueError(f"max_length_tokens is {max_length_tokens}, but the backbone has {longest} positions; lower it")
-        self.backbone: Any = backbone
-        self.tokenizer = tokenizer
-        tokenizer.padding_side = "right"
-        pooling.set_width(backbone.config.hidden_size)
-        self.pooling = pooling
-        self.max_length_tokens = max_length_tokens
-        self.prompts: Mapping[str, Any] = prompts or {"pooled": True, "texts": {}}
+        self.model = model
+        router = next((module for module in model if isinstance(module, Router)), None)
+        self.routes: list[str | None] = [None] if router is None else list(router.sub_modules)
+        for route in range(len(self.routes)):
+            first = self._path(route)[0]
+            if not isinstance(first, Transformer | StaticEmbedding):
+                raise ValueError(
+                    f"the model reads its input by {type(first).__name__}; expected Transformer or StaticEmbedding, or a Router of these"
+                )
+        if pooling is not None:
+            self._repool(pooling)
+        for trunk in self.trunks:
+            longest = num_positions(trunk)
+            if longest is not None and max_length_tokens is not None and max_length_tokens > longest:
+                raise ValueError(
+                    f"max_length_tokens is {max_length_tokens}, but the backbone has {longest} positions; lower it"
+                )
+            check_inputs(trunk)
+            known = [limit for limit in (max_length_tokens or trunk.max_seq_length, longest, NO_LIMIT) if limit is not None]
+            trunk.max_seq_length = min(known)
+        self.max_length_tokens = max((trunk.max_seq_length or NO_LIMIT for trunk in self.trunks), default=NO_LIMIT)
         self.adapter = adapter
         self.copies: list[Encoder] = []
-        self.pad_id = int(tokenizer.convert_tokens_to_ids(str(tokenizer.pad_token)))  # pyright: ignore[reportArgumentType]
+        firsts: list[Any] = [self._path(route)[0] for route in range(len(self.routes))]
+        self.pad_ids = [int(getattr(first.tokenizer, "pad_token_id", None) or 0) for first in firsts]
+        self.prompts = prompts or {"pooled": True, "texts": {}}
+
+    @property
+    def prompts(self) -> Mapping[str, Any]:
+        return self._prompts
+
+    @prompts.setter
+    def prompts(self, prompts: Mapping[str, Any]) -> None:
+        self._prompts = prompts
+        if not (texts := prompts["texts"]):
+            return
+        theirs = {f"{task}_{side}": prompt for task, sides in texts.items() for side, prompt in sides.items()}
+        theirs |= texts.get("retrieval", {})  # as `query` and `document`, which their encode_query and encode_document take
+        self.model.prompts = {"query": "", "document": ""} | theirs
+        self.model.default_prompt_name = None
+        for module in self.model.modules():
+            if hasattr(module, "include_prompt"):
+                module.include_prompt = bool(prompts["pooled"])  # pyright: ignore[reportArgumentType]
+
+    @property
+    def trunks(self) -> list[Transformer]:
+        """The transformers that read texts: none, one, or one for each route."""
+        first = dict.fromkeys(self._path(route)[0] for route in range(len(self.routes)))
+        return [module for module in first if isinstance(module, Transformer)]
+
+    @property
+    def backbone(self) -> Any:
+        """The transformer (of transformers), the first route's. ValueError where there is none."""
+        if not self.trunks:
+            raise ValueError("the model has no transformer: its token vectors come out of a table")
+        return self.trunks[0].model
+
+    @property
+    def pooling(self) -> Any:
+        """The module that makes one vector of a text's token vectors, the first route's; None where there is none."""
+        return next((module for module in self._path(0) if _pools(module)), None)
+
+    @property
+    def pad_id(self) -> int:
+        return self.pad_ids[0]
+
+    @property
+    def tokenizer(self) -> Any:
+        return self.model.tokenizer
 
     @property
     def width(self) -> int:
-        return int(self.backbone.config.hidden_size)
+        """Numbers of a vector."""
+        return int(self.model.get_embedding_dimension() or 0)
+
+    @property
+    def trunk_width(self) -> int:
+        """Numbers of a token vector."""
+        return int(self._path(0)[0].get_embedding_dimension())  # pyright: ignore[reportCallIssue]
+
+    @property
+    def blocks(self) -> int:
+        """Layers of the backbone; 0 where there is none."""
+        return int(self.backbone.config.get_text_config().num_hidden_layers) if self.trunks else 0
+
+    @property
+    def table(self) -> Tensor:
+        """The input embeddings [V, D], the first route's."""
+        first = self._path(0)[0]
+        return first.embedding.weight if isinstance(first, StaticEmbedding) else self.backbone.get_input_embeddings().weight
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether the model's own vectors have unit length."""
+        return all(isinstance(self._path(route)[-1], Normalize) for route in range(len(self.routes)))
+
+    def unit(self, vectors: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+        """At unit length, as cosines need them."""
+        return vectors if self.normalizes else F.normalize(vectors, dim=-1)
+
+    def weights(self) -> dict[str, nn.Parameter]:
+        """By the names that they have in the files of a directory, as merging reads them."""
+        found: dict[str, nn.Parameter] = {}
+        for folder, module in folders(self.model):
+            inner: Any = module.model if isinstance(module, Transformer) else module
+            found |= {f"{folder}/{name}".lstrip("/"): weight for name, weight in inner.named_parameters()}
+        return found
+
+    def _path(self, route: int) -> list[nn.Module]:
+        """The modules that a text goes through."""
+        name, path = self.routes[route], list[nn.Module]()
+        for module in self.model:
+            path += module.sub_modules[str(name)] if isinstance(module, Router) else [module]  # pyright: ignore[reportOperatorIssue]
+        return path
+
+    def _repool(self, node: Node) -> None:
+        places = [number for number, module in enumerate(self.model) if _pools(module)]
+        if len(places) != 1:
+            raise ValueError(
+                f"encoder.pooling replaces the pooling of a model, and this one has {len(places)} ("
+                f"{', '.join(type(module).__name__ for module in self.model)}); expected one; take choose.pooling: own"
+            )
+        old: Any = self.model[places[0]]
+        new = build(node, later=True)(self.trunk_width)
+        widths = [module.get_embedding_dimension() for module in (old, new)]
+        if widths[0] != widths[1] and any(
+            next(module.parameters(), None) is not None for module in list(self.model)[places[0] + 1 :]
+        ):
+            raise ValueError(
+                f"encoder.pooling makes vectors of {widths[1]} numbers, but the modules behind it expect {widths[0]}; "
+                f"take another, or choose.pooling: own"
+            )
+        new.include_prompt = getattr(old, "include_prompt", True)
+        self.model[places[0]] = new.to(next(self.model.parameters()).dtype)
 
     @overload
     def forward(
-        self, input_ids: Int[Tensor, "B L"], attention_mask: Int[Tensor, "B L"], *,
-        pool_mask: Int[Tensor, "B L"] | None = None, layers: Literal[False] = False,
-    ) -> Float[Tensor, "B D"]: ...  # fmt: skip
+        self, input_ids: Int[Tensor, "B L"], attention_mask: Int[Tensor, "B L"], *, layers: Literal[False] = False
+    ) -> Float[Tensor, "B D"]: ...
 
     @overload
     def forward(
-        self, input_ids: Int[Tensor, "B L"], attention_mask: Int[Tensor, "B L"], *,
-        pool_mask: Int[Tensor, "B L"] | None = None, layers: Literal[True],
-    ) -> tuple[Float[Tensor, "B D"], tuple[Float[Tensor, "B D"], ...]]: ...  # fmt: skip
+        self, input_ids: Int[Tensor, "B L"], attention_mask: Int[Tensor, "B L"], *, layers: Literal[True]
+    ) -> tuple[Float[Tensor, "B D"], tuple[Float[Tensor, "B D"], ...]]: ...
 
-    def forward(
-        self, input_ids: Int[Tensor, "B L"], attention_mask: Int[Tensor, "B L"], *,
-        pool_mask: Int[Tensor, "B L"] | None = None, layers: bool = False,
-    ) -> Any:  # fmt: skip
-        """Vectors of unit length; ``pool_mask`` is 1 on the tokens that are pooled (all of the text, unless given).
+    def forward(self, input_ids: Int[Tensor, "B L"], attention_mask: Int[Tensor, "B L"], *, layers: bool = False) -> Any:
+        """The model's own vectors, in single precision at least.
 
-        ``layers``: also the vectors after each block of the backbone, first to last, pooled in the same way.
-        A negative id stands for token ``~id`` of a prompt: it is read like any other, and never pooled.
+        ``layers``: also the vectors after each block of the backbone, first to last, made by the same modules.
+        Ids are those of `token_ids`: a negative one stands for token ``~id`` of a prompt: it is read like any other, and never pooled.
+        """
+        if len(self.routes) == 1 or not input_ids.shape[1]:
+            return self._vectors(0, input_ids, attention_mask, layers)
+        if layers:
+            raise ValueError("vectors after each block are not made by a router, whose routes may have unlike blocks")
+        route_B = torch.where(input_ids < 0, ~input_ids, input_ids)[:, 0] // ROUTE
+        parts: list[Tensor] = []
+        order: list[Tensor] = []
+        nothing: Any = 0.0
+        for route in range(len(self.routes)):
+            rows = (route_B == route).nonzero()[:, 0]
+            if len(rows):
+                parts.append(self._vectors(route, input_ids[rows], attention_mask[rows], False))
+                order.append(rows)
+            elif torch.is_grad_enabled():  # so that each weight has a gradient, of 0, in every process
+                one = torch.ones_like(input_ids[:1, :1])
+                nothing = nothing + 0.0 * self._vectors(route, one, one, False).sum()
+        return torch.cat(parts)[torch.argsort(torch.cat(order))] + nothing
+
+    def tokens(
+        self, input_ids: Int[Tensor, "B L"], attention_mask: Int[Tensor, "B L"], *, layers: bool = False
+    ) -> tuple[Any, Tensor]:
+        """``(hidden, mask)``: token vectors [B, L, D] of the last layer, and 1 on the tokens that are pooled.
+
+        ``layers``: ``hidden`` is a tuple over all layers, the input embeddings first. All texts of a call are of one route.
         """
         text = input_ids >= 0
         ids = torch.where(text, input_ids, ~input_ids)
-        output = self.backbone(input_ids=ids, attention_mask=attention_mask, output_hidden_states=layers)
-        mask = (attention_mask if pool_mask is None else pool_mask) * text
-        vectors = self._pooled(output.last_hidden_state, mask)
-        return (vectors, tuple(self._pooled(hidden, mask) for hidden in output.hidden_states[1:])) if layers else vectors
+        route = int(ids[0, 0]) // ROUTE if len(self.routes) > 1 else 0
+        ids = self._own(ids, attention_mask, route)
+        return self._read(self._path(route)[0], ids, attention_mask, layers), attention_mask * text
 
-    def _pooled(self, hidden: Float[Tensor, "B L D"], mask: Int[Tensor, "B L"]) -> Float[Tensor, "B D"]:
-        return F.normalize(self.pooling(hidden, mask).float(), dim=-1)
+    def _own(self, ids: Tensor, mask: Tensor, route: int) -> Tensor:
+        """As the tokenizer of the route numbers them, its padding too."""
+        return ids if len(self.routes) == 1 else torch.where(mask.bool(), ids % ROUTE, self.pad_ids[route])
+
+    def _read(self, first: Any, ids: Tensor, mask: Tensor, layers: bool) -> Any:
+        if isinstance(first, StaticEmbedding):
+            hidden = F.embedding(ids, first.embedding.weight)
+            return (hidden,) if layers else hidden
+        if not plain(first):
+            raise ValueError(f"{type(first.model).__name__} gives a vector of the whole text, and none of its tokens")
+        output = first.model(input_ids=ids, attention_mask=mask, output_hidden_states=layers)
+        last = output.last_hidden_state
+        return (*output.hidden_states[:-1], last) if layers else last
+
+    def _vectors(self, route: int, input_ids: Tensor, mask: Tensor, layers: bool) -> Any:
+        first, *rest = self._path(route)
+        text = input_ids >= 0
+        ids = self._own(torch.where(text, input_ids, ~input_ids), mask, route)
+        if isinstance(first, StaticEmbedding) and not layers:
+            here = mask.bool()
+            ends = mask.sum(1).cumsum(0)
+            features = first({"input_ids": ids[here], "offsets": F.pad(ends[:-1], (1, 0))})
+            return self._after(rest, features)
+        if not plain(first) and not layers and isinstance(first, Transformer):
+            return self._after(rest, first({"input_ids": ids, "attention_mask": mask, "modality": modality(first)}))
+        hidden = self._read(first, ids, mask, layers)
+        common = {"input_ids": ids, "modality": "text"}
+        states = [hidden[-1], *hidden[1:]] if layers else [hidden]
+        found = [self._after(rest, common | pooled(rest, state, mask, text)) for state in states]
+        return (found[0], tuple(found[1:])) if layers else found[0]
+
+    def _after(self, modules: Sequence[nn.Module], features: dict[str, Any]) -> Float[Tensor, "B D"]:
+        for module in modules:
+            if isinstance(module, Normalize):  # lengths of half precision are none
+                features["sentence_embedding"] = features["sentence_embedding"].float()
+            features = module(features)
+        return features["sentence_embedding"].float()
 
     def prompt(self, task: str | None, side: str | None) -> str:
         """What stands before the texts of a side (``query`` or ``document``) of a task; empty where nothing does."""
-        return self.prompts["texts"].get(task, {}).get(side, "")
+        if texts := self.prompts["texts"]:
+            return texts.get(task, {}).get(side, "")
+        theirs = self.model.prompts
+        names = [f"{task}_{side}", *SIDES.get(str(side), ())] if side else [str(self.model.default_prompt_name)]
+        return next((theirs[name] for name in names if name in theirs), "") or ""
+
+    def reading(self, task: str | None, side: str | None) -> str:
+        """Equal where a text is read alike: under one prompt, by one route."""
+        route = self._route(side)
+        return self.prompt(task, side) if route == 0 else f"{self.routes[route]}\0{self.prompt(task, side)}"
+
+    def _route(self, side: str | None) -> int:
+        if len(self.routes) == 1:
+            return 0
+        router = next(module for module in self.model if isinstance(module, Router))
+        return self.routes.index(router._resolve_route(task=side, modality="text"))
 
     def token_ids(
         self, texts: Sequence[str], max_length_tokens: int, *, task: str | None = None, side: str | None = None
     ) -> list[list[int]]:
         """Ids with special tokens and the prompt of ``task`` and ``side``, cut at the smaller of the two limits, not padded.
 
-        Those of a prompt that is not pooled, and of special tokens before it, are written ``~id``.
+        Those of a prompt that is not pooled, and of special tokens before it, are written ``~id``; those of another route than the
+        first, `ROUTE` higher for each.
         """
-        limit, prompt = min(max_length_tokens, self.max_length_tokens), self.prompt(task, side)
-        given = [prompt + text for text in texts]
-        ids: list[list[int]] = self.tokenizer(given, truncation=True, max_length=limit, return_attention_mask=False)[
-            "input_ids"
-        ]  # pyright: ignore[reportAssignmentType]
-        if not prompt:
+        prompt, route = self.prompt(task, side), self._route(side)
+        first, *rest = self._path(route)
+        limit = min(max_length_tokens, getattr(first, "max_seq_length", None) or NO_LIMIT)
+        ids, length = tokenized(first, texts, limit, prompt, side)
+        if route:
+            ids = [[i + route * ROUTE for i in row] for row in ids]
+        if length is None:  # no prompt, or one that cannot be told from the text
             return ids
-        length = self._prompt_tokens(prompt)
         if length + 1 >= limit:
             raise ValueError(
                 f"the prompt {prompt!r} takes {length} of {limit} tokens and leaves none for the text; "
                 f"raise max_length_tokens or shorten it"
             )
-        return ids if self.prompts["pooled"] else [[~i for i in row[:length]] + row[length:] for row in ids]
+        if all(getattr(module, "include_prompt", True) for module in rest):
+            return ids
+        return [[~i for i in row[:length]] + row[length:] for row in ids]
 
-    def _prompt_tokens(self, prompt: str) -> int:
-        """As sentence-transformers counts: tokens of the prompt alone, less a special token at its end."""
-        ids: list[int] = self.tokenizer(prompt)["input_ids"]  # pyright: ignore[reportAssignmentType]
-        return len(ids) - (ids[-1] in self.tokenizer.all_special_ids)
+    def plain_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids without special tokens and prompt, not cut."""
+        first, tokenizer = self._path(0)[0], self.tokenizer
+        if isinstance(first, StaticEmbedding):
+            return tokenized(first, texts, 0, "", None)[0]
+        return tokenizer(list(texts), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+
+    def num_tokens(self, texts: Sequence[str]) -> list[int]:
+        """With special tokens, not cut."""
+        first, tokenizer = self._path(0)[0], self.tokenizer
+        whole = (
+            self.plain_ids(texts) if isinstance(first, StaticEmbedding) else tokenizer(list(texts), verbose=False)["input_ids"]
+        )
+        return [len(row) for row in whole]
 
     def padded(self, ids: Sequence[Sequence[int]]) -> tuple[Int[Tensor, "B L"], Int[Tensor, "B L"]]:
         """``(input_ids, attention_mask)``, padded at the right to the longest."""
@@ -141,36 +345,45 @@ class Encoder(nn.Module):
 
     @torch.inference_mode()
     def encode(
-        self, texts: Sequence[str], *, max_length_tokens: int, batch_tokens: int, title: str,
-        task: str | None = None, side: str | None = None,
+        self, texts: Sequence[Any], *, max_length_tokens: int, batch_tokens: int, title: str,
+        task: str | None = None, side: str | None = None, unit: bool = False,
     ) -> Float[np.ndarray, "B D"]:  # fmt: skip
-        """Vectors of ``texts``, in their order, with the prompt of ``task`` and ``side``.
+        """Vectors of ``texts``, in their order, with the prompt of ``task`` and ``side``; ``unit``: at unit length.
 
         Batches hold texts of like length, at most ``batch_tokens`` with padding (on a CPU never more than `CPU_TOKENS`); after
-        `spread` several devices share them. ``title`` stands beside the progress bar.
+        `spread` several devices share them. ``title`` stands beside the progress bar. What is no text (an image) is read by the
+        model's own processor.
         """
         training, device = self.training, next(self.parameters()).device
         self.eval()
         batch_tokens = min(batch_tokens, CPU_TOKENS) if device.type == "cpu" else batch_tokens
         out = np.empty((len(texts), self.width), dtype=np.float32)
-        ids = self.token_ids(texts, max_length_tokens, task=task, side=side) if len(texts) else []
-        order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), i))
+        written = all(isinstance(text, str) for text in texts)
+        ids = self.token_ids(texts, max_length_tokens, task=task, side=side) if written and len(texts) else []
+        if written:
+            order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), i))
+            batches = by_tokens(order, [len(row) for row in ids], batch_tokens)
+        else:
+            batches = [list(range(first, min(first + ITEMS, len(texts)))) for first in range(0, len(texts), ITEMS)]
         free: SimpleQueue[Encoder] = SimpleQueue()
         for one in self.copies or [self]:
             free.put(one)
 
         def encoded(batch: list[int]) -> int:
-            input_ids, mask = self.padded([ids[i] for i in batch])
             one = free.get()
             try:
                 with torch.inference_mode():  # each thread has its own
                     place = next(one.parameters()).device
-                    out[batch] = one(input_ids.to(place), mask.to(place)).cpu().numpy()
+                    if written:
+                        input_ids, mask = self.padded([ids[i] for i in batch])
+                        found = one(input_ids.to(place), mask.to(place))
+                    else:
+                        found = one.of_items([texts[i] for i in batch], side)
+                    out[batch] = (self.unit(found) if unit else found).cpu().numpy()
             finally:  # after an error too, or the threads that wait for a copy would never end
                 free.put(one)
             return len(batch)
 
-        batches = by_tokens(order, [len(row) for row in ids], batch_tokens)
         with (
             tqdm(total=len(texts), desc=title, unit="text", leave=False, disable=None) as bar,
             ThreadPoolExecutor(max(1, len(self.copies))) as pool,
@@ -180,6 +393,14 @@ class Encoder(nn.Module):
         self.train(training)
         return out
 
+    def of_items(self, items: Sequence[Any], side: str | None) -> Float[Tensor, "B D"]:
+        """Vectors of what is no text, by the model's own processor. ValueError where it has none for them."""
+        named = {"task": side} if len(self.routes) > 1 and side else {}
+        place = next(self.parameters()).device
+        features = self.model.preprocess(list(items), **named)
+        features = {name: value.to(place) if isinstance(value, Tensor) else value for name, value in features.items()}
+        return self.model(features, **named)["sentence_embedding"].float()
+
     def spread(self, devices: Sequence[torch.device]) -> None:
         """`encode` from now on shares its batches among ``devices``, a thread each, with the weights as they are now. It moves to the
         first; none: it stays where it is."""
@@ -188,85 +409,23 @@ class Encoder(nn.Module):
             self.to(devices[0]).eval()
             self.copies = [self, *(copy.deepcopy(self).to(device) for device in devices[1:])]
 
-    def save(self, directory: Path, *, pooling: Node) -> None:
-        """Write the encoder directory; ``pooling`` is the node that `load` builds the pooling from.
-
-        An adapter is first merged into the backbone, and is gone from this encoder too.
-        """
-        if hasattr(self.backbone, "merge_and_unload"):
-            self.backbone = self.backbone.merge_and_unload()
-        self.backbone.save_pretrained(directory, safe_serialization=True)
-        weights = {f"pooling.{name}": value.contiguous() for name, value in self.pooling.state_dict().items()}
-        if weights:
-            save_file(load_file(directory / WEIGHTS) | weights, directory / WEIGHTS, metadata={"format": "pt"})
-        (directory / WEIGHTS).chmod(0o644)
-        fast: Any = self.tokenizer.backend_tokenizer
-        fast.no_truncation()  # else the file holds the limit of whichever call came last
-        fast.no_padding()
-        self.tokenizer.save_pretrained(directory)
-        _rewrite(directory / "config.json", drop=("_name_or_path", "transformers_version"), put={})
-        limit = {"model_max_length": self.max_length_tokens}
-        _rewrite(
-            directory / "tokenizer_config.json", drop=("name_or_path", "is_local", "local_files_only", "max_length"), put=limit
-        )
-        self._save_layout(directory)
-        settings = {"pooling": pooling, "max_length_tokens": self.max_length_tokens}
+    def save(self, directory: Path) -> None:
+        """Write the encoder directory. An adapter is first merged into the backbone, and is gone from this encoder too."""
+        for trunk in self.trunks:
+            if hasattr(trunk.model, "merge_and_unload"):
+                trunk.model = trunk.model.merge_and_unload()  # pyright: ignore[reportCallIssue]
+        save_model(self.model, directory)
+        settings: dict[str, Any] = {"max_length_tokens": self.max_length_tokens}
         settings |= {"prompts": dict(self.prompts)} if self.prompts["texts"] else {}
         settings |= {"adapter": self.adapter} if self.adapter else {}
-        write_yaml(directory / "encoder.yaml", settings)
-
-    def _save_layout(self, directory: Path) -> None:
-        """What sentence-transformers reads beside the model itself."""
-        place = "sentence_transformers.models"
-        pooled = self.pooling.module or f"{place}.Pooling"
-        modules = [("", f"{place}.Transformer"), ("1_Pooling", pooled), ("2_Normalize", f"{place}.Normalize")]
-        write_json(
-            directory / "modules.json",
-            [{"idx": i, "name": str(i), "path": path, "type": kind} for i, (path, kind) in enumerate(modules)],
-        )
-        flags = {"pooling_mode_mean_tokens": False, self.pooling.mode: True} if self.pooling.mode else {}
-        flags |= {} if self.prompts["pooled"] else {"include_prompt": False}
-        write_json(directory / "1_Pooling" / "config.json", {"word_embedding_dimension": self.width, **flags})
-        (directory / "2_Normalize").mkdir()
-        write_json(directory / "2_Normalize" / "config.json", {})
-        write_json(directory / "sentence_bert_config.json", {"max_seq_length": self.max_length_tokens, "do_lower_case": False})
-        texts = self.prompts["texts"]
-        prompts = {f"{task}_{side}": prompt for task, sides in texts.items() for side, prompt in sides.items()}
-        prompts |= texts.get("retrieval", {})  # as `query` and `document`, which their encode_query and encode_document take
-        write_json(
-            directory / "config_sentence_transformers.json",
-            {"prompts": prompts, "default_prompt_name": None, "similarity_fn_name": "cosine"},
-        )
+        write_yaml(directory / SETTINGS, settings)
 
     @classmethod
     def load(cls, directory: Path) -> "Encoder":
-        """The encoder of a directory that `save` wrote. ValueError where one of its files is missing."""
-        for name in ("encoder.yaml", "config.json", WEIGHTS, "tokenizer.json"):
-            if not (directory / name).is_file():
-                raise ValueError(f"{directory} is no encoder directory: {name} is missing; make it with `dvc repro`")
-        settings = yaml.safe_load((directory / "encoder.yaml").read_text(encoding="utf-8"))
-        pooling = build(settings["pooling"])
-        verbosity = transformers_logging.get_verbosity()
-        transformers_logging.set_verbosity_error()  # it would report the pooling's weights as nobody's
-        backbone = load_backbone(str(directory), local_files_only=True, use_safetensors=True)
-        transformers_logging.set_verbosity(verbosity)
-        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
-        rest = {name: settings.get(name) for name in ("prompts", "adapter")}
-        encoder = cls(backbone, tokenizer, pooling, max_length_tokens=settings["max_length_tokens"], **rest)
-        expected = encoder.pooling.state_dict()
-        with safe_open(directory / WEIGHTS, framework="pt") as file:
-            found = {name.removeprefix("pooling."): name for name in file.keys() if name.startswith("pooling.")}  # noqa: SIM118
-            shapes = {name: tuple(file.get_slice(full).get_shape()) for name, full in found.items()}
-            wanted = {name: tuple(value.shape) for name, value in expected.items()}
-            if shapes != wanted:
-                raise ValueError(f"{directory / WEIGHTS} holds weights {shapes} of the pooling, encoder.yaml wants {wanted}")
-            encoder.pooling.load_state_dict({name: file.get_tensor(full) for name, full in found.items()})
-        return encoder
-
-
-def pooling_node(directory: Path) -> Node:
-    """The pooling that an encoder directory was saved with."""
-    return yaml.safe_load((directory / "encoder.yaml").read_text(encoding="utf-8"))["pooling"]
+        """The encoder of any directory that sentence-transformers loads. ValueError where it is not whole, or brings code."""
+        file = directory / SETTINGS
+        settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return cls(open_model(directory), **settings)
 
 
 def by_tokens(order: list[int], lengths: list[int], batch_tokens: int) -> list[list[int]]:
@@ -280,7 +439,5 @@ def by_tokens(order: list[int], lengths: list[int], batch_tokens: int) -> list[l
     return batches
 
 
-def _rewrite(path: Path, drop: tuple[str, ...], put: dict[str, Any]) -> None:
-    """Leave out what names a place or a version: equal models are equal bytes."""
-    content = {key: value for key, value in json.loads(path.read_text(encoding="utf-8")).items() if key not in drop}
-    write_json(path, content | put)
+def _pools(module: nn.Module) -> bool:
+    return isinstance(module, Pooling) or hasattr(module, "include_prompt")

@@ -5,8 +5,10 @@ Source of the architecture: Lin et al. 2023 (ESM2), doi:10.1126/science.ade2574;
 
 from collections.abc import Iterable
 
-from transformers import EsmConfig, EsmModel, PreTrainedModel, PreTrainedTokenizerBase
+from sentence_transformers import SentenceTransformer
+from transformers import EsmConfig, EsmModel
 
+from pipeline.encoder.directory import assembled
 from pipeline.encoder.residues import ESM, SPECIAL, esm_tokenizer
 
 
@@ -25,7 +27,7 @@ class EsmScratchBackbone:
         self.intermediate = intermediate
         self.dropout = dropout
 
-    def __call__(self, texts: Iterable[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    def __call__(self, texts: Iterable[str]) -> SentenceTransformer:
         tokenizer = esm_tokenizer()
         config = EsmConfig(
             vocab_size=len(tokenizer),
@@ -41,4 +43,4 @@ class EsmScratchBackbone:
             pad_token_id=ESM.index(SPECIAL["pad"]),
             mask_token_id=ESM.index(SPECIAL["mask"]),
         )
-        return EsmModel(config, add_pooling_layer=False), tokenizer
+        return assembled(EsmModel(config, add_pooling_layer=False), tokenizer)

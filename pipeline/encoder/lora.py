@@ -43,6 +43,7 @@ class LoRA:
 
 
 def adapt(encoder: Encoder) -> None:
-    """Put the adapter that the encoder names, if any, on its backbone. From then on only the adapter and the pooling learn."""
+    """Put the adapter that the encoder names, if any, on its backbone. From then on only the adapter and the modules behind it learn."""
     if encoder.adapter is not None:
-        encoder.backbone = build(encoder.adapter)(encoder.backbone)
+        for trunk in encoder.trunks:
+            trunk.model = build(encoder.adapter)(trunk.model)

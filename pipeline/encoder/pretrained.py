@@ -1,14 +1,17 @@
-"""Backbones with weights: out of an installed package, a folder, or the Hub."""
+"""Models with weights: out of an installed package, a folder, or the Hub, with the modules they came with."""
 
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Transformer
 
 from pipeline.checkpoint import sha256 as sha256_of
-from pipeline.encoder.backbone import load_backbone
+from pipeline.encoder.directory import fetched, open_model
+from pipeline.weights import MODULES
 
 
 class InstalledBackbone:
@@ -21,7 +24,7 @@ class InstalledBackbone:
         self.package = package
         self.sha256 = sha256
 
-    def __call__(self, texts: Iterable[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    def __call__(self, texts: Iterable[str]) -> SentenceTransformer:
         spec = importlib.util.find_spec(self.package)
         if spec is None or spec.origin is None:
             raise ValueError(
@@ -33,13 +36,14 @@ class InstalledBackbone:
             raise ValueError(
                 f"{self.package}: model.safetensors has sha256 {found}, expected {self.sha256}; reinstall the package"
             )
-        return _load(str(folder), None, local=True)
+        return open_model(folder)
 
 
 class NamedBackbone:
     """A model of the Hub at a pinned revision (40 hex digits), or a folder of the workspace (revision None).
 
     ``causal``: False takes the causal mask off a decoder, so that every token reads the whole text; None leaves it as it came.
+    Weights in half precision are made single, since the steps of a training are smaller than the distance of two halves.
     """
 
     def __init__(self, *, name: str, revision: str | None, causal: bool | None) -> None:
@@ -53,20 +57,31 @@ class NamedBackbone:
         self.revision = revision
         self.causal = causal
 
-    def __call__(self, texts: Iterable[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        backbone, tokenizer = _load(self.name, self.revision, local=self.revision is None)
-        if self.causal is not None:
-            backbone.config.is_causal = self.causal  # what makes the masks asks for it, and it is saved with the model
-            if reads_ahead(backbone) is self.causal:
-                raise ValueError(
-                    f"encoder.backbone.causal is {self.causal}, but {type(backbone).__name__} attends as before; "
-                    f"take another backbone, or set it to null"
-                )
-        return backbone, tokenizer
+    def __call__(self, texts: Iterable[str]) -> SentenceTransformer:
+        directory = Path(self.name) if self.revision is None else fetched(self.name, self.revision)
+        model = open_model(directory).float()
+        for transformer in (module for module in model.modules() if isinstance(module, Transformer)):
+            backbone, tokenizer = transformer.model, transformer.tokenizer
+            backbone.config.dtype = torch.float32
+            if (
+                tokenizer is not None and tokenizer.pad_token is None
+            ):  # decoders come without one; the mask hides what stands there
+                tokenizer.pad_token = tokenizer.eos_token
+            if self.causal is not None:
+                backbone.config.is_causal = self.causal  # what makes the masks asks for it, and it is saved with the model
+                if reads_ahead(backbone) is self.causal:
+                    raise ValueError(
+                        f"encoder.backbone.causal is {self.causal}, but {type(backbone).__name__} attends as before; "
+                        f"take another backbone, or set it to null"
+                    )
+        if not (directory / MODULES).is_file():
+            named = ", ".join(str(getattr(module, "pooling_mode", "no pooling")) for module in list(model)[1:])
+            print(f"{self.name} says nothing of a pooling ({MODULES} is missing): {named}, as sentence-transformers takes it")
+        return model
 
 
 @torch.no_grad()
-def reads_ahead(backbone: PreTrainedModel) -> bool:
+def reads_ahead(backbone: Any) -> bool:
     """Whether the first token's vector depends on the last token."""
     training = backbone.training
     backbone.eval()
@@ -74,14 +89,3 @@ def reads_ahead(backbone: PreTrainedModel) -> bool:
     first, other = backbone(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[:, 0]
     backbone.train(training)
     return not torch.equal(first, other)
-
-
-def _load(name: str, revision: str | None, *, local: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    try:
-        backbone = load_backbone(name, revision=revision, local_files_only=local, use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision, local_files_only=local)
-    except OSError as error:
-        raise ValueError(f"cannot load backbone {name} (revision {revision}): {error}") from error
-    if tokenizer.pad_token is None:  # decoders come without one; the mask hides whatever stands there
-        tokenizer.pad_token = tokenizer.eos_token
-    return backbone, tokenizer

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from sentence_transformers import SentenceTransformer
 
 from pipeline.encoder.pretrained import NamedBackbone
 from pipeline.encoder.residues import as_residues
@@ -14,9 +14,10 @@ class ProteinBackbone:
     def __init__(self, *, name: str, revision: str | None) -> None:
         self.named = NamedBackbone(name=name, revision=revision, causal=None)
 
-    def __call__(self, texts: Iterable[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-        backbone, tokenizer = self.named(texts)
+    def __call__(self, texts: Iterable[str]) -> SentenceTransformer:
+        model = self.named(texts)
         try:
-            return backbone, as_residues(tokenizer)
+            model[0].processor = as_residues(model.tokenizer)  # pyright: ignore[reportArgumentType]
         except ValueError as error:
             raise ValueError(f"encoder.backbone {self.named.name}: {error}") from None
+        return model

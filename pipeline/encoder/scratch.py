@@ -5,8 +5,11 @@ Source of the architecture: Devlin et al. 2019, arXiv:1810.04805; of the tokeniz
 
 from collections.abc import Iterable
 
+from sentence_transformers import SentenceTransformer
 from tokenizers import BertWordPieceTokenizer
-from transformers import BertConfig, BertModel, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from pipeline.encoder.directory import assembled
 
 SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 
@@ -24,7 +27,7 @@ class ScratchBackbone:
         self.intermediate = intermediate
         self.dropout = dropout
 
-    def __call__(self, texts: Iterable[str]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    def __call__(self, texts: Iterable[str]) -> SentenceTransformer:
         vocabulary = _vocabulary(list(texts), self.vocabulary)
         names = {f"{role}_token": token for role, token in SPECIAL.items()}
         tokenizer = PreTrainedTokenizerFast(
@@ -41,7 +44,7 @@ class ScratchBackbone:
             max_position_embeddings=512,
             pad_token_id=vocabulary[SPECIAL["pad"]],
         )
-        return BertModel(config, add_pooling_layer=True), tokenizer
+        return assembled(BertModel(config, add_pooling_layer=True), tokenizer)
 
 
 def _vocabulary(texts: list[str], size: int) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""ONNX: texts' ids to vectors of unit length, prompt and pooling included, for any runtime without Python or torch.
+"""ONNX: texts' ids to the model's vectors, prompt and pooling included, for any runtime without Python or torch.
 
 Nothing in the file tells where or when it was made, so equal weights give equal bytes.
 """
@@ -52,7 +52,11 @@ vectors = session.run(None, {{
 
 
 def export(encoder: Encoder, file: Path) -> None:
-    """Trace ``encoder`` for any number of texts of any length. ValueError where it is too large for one file."""
+    """Trace ``encoder`` for any number of texts of any length. ValueError where it is too large for one file, or no one transformer."""
+    if len(encoder.routes) > 1 or not encoder.trunks:
+        raise ValueError(
+            "the forms onnx and int8 are made of a model with one transformer; set final.forms.onnx and final.forms.int8 to null"
+        )
     onnx = _package("onnx")
     _package("onnxscript")
     size = sum(weight.numel() * 4 for weight in encoder.parameters())
@@ -102,7 +106,7 @@ def session(encoder: Encoder, file: Path, *, max_length_tokens: int) -> Encode:
         for batch in by_tokens(order, [len(row) for row in ids], CPU_TOKENS):
             input_ids, mask = encoder.padded([ids[i] for i in batch])
             (out[batch],) = running.run(None, {"input_ids": input_ids.numpy(), "attention_mask": mask.numpy()})
-        return out
+        return encoder.unit(torch.from_numpy(out)).numpy()
 
     return encode
 

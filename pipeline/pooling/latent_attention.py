@@ -7,41 +7,30 @@ Source: Lee et al. 2024 (NV-Embed), arXiv:2405.17428, section 3.1. Ours: heads s
 residual branches start at zero, so that training starts at mean pooling.
 """
 
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-import yaml
 from jaxtyping import Float, Int
-from safetensors import safe_open
+from sentence_transformers.base.modules import Module
 from torch import Tensor, nn
 
-from pipeline.build import build
-from pipeline.pooling.mean import weighted
-from pipeline.pooling.pooling import Pooling
 
-
-class LatentAttention(Pooling):
+class LatentAttention(Module):
     """``hidden + attention(hidden -> latents)``, then ``+ feed-forward``, then the mean; all token by token."""
 
-    module = "pipeline.pooling.latent_attention.LatentAttentionModule"
-
-    def __init__(self, *, latents: int, heads: int) -> None:
+    def __init__(self, embedding_dimension: int, include_prompt: bool = True, *, latents: int, heads: int) -> None:
         super().__init__()
+        width = embedding_dimension
         if latents < 1 or heads < 1:
             raise ValueError(
                 f"latents and heads must be positive, got {latents} and {heads}; see conf/pooling/latent_attention.yaml"
             )
-        self.num_latents = latents
+        if width % heads:
+            raise ValueError(f"the backbone's width {width} is no multiple of {heads} heads; change encoder.pooling.heads")
+        self.include_prompt = include_prompt
         self.heads = heads
-
-    def set_width(self, width: int) -> None:
-        if hasattr(self, "latents"):
-            return
-        if width % self.heads:
-            raise ValueError(f"the backbone's width {width} is no multiple of {self.heads} heads; change encoder.pooling.heads")
-        self.latents = nn.Parameter(torch.randn(self.num_latents, width))
+        self.latents = nn.Parameter(torch.randn(latents, width))
         self.hidden_norm, self.latent_norm, self.inner_norm = (nn.LayerNorm(width) for _ in range(3))
         self.to_query = nn.Linear(width, width, bias=False)
         self.to_key_value = nn.Linear(width, 2 * width, bias=False)
@@ -51,7 +40,15 @@ class LatentAttention(Pooling):
         for last in (self.to_out.weight, self.narrow.weight, self.narrow.bias):
             nn.init.zeros_(last)
 
-    def forward(self, hidden: Float[Tensor, "B L D"], mask: Int[Tensor, "B L"]) -> Float[Tensor, "B D"]:
+    def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
+        mask = features["attention_mask"]
+        if not self.include_prompt and "prompt_length" in features:
+            first_B1 = mask.to(torch.int32).argmax(1, keepdim=True)  # behind padding at the left
+            behind = torch.arange(mask.shape[1], device=mask.device) >= first_B1 + int(features["prompt_length"])
+            mask = mask * behind
+        return features | {"sentence_embedding": self.pooled(features["token_embeddings"], mask)}
+
+    def pooled(self, hidden: Float[Tensor, "B L D"], mask: Int[Tensor, "B L"]) -> Float[Tensor, "B D"]:
         def by_head(x: Tensor) -> Tensor:
             return x.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
 
@@ -61,30 +58,26 @@ class LatentAttention(Pooling):
         read = F.scaled_dot_product_attention(query, key.expand(rows, -1, -1, -1), value.expand(rows, -1, -1, -1))
         hidden = hidden + self.to_out(read.transpose(-2, -3).flatten(-2))
         inner, gate = self.widen(self.inner_norm(hidden)).chunk(2, dim=-1)
-        return weighted(hidden + self.narrow(inner * F.gelu(gate)), mask)
+        hidden = hidden + self.narrow(inner * F.gelu(gate))
+        precise = torch.promote_types(hidden.dtype, torch.float32)
+        weight = mask.unsqueeze(-1).to(precise)
+        return ((hidden * weight).sum(1) / weight.sum(1).clamp(min=1e-9)).to(hidden.dtype)
 
+    def get_embedding_dimension(self) -> int:
+        return self.latents.shape[1]
 
-class LatentAttentionModule(nn.Module):
-    """`LatentAttention` of an encoder directory as a module of sentence-transformers."""
+    def get_config_dict(self) -> dict[str, Any]:
+        latents, width = self.latents.shape
+        return {"embedding_dimension": width, "include_prompt": self.include_prompt, "latents": latents, "heads": self.heads}
 
-    def __init__(self, pooling: LatentAttention, include_prompt: bool) -> None:
-        super().__init__()
-        self.pooling = pooling
-        self.include_prompt = include_prompt
-
-    def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
-        mask = features["attention_mask"]
-        if not self.include_prompt and "prompt_length" in features:
-            mask = mask * (torch.arange(mask.shape[1], device=mask.device) >= int(features["prompt_length"]))
-        return features | {"sentence_embedding": self.pooling(features["token_embeddings"], mask)}
+    def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
+        self.save_config(output_path)
+        self.save_torch_weights(output_path, safe_serialization=safe_serialization)
 
     @classmethod
-    def load(cls, model_name_or_path: str, subfolder: str = "", **_: Any) -> "LatentAttentionModule":
-        directory = Path(model_name_or_path)
-        settings = yaml.safe_load((directory / "encoder.yaml").read_text(encoding="utf-8"))
-        pooling: LatentAttention = build(settings["pooling"])
-        with safe_open(directory / "model.safetensors", framework="pt") as file:
-            state = {key.removeprefix("pooling."): file.get_tensor(key) for key in file.keys() if key.startswith("pooling.")}  # noqa: SIM118
-        pooling.set_width(state["latents"].shape[1])
-        pooling.load_state_dict(state)
-        return cls(pooling, settings.get("prompts", {}).get("pooled", True))
+    def load(cls, model_name_or_path: str, subfolder: str = "", **kwargs: Any) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
+        where: Any = {name: kwargs.get(name) for name in ("token", "cache_folder", "revision")}
+        where |= {"subfolder": subfolder, "local_files_only": kwargs.get("local_files_only", False)}
+        pooling = cls(**cls.load_config(model_name_or_path, **where))
+        cls.load_torch_weights(model_name_or_path, model=pooling, **where)
+        return pooling

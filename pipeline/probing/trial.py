@@ -191,8 +191,7 @@ def trial(
         similarities_at_once=runtime["similarities_at_once"], return_memory=runtime["return_memory"], on_nonfinite="stop",
     )  # fmt: skip
     judge.eval()
-    parameters = dict(encoder.backbone.named_parameters())
-    parameters |= {f"pooling.{name}": value for name, value in encoder.pooling.named_parameters()}
+    parameters = encoder.weights()
     rows = {name: part for name in models.names if name in parameters for _, part in models.parts(name, whole=True)}
     if not rows:
         raise ValueError(f"{base}: no tensor of model.safetensors is a parameter of its backbone; save it with its own library")

@@ -21,6 +21,7 @@ from pipeline.corpus.files import corpora
 from pipeline.corpus.row import Split
 from pipeline.distributed import encoding_devices
 from pipeline.encoder.cache import EmbeddingCache
+from pipeline.encoder.directory import weights_hash
 from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator import mteb_tasks
 from pipeline.evaluator.geometry import alignment, geometry
@@ -111,12 +112,12 @@ class EvaluationModule(pl.LightningModule):
 
     def encode(self, texts: Sequence[str], side: str, task: str) -> np.ndarray:
         """Each text once, however many pairs and collections it stands in."""
-        prompt = self.encoder.prompt(task, side)
+        prompt = self.encoder.reading(task, side)
         new = [text for text in dict.fromkeys(texts) if (prompt, text) not in self.vectors]
         limits = {"max_length_tokens": self.max_length_tokens, "batch_tokens": self.batch_tokens}
 
         def encoded(missing: list[str]) -> np.ndarray:
-            return self.encoder.encode(missing, **limits, title=f"{task} {side}", task=task, side=side)
+            return self.encoder.encode(missing, **limits, title=f"{task} {side}", task=task, side=side, unit=True)
 
         if new:
             found = self.cache.encode(new, prompt, encoded) if self.cache else encoded(new)
@@ -165,7 +166,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     write_json(out / f"data/evaluated/{item}.json", module.items)
     write_json(out / f"data/metrics/evaluate/{item}.json", module.scores)
     write_json(out / f"data/metrics/geometry/{item}.json", module.lies)
-    revision = sha256(Path(cfg["models"][item]) / "model.safetensors")[:40]
+    revision = weights_hash(directory)[:40]
     if tasks:
         module.encoder.spread(encoding_devices(runtime))  # the trainer has put it back
         found = mteb_tasks.run(

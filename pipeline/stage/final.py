@@ -15,10 +15,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline import __version__
 from pipeline.build import build
-from pipeline.checkpoint import ARCHITECTURE, PROVENANCE, read_json, sha256, whole_directory, write_json
+from pipeline.checkpoint import ARCHITECTURE, PROVENANCE, read_json, whole_directory, write_json
 from pipeline.corpus.collection import Collection, Encode, collections
 from pipeline.corpus.files import corpora
 from pipeline.corpus.row import SPLITS
+from pipeline.encoder.directory import weights_hash
 from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator.comparison import differences
 from pipeline.evaluator.gate import Stand, mean_of_tasks, stand, weighed
@@ -55,11 +56,12 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("snapshots"))
         write_json(folder / "chosen.json", {
             "model": verdict.final, "verdict": verdict.sentence, "test": scores[verdict.final]["test"],
-            "best_single": verdict.best_single, "refused": verdict.refused, "sha256": sha256(source / "model.safetensors"),
+            "best_single": verdict.best_single, "refused": verdict.refused, "sha256": weights_hash(source),
             "merges": {name: asdict(one) for name, one in verdict.merges.items()}, "rows": verdict.rows,
         })  # fmt: skip
-        forms = _forms(cfg, runtime, folder, evaluators)
-        (folder / "README.md").write_text(_card(cfg, verdict, scores, mains, forms, folder), encoding="utf-8")
+        encoder = Encoder.load(folder)
+        forms = _forms(cfg, runtime, folder, encoder, evaluators)
+        (folder / "README.md").write_text(_card(cfg, verdict, scores, mains, forms, folder, encoder), encoding="utf-8")
     measured = {
         name: {key: form[key] for key in ("test", "vector_bytes", "farthest") if key in form} for name, form in forms.items()
     }
@@ -145,16 +147,15 @@ def _rows(stands: Mapping[str, Stand], own: Mapping[str, Any], section: Mapping[
 
 
 def _forms(
-    cfg: Mapping[str, Any], runtime: Mapping[str, Any], folder: Path, evaluators: Mapping[str, Any]
+    cfg: Mapping[str, Any], runtime: Mapping[str, Any], folder: Path, encoder: Encoder, evaluators: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """Make each form in ``folder``, and measure it against the model itself on test rows."""
     section, cut = cfg["final"], cfg["evaluate"]["max_length_tokens"]
-    encoder = Encoder.load(folder)
     forms = {name: build(node) for name, node in sorted(section["forms"].items()) if node is not None}
     forms = dict(sorted(forms.items(), key=lambda pair: (pair[1].tolerance is None, pair[0])))  # what others build on, first
     test = [c for corpus in corpora(CURATED) for c in collections(CURATED, corpus, "test")] if forms else []
     plain = _remembering(lambda texts, side, task: encoder.encode(
-        texts, max_length_tokens=cut, batch_tokens=runtime["batch_tokens"], title=f"{task} {side}", task=task, side=side
+        texts, max_length_tokens=cut, batch_tokens=runtime["batch_tokens"], title=f"{task} {side}", task=task, side=side, unit=True
     ), encoder)  # fmt: skip
     limits = {"resamples": section["resamples"], "confidence": section["confidence"], "seed": cfg["seed"]}
     own = _items(evaluators, plain, test) if any(form.tolerance is None for form in forms.values()) else {}
@@ -191,7 +192,7 @@ def _remembering(encode: Encode, encoder: Encoder) -> Encode:
     known: dict[tuple[str, str], np.ndarray] = {}
 
     def remembered(texts: Sequence[str], side: str, task: str) -> np.ndarray:
-        prompt = encoder.prompt(task, side)
+        prompt = encoder.reading(task, side)
         new = [text for text in dict.fromkeys(texts) if (prompt, text) not in known]
         if new:
             known.update({(prompt, text): vector for text, vector in zip(new, encode(new, side, task), strict=True)})
@@ -213,7 +214,7 @@ def _farthest(encode: Encode, plain: Encode, test: Sequence[Collection], number:
 
 def _card(
     cfg: Mapping[str, Any], verdict: Verdict, scores: Mapping[str, Any], mains: Mapping[str, str], forms: Mapping[str, Any],
-    folder: Path,
+    folder: Path, encoder: Encoder,
 ) -> str:  # fmt: skip
     own = scores[verdict.final]["test"]
     names = sorted(own)
@@ -225,7 +226,7 @@ def _card(
         kept = {split: sum(n for key, n in card["kept"].items() if key.split("/")[0] == split) for split in SPLITS}
         data.append({"name": corpus, "kept": kept, "licence": licence})
     backbone = cfg["encoder"]["backbone"]
-    given = backbone.get("package") or backbone.get("repo")
+    given = backbone.get("package") or backbone.get("name")
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         autoescape=False,  # noqa: S701  Markdown
@@ -236,6 +237,6 @@ def _card(
         came_from=f"the weights of {given}" if given else "weights drawn at random, trained from scratch here",
         affinity=(folder / ARCHITECTURE).is_file(),
         confidence=cfg["final"]["confidence"], inputs=provenance["inputs"], version=__version__,
-        evaluated_tokens=cfg["evaluate"]["max_length_tokens"], sha256=sha256(folder / "model.safetensors"),
-        width=read_json(folder / "1_Pooling/config.json")["word_embedding_dimension"],
+        evaluated_tokens=cfg["evaluate"]["max_length_tokens"], sha256=weights_hash(folder),
+        model=encoder,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from pipeline.delta import Models, check_distance, total
 from pipeline.distributed import first_process
 from pipeline.merging.beside import check_beside, merge_beside
 from pipeline.merging.method import Method
-from pipeline.weights import INDEX
+from pipeline.weights import INDEX, MODULES, modules
 
 BASE, EXPERTS = Path("checkpoints/base"), Path("checkpoints/experts")
 CURATED = Path("data/curated")
@@ -60,6 +60,7 @@ def merge_directories(
         experts, names, labels, trajectories = _with_snapshots(experts, names)
     for expert in experts:
         _check_tokenizer(expert, base)
+        _check_modules(expert, base)
     models = Models(base, experts)
     module = MergeModule(build(section["method"]))
     module.method.group(trajectories)
@@ -132,9 +133,9 @@ def _with_snapshots(experts: Sequence[Path], names: Sequence[str]) -> tuple[list
 def _check_tokenizer(expert: Path, base: Path) -> None:
     """ValueError unless ``expert`` has the base's architecture and tokenizer."""
     for directory in (expert, base):
-        if not (directory / "config.json").is_file():
+        if not (directory / "config.json").is_file() and not (directory / MODULES).is_file():
             raise ValueError(f"{directory} holds no config.json: merging needs encoder directories; train it with `dvc repro`")
-    one, other = (read_json(directory / "config.json").get("model_type") for directory in (expert, base))
+    one, other = (_config(directory / "config.json").get("model_type") for directory in (expert, base))
     if one != other:
         raise ValueError(
             f"{expert / 'config.json'}: model_type is {one!r}, the base's is {other!r}; merge models of one architecture"
@@ -147,3 +148,27 @@ def _check_tokenizer(expert: Path, base: Path) -> None:
                     f"{expert} has another tokenizer than {base} ({name}): their word vectors do not stand for the same words"
                 )
             return
+
+
+def _check_modules(expert: Path, base: Path) -> None:
+    """ValueError unless ``expert`` has the base's modules behind the transformer, in the same settings: the merge takes the base's."""
+    if not any((directory / MODULES).is_file() for directory in (expert, base)):
+        return
+    layouts = []
+    for directory in (expert, base):
+        found = {folder: kind.rsplit(".", 1)[-1] for folder, kind in modules(directory).items()}
+        layouts.append({
+            folder: (kind, {} if kind == "Transformer" else _config(directory / folder / "config.json")) for folder, kind in found.items()
+        })  # fmt: skip
+    one, other = layouts
+    for folder in sorted({*one, *other}):
+        if one.get(folder) != other.get(folder):
+            told = [" ".join(map(str, found[folder])) if folder in found else "nothing" for found in layouts]
+            raise ValueError(
+                f"{expert}: the module in {folder or 'the directory itself'} is {told[0]}, the base's is {told[1]}; "
+                f"merge models of the same modules (a plain base becomes one by SentenceTransformer(base).save(...))"
+            )
+
+
+def _config(file: Path) -> dict[str, Any]:
+    return read_json(file) if file.is_file() else {}

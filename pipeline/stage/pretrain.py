@@ -33,13 +33,12 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     prepare(runtime, seed)
     rows = [row for _, row in read_rows(CURATED, "train")]
     texts = sorted({text for row in rows for text in (row.query, row.document)})
-    backbone, tokenizer = build(settings["backbone"])(texts)
-    rest = {name: settings[name] for name in ("max_length_tokens", "prompts", "adapter")}
-    encoder = Encoder(backbone, tokenizer, build(settings["pooling"]), **rest)
+    rest = {name: settings[name] for name in ("max_length_tokens", "pooling", "prompts", "adapter")}
+    encoder = Encoder(build(settings["backbone"])(texts), **rest)
     inputs = {"data/curated": CURATED}
     if first_process():
         with whole_directory(out / "checkpoints/backbone") as folder:
-            encoder.save(folder, pooling=settings["pooling"])
+            encoder.save(folder)
             write_provenance(folder, version=__version__, config={"encoder": settings, "seed": seed}, inputs=inputs)
     curves: list[Point] = []
     before = [settings, seed, sha256(CURATED)]
@@ -58,7 +57,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     if not first_process():
         return {}
     with whole_directory(out / "checkpoints/base") as folder:
-        encoder.save(folder, pooling=settings["pooling"])
+        encoder.save(folder)
         config = {"encoder": settings, "pretrain": section, "seed": seed}
         write_provenance(folder, version=__version__, config=config, inputs=inputs)
     write_text(out / "data/metrics/pretrain.csv", curve_text(curves))

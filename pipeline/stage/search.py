@@ -16,12 +16,13 @@ import faiss
 import numpy as np
 
 from pipeline.build import load
-from pipeline.checkpoint import sha256, write_json
+from pipeline.checkpoint import write_json
 from pipeline.corpus.files import corpora, read
 from pipeline.corpus.reading import nearest, read_cells, shards
 from pipeline.corpus.row import Document, Rejected, Row
 from pipeline.distributed import encoding_devices
 from pipeline.encoder.cache import EmbeddingCache
+from pipeline.encoder.directory import weights_hash
 from pipeline.encoder.encoder import Encoder
 
 FINAL, RAW, INDEX = Path("checkpoints/final"), Path("data/raw"), Path("data/index")
@@ -50,8 +51,8 @@ def run(words: list[str]) -> None:
         texts = _documents()
     if not texts:
         raise ValueError(f"{given.get('corpus', RAW)} holds no text to search")
-    names, index = _index(encoder, f"{sha256(model / 'model.safetensors')} {limits['max_length_tokens']}", texts, limits)
-    vector = encoder.encode([question], **limits, title="question", task="retrieval", side="query")
+    names, index = _index(encoder, f"{weights_hash(model)} {limits['max_length_tokens']}", texts, limits)
+    vector = encoder.encode([question], **limits, title="question", task="retrieval", side="query", unit=True)
     score_1K, row_1K = index.search(vector, min(top, len(names)))
     for score, row in zip(score_1K[0], row_1K[0], strict=True):
         first_line = texts[names[row]].split("\n")[0]
@@ -66,11 +67,11 @@ def _index(encoder: Encoder, model: str, texts: dict[str, str], limits: dict[str
     file = cache.folder / f"{content}.faiss"
     if file.is_file():
         return names, faiss.read_index(str(file))
-    prompt = encoder.prompt("retrieval", "document")
+    prompt = encoder.reading("retrieval", "document")
 
     def encoded(missing: list[str]) -> np.ndarray:
         print(f"indexing {len(missing)} of {len(set(texts.values()))} texts, once for this model")
-        return encoder.encode(missing, **limits, title="index", task="retrieval", side="document")
+        return encoder.encode(missing, **limits, title="index", task="retrieval", side="document", unit=True)
 
     vectors = cache.encode([texts[name] for name in names], prompt, encoded)
     index = faiss.IndexFlatIP(vectors.shape[1])

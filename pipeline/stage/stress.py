@@ -42,13 +42,13 @@ def _subject(encoder: Encoder, batch_tokens: int, seed: int) -> Subject:
     def encode(texts: Sequence[str], side: str, task: str, *, max_length_tokens: int | None = None) -> Float[np.ndarray, "B D"]:
         cut = max_length_tokens or encoder.max_length_tokens
         return encoder.encode(
-            texts, max_length_tokens=cut, batch_tokens=batch_tokens, title=f"{task} {side}", task=task, side=side
+            texts, max_length_tokens=cut, batch_tokens=batch_tokens, title=f"{task} {side}", task=task, side=side, unit=True
         )
 
     return Subject(
         encode=encode,
         tokens=lambda texts, side, task: token_vectors(encoder, texts, side, task),
-        count=lambda texts: [len(ids) for ids in encoder.tokenizer(list(texts), verbose=False)["input_ids"]],  # pyright: ignore[reportArgumentType]
+        count=encoder.num_tokens,
         max_length_tokens=encoder.max_length_tokens,
         collections=[c for corpus in corpora(CURATED) for c in collections(CURATED, corpus, "test")],
         seed=seed,
@@ -64,8 +64,7 @@ def token_vectors(encoder: Encoder, texts: Sequence[str], side: str, task: str) 
     found: dict[int, np.ndarray] = {}
     for batch in by_tokens(sorted(range(len(ids)), key=lambda i: (len(ids[i]), i)), [len(row) for row in ids], CPU_TOKENS):
         input_ids, mask = encoder.padded([ids[i] for i in batch])
-        plain = torch.where(input_ids >= 0, input_ids, ~input_ids).to(device)
-        hidden = encoder.backbone(input_ids=plain, attention_mask=mask.to(device)).last_hidden_state
+        hidden, _ = encoder.tokens(input_ids.to(device), mask.to(device))
         vectors = F.normalize(hidden.float(), dim=-1).cpu().numpy()
         found |= {i: vectors[row, : len(ids[i])] for row, i in enumerate(batch)}
     return [found[i] for i in range(len(ids))]

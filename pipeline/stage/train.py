@@ -18,7 +18,7 @@ from pipeline.checkpoint import sha256, whole_directory, write_provenance, write
 from pipeline.corpus.files import Negative, read, read_rows
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.distributed import first_process
-from pipeline.encoder.encoder import Encoder, pooling_node
+from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
 from pipeline.training.checks import check_rows
 from pipeline.training.fit import RUNS, curve_text, fit
@@ -57,9 +57,9 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         for file in kept.files() if kept else []:
             one, place = copy.deepcopy(encoder), folder / "snapshots" / file.stem
             load_model(one, str(file))
-            one.save(place, pooling=pooling_node(BASE))
+            one.save(place)
             _write_provenance(place, section, seed, (BASE, CURATED, MINED), step=int(file.stem))
-        encoder.save(folder, pooling=pooling_node(BASE))
+        encoder.save(folder)
         _write_provenance(folder, section, seed, (BASE, CURATED, MINED))
     if kept:
         shutil.rmtree(kept.folder, ignore_errors=True)
@@ -80,7 +80,7 @@ def _affinity(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str, out
     if not first_process():
         return {}
     with whole_directory(out / cfg["experts"][item]) as folder:
-        model.save(folder, pooling=pooling_node(BASE))
+        model.save(folder)
         _write_provenance(folder, section, seed, (BASE, CURATED))
     return _told(item, curve, out)
 

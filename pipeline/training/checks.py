@@ -1,6 +1,7 @@
 """Whether rows, objectives and encoder fit each other: asked before a model is loaded where that is possible, before the first step
 otherwise. Every ValueError says where, what was expected, what was found, and what to do."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -68,13 +69,29 @@ def _check_task(where: str, objective: Objective, settings: Mapping[str, Any], r
 
 def check_encoder(where: str, training: Mapping[str, Any], objectives: Mapping[str, Objective], encoder: Encoder) -> None:
     """Whether its vectors have the width and the blocks that the objectives look at, and its prompts leave room for a text."""
+    check_end_token(where, encoder)
     for task, objective in objectives.items():
         try:
-            objective.check_encoder(width=encoder.width, blocks=int(encoder.backbone.config.num_hidden_layers))
+            objective.check_encoder(width=encoder.width, blocks=encoder.blocks)
             for side in ("query", "document"):
                 encoder.token_ids(["text"], training["max_length_tokens"], task=task, side=side)
         except ValueError as error:
             raise ValueError(f"{where}, task {task}: {error}") from None
+
+
+def check_end_token(where: str, encoder: Encoder) -> None:
+    """A warning where the last token stands for the text, and texts do not end with a token that always ends them."""
+    mode = getattr(encoder.pooling, "pooling_mode", "")
+    if mode != "lasttoken" or not encoder.trunks:
+        return
+    short, cut = (encoder.token_ids([text], 8)[0][-1] for text in ("text", "text " * 20))
+    if short == encoder.plain_ids(["text"])[0][-1] or cut != short:
+        found = "drops the end token of texts that are cut" if cut != short else "ends texts with no special token"
+        warnings.warn(
+            f"{where}: the vector of a text is that of its last token, but the tokenizer {found}: expected the same end everywhere; set "
+            f"add_eos_token in tokenizer_config.json (or a post-processor in tokenizer.json), or choose.pooling: mean",
+            stacklevel=2,
+        )
 
 
 def check_batches(where: str, batches: Sequence[Batch], processes: int, *, mixed: bool) -> None:

@@ -61,7 +61,7 @@ class ContrastiveModule(ChunkedModule):
         return {part.task: self._loss(batch, part, vectors) for part in batch.parts}
 
     def vectors(self, batch: TextBatch) -> Float[Tensor, "T C D"]:
-        """The final vectors of all texts, and with C > 1 those after each block behind them."""
+        """The final vectors of all texts, at unit length, and with C > 1 those after each block behind them."""
         lengths = [len(ids) for ids in batch.ids]
         chunks = cut(lengths, self.chunk_tokens)
         flat = embedded(
@@ -76,9 +76,9 @@ class ContrastiveModule(ChunkedModule):
         mask = (torch.arange(padded.shape[1])[None, :] < length[:, None]).long()
         given = (padded.to(self.device), mask.to(self.device))
         if not self.with_layers:
-            return self.encoder(*given)
+            return self.encoder.unit(self.encoder(*given))
         last, layers = self.encoder(*given, layers=True)
-        return torch.cat([last, *layers], dim=1)
+        return torch.cat([self.encoder.unit(vectors) for vectors in (last, *layers)], dim=1)
 
     def _loss(self, batch: TextBatch, part: Part, vectors: Float[Tensor, "T C D"]) -> Tensor:
         """This process' share of the batch's loss: the mean over all processes is the loss."""

@@ -21,8 +21,8 @@ def mined(
         return []
     task = chosen[0].task
     queries, documents = sorted({row.query for row in chosen}), sorted({row.document for row in chosen})
-    query_BD = encoder.encode(queries, **limits, title=f"mine {title}: queries", task=task, side="query")
-    document_ND = encoder.encode(documents, **limits, title=f"mine {title}: documents", task=task, side="document")
+    query_BD = encoder.encode(queries, **limits, title=f"mine {title}: queries", task=task, side="query", unit=True)
+    document_ND = encoder.encode(documents, **limits, title=f"mine {title}: documents", task=task, side="document", unit=True)
     place = {text: i for i, text in enumerate(documents)}
     own: dict[str, set[int]] = {query: set() for query in queries}
     for row in chosen:

@@ -32,7 +32,7 @@ class Reader:
         self._codes: dict[str, list[int]] = {}
 
     def prompt(self, task: str, side: str) -> str:
-        found = self.encoder.prompt(task, side)
+        found = self.encoder.reading(task, side)
         self._sides.setdefault(found, (task, side))
         return found
 

@@ -51,6 +51,8 @@ class Teacher:
     def _vectors(self, task: str, side: str, texts: Sequence[str]) -> Float[Tensor, "N D"]:
         new = [text for text in dict.fromkeys(texts) if (task, side, text) not in self._known]
         if new:
-            vectors = torch.from_numpy(self.encoder.encode(new, **self.limits, title="teacher", task=task, side=side))
+            vectors = torch.from_numpy(
+                self.encoder.encode(new, **self.limits, title="teacher", task=task, side=side, unit=True)
+            )
             self._known |= {(task, side, text): vector for text, vector in zip(new, vectors, strict=True)}
         return torch.stack([self._known[task, side, text] for text in texts])

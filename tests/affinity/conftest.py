@@ -7,7 +7,6 @@ import yaml
 from pipeline.affinity.model import AffinityModel
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.esm_scratch import EsmScratchBackbone
-from pipeline.pooling.mean import Mean
 
 CONF = Path(__file__).parents[2] / "conf"
 LOAD = {"_target_": "pipeline.affinity.model.load"}
@@ -19,8 +18,8 @@ ARCHITECTURES = {file.stem: yaml.safe_load(file.read_text()) for file in sorted(
 def encoder():
     def made(adapter=None, *, width=16):
         torch.manual_seed(0)
-        parts = EsmScratchBackbone(width=width, layers=2, heads=2, intermediate=32, dropout=0.0)([])
-        return Encoder(*parts, Mean(), max_length_tokens=64, adapter=adapter)
+        model = EsmScratchBackbone(width=width, layers=2, heads=2, intermediate=32, dropout=0.0)([])
+        return Encoder(model, max_length_tokens=64, adapter=adapter)
 
     return made
 

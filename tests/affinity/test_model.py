@@ -6,7 +6,6 @@ from pipeline.affinity.model import AffinityModel
 
 SHORT, LONG = ("MKV:GHT", "ACDEF"), ("MKVLAAGWCC:ACDEFGHIKL", "ACDEFGHIKLMNPQRSTVWYACDEFGHIKL")
 MANY = [SHORT, LONG, ("GHT:MKV", "ACDEF"), ("MKV:GHT", "ACDEFGHIKL"), SHORT]
-MEAN = {"_target_": "pipeline.pooling.mean.Mean"}
 HEADS = pytest.mark.parametrize("headed", [True, False], ids=["convbert", "no head"])
 
 
@@ -57,7 +56,7 @@ def test_a_directory_predicts_the_same_and_its_encoder_loads_elsewhere(model, ar
     one = model(architecture)
     limits = {"batch_tokens": 100, "title": ""}
     expected = one.predict(MANY, **limits)
-    one.save(tmp_path / "saved", pooling=MEAN)
+    one.save(tmp_path / "saved")
     np.testing.assert_allclose(AffinityModel.load(tmp_path / "saved").predict(MANY, **limits), expected, atol=1e-12)
     sentence_transformers = pytest.importorskip("sentence_transformers")
     vectors = sentence_transformers.SentenceTransformer(str(tmp_path / "saved"), device="cpu").encode(["MKV:GHT"])
@@ -88,10 +87,10 @@ def test_a_chain_of_many_complexes_goes_through_the_backbone_once(model, archite
 
 
 def test_a_plain_encoder_or_weights_of_another_architecture_are_told(model, architecture, encoder, tmp_path):
-    encoder().save(tmp_path / "plain", pooling=MEAN)
+    encoder().save(tmp_path / "plain")
     with pytest.raises(ValueError, match="it predicts no affinity"):
         AffinityModel.load(tmp_path / "plain")
-    model(architecture).save(tmp_path / "one", pooling=MEAN)
+    model(architecture).save(tmp_path / "one")
     settings = (tmp_path / "one/architecture.yaml").read_text().replace("layers: 1", "layers: 2")
     (tmp_path / "one/architecture.yaml").write_text(settings)
     with pytest.raises(ValueError, match=r"holds weights .* architecture.yaml wants"):

@@ -14,6 +14,8 @@ from pipeline.metric import spearman
 from pipeline.training.control import shuffled
 from pipeline.training.optimizer import adamw
 
+BACKBONE = "model.0.model."  # where an encoder holds it
+
 RUNTIME = {
     "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "tracker": "disabled", "project": "t", "kept_tokens": 4096,
     "batch_tokens": 512, "return_memory": False, "checkpoint_every_steps": 1000, "tokens": "tokens",
@@ -120,15 +122,15 @@ def test_partners_dealt_at_random_teach_nothing_that_holds(fitted, rows):
 
 def test_full_fine_tuning_and_an_adapter_move_the_backbone(fitted, tmp_path):
     model, _, before = fitted(training(steps=2, lr=0.01, backbone="trained", head=None))
-    assert {"backbone.embeddings.word_embeddings.weight", "backbone.encoder.layer.0.attention.self.query.weight"} <= moved(
+    assert {f"{BACKBONE}embeddings.word_embeddings.weight", f"{BACKBONE}encoder.layer.0.attention.self.query.weight"} <= moved(
         model, before
     )
     model, _, before = fitted(training(steps=2, lr=0.01, backbone="trained", head=None), adapter=LORA)
-    model.save(tmp_path / "lora", pooling={"_target_": "pipeline.pooling.mean.Mean"})
+    model.save(tmp_path / "lora")
     after = AffinityModel.load(tmp_path / "lora").encoder.state_dict()
     changed = {name for name in before if not after[name].equal(before[name])}
     assert changed == {
-        f"backbone.encoder.layer.{i}.attention.self.{part}.weight" for i in (0, 1) for part in ("query", "value")
+        f"{BACKBONE}encoder.layer.{i}.attention.self.{part}.weight" for i in (0, 1) for part in ("query", "value")
     }
 
 

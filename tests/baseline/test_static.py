@@ -9,7 +9,7 @@ from pipeline.evaluator.sts import Sts
 @pytest.fixture
 def static(tiny_encoder, tmp_path):
     encoder = tiny_encoder()
-    encoder.save(tmp_path, pooling={"_target_": "pipeline.pooling.mean.Mean"})
+    encoder.save(tmp_path)
     return Static(directory=str(tmp_path)), encoder
 
 

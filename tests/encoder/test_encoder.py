@@ -6,24 +6,16 @@ import time
 import numpy as np
 import pytest
 import torch
-import yaml
 
-from pipeline.encoder.encoder import Encoder, pooling_node
-from pipeline.pooling.cls import Cls
-from pipeline.pooling.last import Last
-from pipeline.pooling.latent_attention import LatentAttention
-from pipeline.pooling.mean import Mean
-from pipeline.pooling.weighted_mean import WeightedMean
+from pipeline.encoder.encoder import Encoder
 
-LAST = {"_target_": "pipeline.pooling.last.Last"}
-WEIGHTED = {"_target_": "pipeline.pooling.weighted_mean.WeightedMean"}
+STANDARD = {"_target_": "pipeline.pooling.standard.standard"}
+MEAN, CLS, LAST, WEIGHTED = (STANDARD | {"mode": mode} for mode in ("mean", "cls", "lasttoken", "weightedmean"))
 LATENT = {"_target_": "pipeline.pooling.latent_attention.LatentAttention", "latents": 5, "heads": 2}
 PROMPTS = {
     "retrieval": {"query": "a dog ran over: ", "document": ""},
     "sts": {"query": "the sum of ", "document": "the sum of "},
 }
-MEAN = {"_target_": "pipeline.pooling.mean.Mean"}
-CLS = {"_target_": "pipeline.pooling.cls.Cls"}
 EXACT = 1e-6  # float32 keeps about 7 digits; vectors have unit length, and padding changes the order of sums only
 TEXTS = [
     "the cat sat on a mat",
@@ -49,16 +41,16 @@ def files(folder):
 def saved(tiny_encoder, tmp_path):
     folder = tmp_path / "saved"
     folder.mkdir()
-    tiny_encoder().save(folder, pooling=MEAN)
+    tiny_encoder().save(folder)
     return folder
 
 
-@pytest.mark.parametrize(("pooling", "node"), [(Mean(), MEAN), (Cls(), CLS), (Last(), LAST), (WeightedMean(), WEIGHTED)])
-def test_sentence_transformers_gives_the_same_vectors_of_a_saved_encoder(tiny_encoder, tmp_path, pooling, node):
+@pytest.mark.parametrize("pooling", [MEAN, CLS, LAST, WEIGHTED])
+def test_sentence_transformers_gives_the_same_vectors_of_a_saved_encoder(tiny_encoder, tmp_path, pooling):
     from sentence_transformers import SentenceTransformer
 
     encoder = tiny_encoder(pooling)
-    encoder.save(tmp_path / "saved", pooling=node)
+    encoder.save(tmp_path / "saved")
     theirs = SentenceTransformer(str(tmp_path / "saved"), device="cpu", local_files_only=True)
     assert theirs.max_seq_length == 12
     assert max(len(ids) for ids in encoder.token_ids(TEXTS, 512)) == 12, "no text is longer than the limit"
@@ -73,12 +65,12 @@ def prompted(tiny_encoder, pooling, *, pooled):
 
 
 @pytest.mark.parametrize("pooled", [True, False])
-@pytest.mark.parametrize(("pooling", "node"), [(Mean(), MEAN), (Cls(), CLS), (Last(), LAST), (WeightedMean(), WEIGHTED)])
-def test_sentence_transformers_puts_the_same_prompts_before_texts(tiny_encoder, tmp_path, pooling, node, pooled):
+@pytest.mark.parametrize("pooling", [MEAN, CLS, LAST, WEIGHTED])
+def test_sentence_transformers_puts_the_same_prompts_before_texts(tiny_encoder, tmp_path, pooling, pooled):
     from sentence_transformers import SentenceTransformer
 
     encoder = prompted(tiny_encoder, pooling, pooled=pooled)
-    encoder.save(tmp_path / "saved", pooling=node)
+    encoder.save(tmp_path / "saved")
     loaded = Encoder.load(tmp_path / "saved")
     theirs = SentenceTransformer(str(tmp_path / "saved"), device="cpu", local_files_only=True)
     texts = [text for text in TEXTS if text]  # nothing but a prompt: theirs pools no token, or the end token
@@ -95,7 +87,7 @@ def test_sentence_transformers_puts_the_same_prompts_before_texts(tiny_encoder, 
 
 
 def test_a_prompt_that_is_not_pooled_is_read_and_marked_in_the_ids(tiny_encoder):
-    encoder = prompted(tiny_encoder, Mean(), pooled=False).eval()
+    encoder = prompted(tiny_encoder, MEAN, pooled=False).eval()
     ids = encoder.token_ids(["the cat"], 12, task="retrieval", side="query")[0]
     plain = encoder.tokenizer("a dog ran over: the cat")["input_ids"]
     marked = len(encoder.tokenizer("a dog ran over:")["input_ids"]) - 1  # with the start, without the end
@@ -107,13 +99,13 @@ def test_a_prompt_that_is_not_pooled_is_read_and_marked_in_the_ids(tiny_encoder)
 
 
 def test_a_prompt_that_leaves_no_token_for_the_text_is_refused(tiny_encoder):
-    encoder = prompted(tiny_encoder, Mean(), pooled=True)
+    encoder = prompted(tiny_encoder, MEAN, pooled=True)
     with pytest.raises(ValueError, match=r"the prompt 'a dog ran over: ' takes \d+ of 6 tokens and leaves none"):
         encoder.token_ids(["text"], 6, task="retrieval", side="query")
 
 
 def latent(tiny_encoder):
-    encoder = tiny_encoder(LatentAttention(latents=5, heads=2))
+    encoder = tiny_encoder(LATENT)
     torch.manual_seed(5)
     for weight in encoder.pooling.parameters():
         torch.nn.init.normal_(weight)
@@ -126,13 +118,11 @@ def test_a_pooling_with_weights_comes_back_and_others_are_told_what_it_takes(tin
 
     encoder = latent(tiny_encoder)
     encoder.prompts = {"pooled": pooled, "texts": PROMPTS}
-    encoder.save(tmp_path / "saved", pooling=LATENT)
+    encoder.save(tmp_path / "saved")
     where = {"device": "cpu", "local_files_only": True}
     loaded = Encoder.load(tmp_path / "saved")
     np.testing.assert_array_equal(encode(loaded, TEXTS), encode(encoder, TEXTS))
-    with pytest.raises(
-        ValueError, match=r"pipeline.pooling.latent_attention.LatentAttentionModule.*(.|\n)*trust_remote_code=True"
-    ):
+    with pytest.raises(ValueError, match=r"pipeline.pooling.latent_attention.LatentAttention.*(.|\n)*trust_remote_code=True"):
         SentenceTransformer(str(tmp_path / "saved"), **where)
     theirs = SentenceTransformer(str(tmp_path / "saved"), trust_remote_code=True, **where)  # it is this package's own code
     np.testing.assert_allclose(theirs.encode(TEXTS, show_progress_bar=False), encode(loaded, TEXTS), atol=EXACT, rtol=0)
@@ -143,24 +133,24 @@ def test_a_pooling_with_weights_comes_back_and_others_are_told_what_it_takes(tin
 def test_a_pooling_with_weights_is_saved_again_to_the_byte_and_its_weights_must_fit(tiny_encoder, tmp_path):
     for name in ("saved", "again"):
         (tmp_path / name).mkdir()
-    latent(tiny_encoder).save(tmp_path / "saved", pooling=LATENT)
-    Encoder.load(tmp_path / "saved").save(tmp_path / "again", pooling=LATENT)
+    latent(tiny_encoder).save(tmp_path / "saved")
+    Encoder.load(tmp_path / "saved").save(tmp_path / "again")
     assert files(tmp_path / "again") == files(tmp_path / "saved")
-    settings = yaml.safe_load((tmp_path / "saved/encoder.yaml").read_text())
-    (tmp_path / "saved/encoder.yaml").write_text(yaml.safe_dump(settings | {"pooling": LATENT | {"latents": 6}}))
-    with pytest.raises(ValueError, match=r"of the pooling, encoder.yaml wants"):
+    config = tmp_path / "saved/1_LatentAttention/config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"latents": 6}))
+    with pytest.raises(ValueError, match=r"cannot load model .*(.|\n)*size mismatch for latents"):
         Encoder.load(tmp_path / "saved")
 
 
 def test_the_two_poolings_differ(tiny_encoder):
-    assert np.abs(encode(tiny_encoder(Mean()), TEXTS) - encode(tiny_encoder(Cls()), TEXTS)).max() > 0.01
+    assert np.abs(encode(tiny_encoder(MEAN), TEXTS) - encode(tiny_encoder(CLS), TEXTS)).max() > 0.01
 
 
 def test_saved_loaded_and_saved_again_is_the_same_to_the_byte(saved, tmp_path):
     shutil.move(saved, tmp_path / "elsewhere")
     again = tmp_path / "again"
     again.mkdir()
-    Encoder.load(tmp_path / "elsewhere").save(again, pooling=MEAN)
+    Encoder.load(tmp_path / "elsewhere").save(again)
     assert files(again) == files(tmp_path / "elsewhere")
 
 
@@ -168,14 +158,14 @@ def test_the_limit_of_the_last_call_leaves_no_trace_in_the_directory(tiny_encode
     encoder = Encoder.load(saved)
     encode(encoder, TEXTS, max_length_tokens=5)
     (tmp_path / "again").mkdir()
-    encoder.save(tmp_path / "again", pooling=MEAN)
+    encoder.save(tmp_path / "again")
     assert files(tmp_path / "again") == files(saved)
 
 
 def test_no_file_of_a_directory_names_a_place_or_a_version(saved, tmp_path):
     folder = tmp_path / "again"
     folder.mkdir()
-    Encoder.load(saved).save(folder, pooling=MEAN)
+    Encoder.load(saved).save(folder)
     versions = [
         importlib.metadata.version(name).split("+")[0] for name in ("transformers", "torch", "tokenizers", "safetensors")
     ]
@@ -188,15 +178,14 @@ def test_no_file_of_a_directory_names_a_place_or_a_version(saved, tmp_path):
 
 
 def test_the_pooling_and_the_limit_come_back(tiny_encoder, tmp_path):
-    tiny_encoder(Cls(), max_length_tokens=9).save(tmp_path / "saved", pooling=CLS)
-    assert pooling_node(tmp_path / "saved") == CLS
+    tiny_encoder(CLS, max_length_tokens=9).save(tmp_path / "saved")
     loaded = Encoder.load(tmp_path / "saved")
-    assert isinstance(loaded.pooling, Cls)
+    assert loaded.pooling.pooling_mode == "cls"
     assert loaded.max_length_tokens == 9
     assert loaded.width == 16
 
 
-@pytest.mark.parametrize("name", ["encoder.yaml", "config.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_a_directory_that_lacks_a_file_is_refused_by_name(saved, name):
     (saved / name).unlink()
     with pytest.raises(ValueError, match=f"saved is no encoder directory: {name} is missing"):
@@ -204,10 +193,16 @@ def test_a_directory_that_lacks_a_file_is_refused_by_name(saved, name):
 
 
 def test_a_directory_cannot_name_code_outside_the_package(saved):
-    settings = yaml.safe_load((saved / "encoder.yaml").read_text())
-    (saved / "encoder.yaml").write_text(yaml.safe_dump(settings | {"pooling": {"_target_": "os.getcwd"}}))
-    with pytest.raises(ValueError, match=r"'os.getcwd' is not allowed"):
-        Encoder.load(saved)
+    layout = json.loads((saved / "modules.json").read_text())
+    for kind, message in (
+        ("os.getcwd", "the module os.getcwd is code of the model's own, which is not run"),
+        ("pipeline.checkpoint.sha256", "pipeline.checkpoint.sha256 is no module of this package"),
+        ("pipeline.no_such.Module", "pipeline.no_such.Module is no module of this package"),
+    ):
+        layout[1]["type"] = kind
+        (saved / "modules.json").write_text(json.dumps(layout))
+        with pytest.raises(ValueError, match=message):
+            Encoder.load(saved)
 
 
 def test_vectors_have_unit_length_and_stand_in_the_order_of_the_texts(tiny_encoder):
@@ -298,16 +293,17 @@ def test_the_vectors_after_each_block_are_pooled_like_the_last(tiny_encoder):
     torch.testing.assert_close(layers[0], expected, rtol=0, atol=EXACT)
 
 
-@pytest.mark.parametrize("pooling", [Mean(), Cls()])
+@pytest.mark.parametrize("pooling", [MEAN, CLS])
 def test_tokens_left_out_of_pooling_are_still_read(tiny_encoder, pooling):
     encoder = tiny_encoder(pooling).eval()
     ids, mask = encoder.padded(encoder.token_ids(TEXTS[:1] + TEXTS[5:7], 12))
-    pool_mask = mask.clone()
-    pool_mask[:, :3] = 0
+    left_out = ids.clone()
+    left_out[:, :3] = ~ids[:, :3]
     hidden = encoder.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
-    expected = torch.nn.functional.normalize(pooling(hidden[:, 3:], mask[:, 3:]), dim=-1)
-    torch.testing.assert_close(encoder(ids, mask, pool_mask=pool_mask), expected, rtol=0, atol=EXACT)
-    assert (encoder(ids, mask, pool_mask=pool_mask) - encoder(ids, mask)).abs().max() > 0.01
+    weight = mask[:, 3:, None].float() if pooling is MEAN else torch.eye(ids.shape[1] - 3)[None, 0, :, None]
+    expected = torch.nn.functional.normalize((hidden[:, 3:] * weight).sum(1), dim=-1)
+    torch.testing.assert_close(encoder(left_out, mask), expected, rtol=0, atol=EXACT)
+    assert (encoder(left_out, mask) - encoder(ids, mask)).abs().max() > 0.01
 
 
 def test_a_limit_beyond_the_backbones_positions_is_refused(tiny_encoder):

@@ -10,7 +10,6 @@ from pipeline.encoder.lora import LoRA, adapt
 
 SETTINGS = {"rank": 2, "alpha": 4, "dropout": 0.0, "targets": "all-linear"}
 NODE = {"_target_": "pipeline.encoder.lora.LoRA"} | SETTINGS
-MEAN = {"_target_": "pipeline.pooling.mean.Mean"}
 TEXTS = ["the cat sat on a mat", "a dog"]
 
 
@@ -51,10 +50,10 @@ def test_an_adapter_starts_without_effect_and_alone_is_trained(tiny_encoder, ada
 def test_a_saved_adapter_is_dense_weights_that_give_the_same_vectors(tiny_encoder, adapted, tmp_path):
     vectors = encode(trained(adapted))
     assert np.abs(vectors - encode(tiny_encoder())).max() > 0.01
-    adapted.save(tmp_path / "expert", pooling=MEAN)
+    adapted.save(tmp_path / "expert")
     np.testing.assert_allclose(encode(adapted), vectors, atol=1e-6)
     np.testing.assert_allclose(encode(Encoder.load(tmp_path / "expert")), vectors, atol=1e-6)
-    tiny_encoder().save(tmp_path / "base", pooling=MEAN)
+    tiny_encoder().save(tmp_path / "base")
     expert, base = (load_file(tmp_path / name / "model.safetensors") for name in ("expert", "base"))
     assert {k: v.shape for k, v in expert.items()} == {k: v.shape for k, v in base.items()}
     changed = {name: torch.linalg.matrix_rank(expert[name] - base[name], atol=1e-5) for name in base if base[name].ndim == 2}
@@ -63,7 +62,7 @@ def test_a_saved_adapter_is_dense_weights_that_give_the_same_vectors(tiny_encode
 
 
 def test_the_next_training_finds_the_adapter_in_the_directory(adapted, tmp_path):
-    trained(adapted).save(tmp_path / "base", pooling=MEAN)
+    trained(adapted).save(tmp_path / "base")
     loaded = Encoder.load(tmp_path / "base")
     assert not [name for name, _ in loaded.named_parameters() if "lora_" in name]
     adapt(loaded)

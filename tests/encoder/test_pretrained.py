@@ -10,7 +10,6 @@ from pipeline.checkpoint import sha256
 from pipeline.encoder import pretrained
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.pretrained import InstalledBackbone, NamedBackbone, reads_ahead
-from pipeline.pooling.mean import Mean
 
 TEXTS = ["the cat sat", "a dog ran in the park"]
 LIMITS = {"max_length_tokens": 12, "batch_tokens": 100, "title": ""}
@@ -20,7 +19,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 @pytest.fixture
 def saved(tiny_encoder, tmp_path):
     encoder = tiny_encoder()
-    encoder.save(tmp_path / "saved", pooling={"_target_": "pipeline.pooling.mean.Mean"})
+    encoder.save(tmp_path / "saved")
     return encoder, tmp_path / "saved"
 
 
@@ -36,8 +35,8 @@ def package(saved, tmp_path, monkeypatch):
     return folder
 
 
-def same(encoder, parts):
-    other = Encoder(*parts, Mean(), max_length_tokens=12)
+def same(encoder, model):
+    other = Encoder(model, max_length_tokens=12)
     np.testing.assert_array_equal(encoder.encode(TEXTS, **LIMITS), other.encode(TEXTS, **LIMITS))
 
 
@@ -64,10 +63,10 @@ def test_the_causal_mask_of_a_decoder_can_be_taken_off_and_stays_off(tiny_encode
 
     name = tiny_decoder(tmp_path / "decoder", tiny_encoder, kind)
     for causal, ahead in ((None, False), (True, False), (False, True)):
-        assert reads_ahead(NamedBackbone(name=name, revision=None, causal=causal)([])[0]) is ahead
-    parts = NamedBackbone(name=name, revision=None, causal=False)([])
-    encoder = Encoder(*parts, Mean(), max_length_tokens=12)
-    encoder.save(tmp_path / "saved", pooling={"_target_": "pipeline.pooling.mean.Mean"})
+        assert reads_ahead(NamedBackbone(name=name, revision=None, causal=causal)([])[0].model) is ahead
+    model = NamedBackbone(name=name, revision=None, causal=False)([])
+    encoder = Encoder(model, max_length_tokens=12)
+    encoder.save(tmp_path / "saved")
     loaded = Encoder.load(tmp_path / "saved")
     assert reads_ahead(loaded.backbone)
     vectors = loaded.encode(TEXTS, **LIMITS)

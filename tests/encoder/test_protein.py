@@ -10,9 +10,7 @@ from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.esm_scratch import EsmScratchBackbone
 from pipeline.encoder.protein import ProteinBackbone
 from pipeline.encoder.residues import ESM, as_residues, esm_tokenizer
-from pipeline.pooling.mean import Mean
 
-MEAN = {"_target_": "pipeline.pooling.mean.Mean"}
 CHAINS = ["MKVLAAGW", "ACDEFGHIKLMNPQRSTVWY", "MKV:GHT", "MUZOBX"]
 LIMITS = {"max_length_tokens": 64, "batch_tokens": 200, "title": ""}
 
@@ -54,7 +52,7 @@ def t5(folder, *, piece, letters):
 
 
 def round_trip(encoder, folder):
-    encoder.save(folder, pooling=MEAN)
+    encoder.save(folder)
     np.testing.assert_array_equal(Encoder.load(folder).encode(CHAINS, **LIMITS), encoder.encode(CHAINS, **LIMITS))
     sentence_transformers = pytest.importorskip("sentence_transformers")
     theirs = sentence_transformers.SentenceTransformer(str(folder), device="cpu").encode(CHAINS, batch_size=1)
@@ -74,11 +72,11 @@ def test_chains_of_esm_stand_between_ends(esm2):
 
 def test_esm2_of_the_hub_gives_the_vectors_of_its_own_classes(esm2, tmp_path):
     folder, model, published = esm2
-    encoder = Encoder(*ProteinBackbone(name=str(folder), revision=None)([]), Mean(), max_length_tokens=2000)
+    encoder = Encoder(ProteinBackbone(name=str(folder), revision=None)([]), max_length_tokens=2000)
     with torch.no_grad():
         hidden = model.esm(**published("MKVLAAGW", return_tensors="pt")).last_hidden_state[0]
     expected = torch.nn.functional.normalize(hidden.mean(0), dim=0)
-    np.testing.assert_allclose(encoder.encode(["MKVLAAGW"], **LIMITS)[0], expected, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode(["MKVLAAGW"], **LIMITS, unit=True)[0], expected, atol=1e-6)
     assert not [name for name, _ in encoder.named_parameters() if "pooler" in name]
     round_trip(encoder, tmp_path / "saved")
 
@@ -86,23 +84,24 @@ def test_esm2_of_the_hub_gives_the_vectors_of_its_own_classes(esm2, tmp_path):
 @pytest.mark.parametrize(("piece", "letters"), [("▁", "ALGVSREDTIPKFQNYMHWCX"), ("", "ALGVSREDTIPKFQNYMHWCXBOUZ")])
 def test_prot_t5_and_ankh_give_the_vectors_of_their_own_classes_without_a_decoder(tmp_path, piece, letters):
     folder, model, vocabulary = t5(tmp_path / "t5", piece=piece, letters=letters)
-    backbone, tokenizer = ProteinBackbone(name=str(folder), revision=None)([])
+    read = ProteinBackbone(name=str(folder), revision=None)([])
+    tokenizer = read.tokenizer
     unknown = "X" if piece else None  # ProtT5 has no letter for U, Z, O and B
     wanted = [vocabulary[piece + (unknown if unknown and letter in "UZOB" else letter)] for letter in "MUZOBX"]
     assert tokenizer("MUZOBX")["input_ids"] == [*wanted, 1]
     assert tokenizer("MK:V")["input_ids"] == [*(vocabulary[piece + letter] for letter in "MK"), 1, vocabulary[piece + "V"], 1]
-    encoder = Encoder(backbone, tokenizer, Mean(), max_length_tokens=2000)
+    encoder = Encoder(read, max_length_tokens=2000)
     ids = torch.tensor([tokenizer("MKVLAAGW")["input_ids"]])
     with torch.no_grad():
         hidden = model.encoder(input_ids=ids).last_hidden_state[0]
     expected = torch.nn.functional.normalize(hidden.mean(0), dim=0)
-    np.testing.assert_allclose(encoder.encode(["MKVLAAGW"], **LIMITS)[0], expected, atol=1e-6)
+    np.testing.assert_allclose(encoder.encode(["MKVLAAGW"], **LIMITS, unit=True)[0], expected, atol=1e-6)
     assert not [name for name, _ in encoder.named_parameters() if "decoder" in name]
     round_trip(encoder, tmp_path / "saved")
 
 
 def test_a_text_encoder_is_no_protein_language_model(tiny_encoder, tmp_path):
-    tiny_encoder().save(tmp_path / "text", pooling=MEAN)
+    tiny_encoder().save(tmp_path / "text")
     with pytest.raises(ValueError, match=r"names no eos token; expected a protein language model"):
         ProteinBackbone(name=str(tmp_path / "text"), revision=None)([])
 
@@ -110,7 +109,7 @@ def test_a_text_encoder_is_no_protein_language_model(tiny_encoder, tmp_path):
 def test_a_small_esm_of_our_own_is_read_everywhere(tmp_path):
     scratch = EsmScratchBackbone(width=16, layers=2, heads=2, intermediate=32, dropout=0.0)
     torch.manual_seed(0)
-    encoder = Encoder(*scratch([]), Mean(), max_length_tokens=1024)
+    encoder = Encoder(scratch([]), max_length_tokens=1024)
     assert encoder.backbone.config._attn_implementation == "sdpa"
     alone, together = encoder.encode(["MKV"], **LIMITS), encoder.encode(["MKV", "ACDEFGHIKLMNPQRSTVWY"], **LIMITS)
     np.testing.assert_allclose(alone[0], together[0], atol=1e-6)  # padding

@@ -15,8 +15,7 @@ import sys, torch
 sys.path.insert(0, sys.argv[1])
 from pipeline.encoder.scratch import ScratchBackbone
 torch.manual_seed(0)
-backbone, tokenizer = ScratchBackbone(**eval(sys.argv[2]))(open(sys.argv[3]).read().splitlines())
-backbone.save_pretrained(sys.argv[4]); tokenizer.save_pretrained(sys.argv[4])
+ScratchBackbone(**eval(sys.argv[2]))(open(sys.argv[3]).read().splitlines()).save(sys.argv[4], create_model_card=False)
 """
 
 
@@ -33,19 +32,20 @@ def test_another_process_with_other_hashes_gives_the_same_bytes(tmp_path, root):
     arguments = [sys.executable, "-c", PROGRAM, str(root), repr(SETTINGS), str(tmp_path / "texts"), str(tmp_path / "there")]
     there = subprocess.Popen(arguments, env=os.environ | other, cwd=tmp_path, stderr=subprocess.PIPE)
     torch.manual_seed(0)
-    backbone, tokenizer = ScratchBackbone(**SETTINGS)(corpus())
-    backbone.save_pretrained(tmp_path / "here")
-    tokenizer.save_pretrained(tmp_path / "here")
+    ScratchBackbone(**SETTINGS)(corpus()).save(str(tmp_path / "here"), create_model_card=False)
     _, errors = there.communicate(timeout=120)
     assert there.returncode == 0, errors.decode()
-    files = {side: {file.name: sha256(file) for file in (tmp_path / side).iterdir()} for side in ("here", "there")}
+    files = {
+        side: {file.name: sha256(file) for file in (tmp_path / side).rglob("*") if file.is_file()} for side in ("here", "there")
+    }
     assert files["here"] == files["there"]
     assert {"tokenizer.json", "model.safetensors"} <= set(files["here"])
 
 
 def test_the_vocabulary_is_the_corpuss_own_and_as_large_as_asked():
     torch.manual_seed(0)
-    backbone, tokenizer = ScratchBackbone(**SETTINGS)(corpus())
+    model = ScratchBackbone(**SETTINGS)(corpus())
+    backbone, tokenizer = model[0].model, model.tokenizer
     assert len(tokenizer) == backbone.config.vocab_size == 300
     assert backbone.embeddings.word_embeddings.weight.shape == (300, 16)
     for text in corpus()[:20]:
@@ -56,13 +56,14 @@ def test_the_vocabulary_is_the_corpuss_own_and_as_large_as_asked():
 
 
 def test_letter_case_and_accents_make_no_difference():
-    _, tokenizer = ScratchBackbone(**SETTINGS)(corpus())
+    tokenizer = ScratchBackbone(**SETTINGS)(corpus()).tokenizer
     assert tokenizer("ABÉ bàd")["input_ids"] == tokenizer("abe bad")["input_ids"]
     assert tokenizer("ж")["input_ids"][1] == tokenizer.unk_token_id
 
 
 def test_padding_is_token_zero_in_tokenizer_and_backbone():
-    backbone, tokenizer = ScratchBackbone(**SETTINGS)(corpus())
+    model = ScratchBackbone(**SETTINGS)(corpus())
+    backbone, tokenizer = model[0].model, model.tokenizer
     assert tokenizer.pad_token_id == backbone.config.pad_token_id == 0
 
 
@@ -70,7 +71,7 @@ def test_the_seed_of_torch_draws_the_weights():
     drawn = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        drawn.append(ScratchBackbone(**SETTINGS)(corpus())[0].embeddings.word_embeddings.weight)
+        drawn.append(ScratchBackbone(**SETTINGS)(corpus())[0].model.embeddings.word_embeddings.weight)
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
 

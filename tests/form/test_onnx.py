@@ -6,7 +6,6 @@ import torch
 
 from pipeline.form.int8 import Int8
 from pipeline.form.onnx import Onnx, export, session
-from pipeline.pooling.weighted_mean import WeightedMean
 
 TEXTS = ["the cat sat on a mat", "a", "", "a dog ran in the park " * 5, "rolling window over rows", "sum of all numbers"]
 
@@ -17,7 +16,7 @@ def own(encoder, texts=TEXTS, task=None, side=None):
 
 @pytest.fixture(scope="module")
 def made(tiny_encoder, tmp_path_factory):
-    encoder = tiny_encoder(WeightedMean())
+    encoder = tiny_encoder({"_target_": "pipeline.pooling.standard.standard", "mode": "weightedmean"})
     encoder.prompts = {"pooled": False, "texts": {"retrieval": {"query": "sum of "}}}
     folder = tmp_path_factory.mktemp("made")
     return encoder, folder, Onnx(tolerance=1e-4).make(encoder, folder, None, max_length_tokens=12)

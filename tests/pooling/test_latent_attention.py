@@ -5,13 +5,11 @@ import torch
 import torch.nn.functional as F
 
 from pipeline.pooling.latent_attention import LatentAttention
-from pipeline.pooling.mean import Mean
 
 
 def made(*, latents=7, heads=2, width=8, trained=True):
     torch.manual_seed(0)
-    pooling = LatentAttention(latents=latents, heads=heads)
-    pooling.set_width(width)
+    pooling = LatentAttention(width, latents=latents, heads=heads)
     if trained:
         for weight in pooling.parameters():
             torch.nn.init.normal_(weight, std=0.5)
@@ -48,23 +46,24 @@ def texts():
 
 
 def test_the_vector_is_that_of_a_loop_over_tokens_and_heads(texts):
-    torch.testing.assert_close(made()(*texts), by_hand(made(), *texts), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(made().pooled(*texts), by_hand(made(), *texts), rtol=1e-10, atol=1e-10)
 
 
 def test_it_starts_as_the_mean(texts):
-    torch.testing.assert_close(made(trained=False)(*texts), Mean()(*texts))
+    mean = torch.stack([hidden[: int(mask.sum())].mean(0) for hidden, mask in zip(*texts, strict=True)])
+    torch.testing.assert_close(made(trained=False).pooled(*texts), mean)
 
 
 def test_the_order_of_the_latents_makes_no_difference(texts):
     pooling = made()
-    expected = pooling(*texts)
+    expected = pooling.pooled(*texts)
     pooling.latents.data = pooling.latents.data.flip(0)
-    torch.testing.assert_close(pooling(*texts), expected)
+    torch.testing.assert_close(pooling.pooled(*texts), expected)
 
 
 def test_every_weight_learns(texts):
     pooling = made()
-    pooling(*texts)[:, 0].sum().backward()
+    pooling.pooled(*texts)[:, 0].sum().backward()
     assert all(weight.grad.any() for weight in pooling.parameters())
 
 
@@ -72,4 +71,14 @@ def test_a_width_that_heads_do_not_divide_is_refused():
     with pytest.raises(ValueError, match="the backbone's width 8 is no multiple of 3 heads"):
         made(heads=3)
     with pytest.raises(ValueError, match="latents and heads must be positive, got 0 and 2"):
-        LatentAttention(latents=0, heads=2)
+        LatentAttention(8, latents=0, heads=2)
+
+
+def test_a_prompt_is_left_out_behind_padding_at_either_side(texts):
+    hidden, _ = texts
+    pooling = made()
+    pooling.include_prompt = False
+    mask = torch.tensor([[1, 1, 1, 0], [0, 1, 1, 1], [1, 1, 1, 1]])
+    found = pooling({"token_embeddings": hidden, "attention_mask": mask, "prompt_length": 2})["sentence_embedding"]
+    left = torch.tensor([[0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 1, 1]])
+    torch.testing.assert_close(found, pooling.pooled(hidden, left))

@@ -16,7 +16,12 @@ def test_prompts_an_adapter_and_a_pooling_with_weights_go_through_every_training
     for words in (("compose",), ("pretrain",), ("mine",), ("train", "retrieval"), ("evaluate", "retrieval")):
         assert run(folder, *words) == 0, words
     backbone, base, expert = (
-        load_file(folder / f"checkpoints/{name}/model.safetensors") for name in ("backbone", "base", "experts/retrieval")
+        load_file(folder / f"checkpoints/{name}/model.safetensors")
+        | {
+            f"pooling.{key}": value
+            for key, value in load_file(folder / f"checkpoints/{name}/1_LatentAttention/model.safetensors").items()
+        }
+        for name in ("backbone", "base", "experts/retrieval")
     )
     assert not [name for name in expert if "lora" in name]
     for before, after in ((backbone, base), (base, expert)):

@@ -21,7 +21,7 @@ def curated(tmp_path):
         write(folder / f"{name}.parquet", Row, rows)
     encoder = {
         "backbone": {"_target_": "pipeline.encoder.scratch.ScratchBackbone", **SCRATCH},
-        "pooling": {"_target_": "pipeline.pooling.mean.Mean"},
+        "pooling": None,
         "adapter": None,
         "prompts": {"pooled": True, "texts": {}},
         "max_length_tokens": 12,

@@ -28,7 +28,6 @@ from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.scratch import ScratchBackbone
 from pipeline.gradcache import _seed, cut
-from pipeline.pooling.mean import Mean
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import Part, TextBatch
 from pipeline.training.fit import _of_one_text
@@ -60,8 +59,8 @@ def encoder(dropout: float) -> Encoder:
 def _encoder(dropout: float) -> Encoder:
     torch.manual_seed(0)
     scratch = ScratchBackbone(vocabulary=80, width=16, layers=3, heads=2, intermediate=32, dropout=dropout)
-    backbone, tokenizer = scratch([" ".join(WORDS)] * 2)
-    made = Encoder(backbone, tokenizer, Mean(), max_length_tokens=24)
+    model = scratch([" ".join(WORDS)] * 2)
+    made = Encoder(model, max_length_tokens=24)
     with torch.no_grad():  # spread out, so that no gradient is too small to be compared
         for weight in made.parameters():
             weight.mul_(3.0) if weight.ndim > 1 else None

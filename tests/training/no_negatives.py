@@ -19,7 +19,6 @@ from pipeline.corpus.row import Row
 from pipeline.distributed import own_slice
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.scratch import ScratchBackbone
-from pipeline.pooling.mean import Mean
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import Batches, TextBatch
 from pipeline.training.reading import Known, Reader
@@ -70,7 +69,7 @@ def encoder(*, prompts: bool) -> Encoder:
     torch.manual_seed(0)
     scratch = ScratchBackbone(vocabulary=80, width=16, layers=2, heads=2, intermediate=32, dropout=0.0)
     given = {"pooled": True, "texts": PROMPTS} if prompts else None
-    return Encoder(*scratch(WORDS), Mean(), max_length_tokens=LIMIT, prompts=given)
+    return Encoder(scratch(WORDS), max_length_tokens=LIMIT, prompts=given)
 
 
 def batch(made: Encoder, task: str) -> tuple[TextBatch, dict[str, int]]:

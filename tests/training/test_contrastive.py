@@ -114,7 +114,7 @@ def test_equal_seeds_give_equal_weights_whatever_was_drawn_before(tiny_encoder):
 
 
 def test_an_encoder_out_of_a_directory_is_trained_with_its_dropout(tiny_encoder, tmp_path):
-    tiny_encoder(dropout=0.3).save(tmp_path / "saved", pooling={"_target_": "pipeline.pooling.mean.Mean"})
+    tiny_encoder(dropout=0.3).save(tmp_path / "saved")
     module, data = parts(Encoder.load(tmp_path / "saved"), ["retrieval"], steps=1)
     modes = []
     module.encoder.backbone.register_forward_hook(lambda *_: modes.extend(part.training for part in module.encoder.modules()))

@@ -230,7 +230,7 @@ def test_the_mark_of_a_batch_tells_what_is_known(encoder):
 
 
 def test_a_teacher_that_could_change_unseen_is_refused(tiny_encoder, tmp_path):
-    tiny_encoder().save(tmp_path / "teacher", pooling={"_target_": "pipeline.pooling.mean.Mean"})
+    tiny_encoder().save(tmp_path / "teacher")
     settings = {"directory": str(tmp_path / "teacher"), "sha256": None}
     with pytest.raises(ValueError, match="needs its `sha256`"):
         Teacher.load(settings, max_length_tokens=12, batch_tokens=64)
