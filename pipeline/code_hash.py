@@ -4,7 +4,7 @@ A hash covers the syntax trees of all modules that a stage reaches, so comments,
 `__main__`, its own module, and what its sections of the configuration name. A module reaches
 
 - what it imports, inside functions too, with the ``__init__`` of each package on the way;
-- what a string in it names: a module or something in one (``"pipeline.pooling.mean.Mean"``), or data beside it (a file that is not
+- what a string in it names: a module or something in one (``"pipeline.pooling.standard.standard"``), or data beside it (a file that is not
   Python, a folder without any).
 
 An encoder directory names code too, which is built when it is loaded. What a directory that the DAG makes will name follows from the
@@ -64,7 +64,7 @@ class Code:
         self._sources: dict[str, Source] = {}
 
     def reached(self, names: Iterable[str]) -> set[str]:
-        """All files that modules, or names in modules (``pipeline.pooling.mean.Mean``), reach; other strings name nothing."""
+        """All files that modules, or names in modules (``pipeline.pooling.standard.standard``), reach; other strings name nothing."""
         found: set[str] = set()
         waiting = {file for name in names for file in self.named(name)}
         while waiting:

@@ -177,7 +177,11 @@ def test_an_architecture_is_code_of_the_experts_that_use_it_and_of_their_models(
 
 def test_a_pooling_is_code_of_all_that_load_an_encoder_and_of_no_other(config):
     code = Code()
-    loading = names_of(config, code, "pooling/mean.py")
+    assert names_of(config, code, "pooling/standard.py") == set()  # the encoder's own pooling is taken
+    mean = config | {
+        "encoder": config["encoder"] | {"pooling": {"_target_": "pipeline.pooling.standard.standard", "mode": "mean"}}
+    }
+    loading = names_of(mean, code, "pooling/standard.py")
     assert {name.split("@")[0] for name in loading} == {
         "pretrain",
         "mine",
@@ -189,9 +193,11 @@ def test_a_pooling_is_code_of_all_that_load_an_encoder_and_of_no_other(config):
         "stress",
     }
     assert "baseline@bm25" not in loading
-    assert names_of(config, code, "pooling/cls.py") == set()
-    cls = config | {"encoder": config["encoder"] | {"pooling": {"_target_": "pipeline.pooling.cls.Cls"}}}
-    assert names_of(cls, code, "pooling/cls.py") == loading
+    assert names_of(mean, code, "pooling/latent_attention.py") == set()
+    latent = config | {
+        "encoder": config["encoder"] | {"pooling": {"_target_": "pipeline.pooling.latent_attention.LatentAttention"}}
+    }
+    assert names_of(latent, code, "pooling/latent_attention.py") == loading
 
 
 def test_a_merge_that_fuses_affinity_experts_is_evaluated_by_their_code(proteins):
