@@ -151,7 +151,7 @@ MUTATIONS = (
     group("one group may fill a split", "min(room[split][task], most[split][task]) >= n", "room[split][task] >= n"),
     at("split/alignment.py", "split/test_alignment.py")(
         "identity by the shorter chain", "return Pair(same / max(1, len(over)),", "return Pair(same / max(1, min(len(left), len(right))),"),
-    at("split/chains.py", "split/test_chains.py::test_the_most_alike_pairs_show_a_faulty_screen")(
+    at("split/alike.py", "split/test_chains.py::test_the_most_alike_pairs_show_a_faulty_screen")(
         "the audit's sample is of the least alike", "top = np.argpartition(-flat,", "top = np.argpartition(flat,"),
     at("split/shared.py", "split/test_shared.py")(
         "the last run of a chain is not looked at", "for i in range(len(chain) - letters + 1) if (piece",
@@ -176,7 +176,7 @@ MUTATIONS = (
         "by_text = _components({key: item.texts[:1] for"),
     at("evaluator/price.py", "evaluator/test_price.py")("both samples have equal draws", "seed=seed + i)", "seed=seed)"),
     at("evaluator/affinity.py", "evaluator/test_affinity.py::test_intervals_of_few_groups_are_those_that_so_few_ask_for")(
-        "intervals of strata as if groups were many", "confidence, num_items=num_groups)", "confidence, num_items=len(score))"),
+        "intervals of strata as if groups were many", "confidence, num_items=num_groups, ends", "confidence, num_items=len(score), ends"),
     gate("a merge passes by its mean as measured", "passed = mean[merge].low > 0 and", "passed = mean[merge].value > 0 and"),
     gate("a task is lost where its upper bound is", "all(one.low > -margin for", "all(one.high > -margin for"),
     gate("the best of many merges is taken for one", "np.quantile(np.max(apart, axis=0), share)", "np.quantile(apart[0], share)"),

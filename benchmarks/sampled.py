@@ -132,7 +132,7 @@ def claimed(by_seed: np.ndarray, num_items: int, confidence: float = 0.95) -> Cl
         return over_seeds_and_items(by_seed[:, 0].tolist(), by_seed[:, 1:].mean(0), confidence, num_items=num_items)
     value, drawn = float(by_seed[0, 0]), by_seed[0, 1:]
     p = min(1.0, 2 * float(min((drawn <= 0).mean(), (drawn >= 0).mean())))
-    return Claim(value, *interval(drawn, confidence, num_items=num_items), p)
+    return Claim(value, *interval(drawn, confidence, num_items=num_items, ends=(-1.0, 1.0)), p)
 
 
 def what_varies(num_seeds: int) -> str:

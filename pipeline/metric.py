@@ -108,17 +108,20 @@ def draw_counts(num: int, resamples: int, *, seed: int) -> Int[np.ndarray, "R N"
     return found
 
 
-def interval(scores: Float[np.ndarray, " R"], confidence: float, *, num_items: int) -> tuple[float, float]:
+def interval(
+    scores: Float[np.ndarray, " R"], confidence: float, *, num_items: int, ends: tuple[float, float]
+) -> tuple[float, float]:
     """Percentile interval of the draws' scores, made wider as few items ask for: drawn from ``num_items``, they scatter too little.
 
-    Of so few that hardly a draw lies beyond, a t interval with the spread of the draws, which goes on beyond all draws.
+    Of so few that hardly a draw lies beyond, a t interval with the spread of the draws, which goes on beyond all draws, but not beyond
+    ``ends``: all that a score can be.
     """
     tail = expanded_tail((1 - confidence) / 2, num_items=num_items)
     low, high = np.quantile(scores, [tail, 1 - tail])
     if tail * len(scores) < _BEYOND:
         half = expanded_t((1 - confidence) / 2, num_items=num_items) * float(scores.std())
         low, high = min(low, scores.mean() - half), max(high, scores.mean() + half)
-    return float(low), float(high)
+    return max(float(low), ends[0]), min(float(high), ends[1])
 
 
 def expanded_tail(tail: float, *, num_items: int) -> float:

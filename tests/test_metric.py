@@ -88,15 +88,26 @@ def test_a_draw_without_a_relevant_pair_scores_0():
     np.testing.assert_allclose(drawn_spearman(np.arange(3.0), np.arange(3.0), counts), [1, 0])
 
 
+ANY = (-np.inf, np.inf)
+
+
+def test_the_interval_of_hardly_any_items_goes_no_further_than_a_score_can():
+    scores = np.random.default_rng(0).uniform(0.2, 0.9, 500)
+    low, high = interval(scores, 0.95, num_items=3, ends=ANY)
+    assert low < -0.3
+    assert high > 1.3
+    assert interval(scores, 0.95, num_items=3, ends=(-0.1, 1.0)) == (-0.1, 1.0)
+
+
 def test_the_interval_cuts_equal_tails():
     scores = np.random.default_rng(0).permutation(101).astype(float)
-    assert interval(scores, 0.9, num_items=10**9) == pytest.approx((5.0, 95.0))
-    assert interval(scores, 0.5, num_items=10**9) == pytest.approx((25.0, 75.0))
+    assert interval(scores, 0.9, num_items=10**9, ends=ANY) == pytest.approx((5.0, 95.0))
+    assert interval(scores, 0.5, num_items=10**9, ends=ANY) == pytest.approx((25.0, 75.0))
 
 
 def test_the_interval_of_few_items_is_wider():
     scores = np.random.default_rng(0).permutation(10_001).astype(float)
-    low, high = interval(scores, 0.95, num_items=10)
+    low, high = interval(scores, 0.95, num_items=10, ends=ANY)
     assert (low, high) == pytest.approx((85, 9915), abs=3)  # Phi(-sqrt(10 / 9) * 2.2622) = 0.00854
 
 

@@ -109,6 +109,7 @@ def _measured(items: dict[str, list[Any]], *, resamples: int, confidence: float,
     for name, measure in MEASURES.items():
         limits = ENDS[name]
         if num_groups > 1:
-            limits = interval(np.asarray([float(measure(p, s)) for p, s in drawn]), confidence, num_items=num_groups)
+            values = np.asarray([float(measure(p, s)) for p, s in drawn])
+            limits = interval(values, confidence, num_items=num_groups, ends=limits)
         found[name] = [float(measure(predicted, score)), *limits]
     return found

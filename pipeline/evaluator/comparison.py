@@ -46,8 +46,7 @@ def differences(
         if evaluator.sampled and num_groups > 1:
             counts = item_counts(groups, draw_counts(num_groups, resamples, seed=seed))
             drawn = evaluator.resampled(a[name], counts) - evaluator.resampled(b[name], counts)
-            ends = interval(drawn, confidence, num_items=num_groups)
-            low, high = max(low, ends[0]), min(high, ends[1])
+            low, high = interval(drawn, confidence, num_items=num_groups, ends=(low, high))
         found[name] = Difference(value, low, high)
     return found
 

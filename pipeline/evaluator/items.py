@@ -121,8 +121,8 @@ def summary(evaluator: Any, items: Items, section: Mapping[str, Any], seed: int)
     low, high = evaluator.lowest, evaluator.highest
     if num_groups > 1:
         counts = item_counts(items["group"], draw_counts(num_groups, section["resamples"], seed=seed))
-        low, high = interval(evaluator.resampled(items, counts), section["confidence"], num_items=num_groups)
-        low, high = max(low, evaluator.lowest), min(high, evaluator.highest)
+        drawn = evaluator.resampled(items, counts)
+        low, high = interval(drawn, section["confidence"], num_items=num_groups, ends=(low, high))
     details = getattr(evaluator, "details", None)
     limits = {"resamples": section["resamples"], "confidence": section["confidence"], "seed": seed}
     more = details(items, **limits) if details else {}

@@ -38,7 +38,7 @@ def price(
         value.append(float(evaluator.resampled(items, np.ones((1, len(items["id"])), dtype=np.uint16))[0]))
         counts = draw_counts(len(set(items["group"])), resamples, seed=seed + i)
         drawn.append(evaluator.resampled(items, item_counts(items["group"], counts)))
-    if num_groups < 2:
-        return value[1] - value[0], evaluator.lowest - evaluator.highest, evaluator.highest - evaluator.lowest
-    low, high = interval(drawn[1] - drawn[0], confidence, num_items=num_groups)
+    low, high = evaluator.lowest - evaluator.highest, evaluator.highest - evaluator.lowest
+    if num_groups > 1:
+        low, high = interval(drawn[1] - drawn[0], confidence, num_items=num_groups, ends=(low, high))
     return value[1] - value[0], low, high
