@@ -210,13 +210,13 @@ def test_a_merge_that_fuses_affinity_experts_is_evaluated_by_their_code(proteins
 def test_a_directory_that_no_stage_makes_says_itself_what_code_it_names(config, tmp_path):
     directory = tmp_path / "bought"
     directory.mkdir()
-    (directory / "modules.json").write_text("[]")
-    (directory / "encoder.yaml").write_text("pooling: {_target_: pipeline.pooling.cls.Cls}\n")
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "pipeline.pooling.latent_attention.LatentAttention"}]
+    (directory / "modules.json").write_text(json.dumps(modules))
     bought = config | {"models": config["models"] | {"bought": str(directory)}}
-    assert names_of(bought, Code(), "pooling/cls.py") == {"evaluate@bought", "final", "stress"}
+    assert names_of(bought, Code(), "pooling/latent_attention.py") == {"evaluate@bought", "final", "stress"}
     teacher = json.loads(json.dumps(config))
     teacher["train"]["sts"]["tasks"]["sts"]["teacher"] = {"directory": str(directory), "sha256": "0"}
-    assert names_of(teacher, Code(), "pooling/cls.py") == {"train@sts"}
+    assert names_of(teacher, Code(), "pooling/latent_attention.py") == {"train@sts"}
 
 
 def test_a_model_that_curation_asks_is_code_of_curate(config, root):
@@ -243,7 +243,8 @@ def test_every_file_that_is_not_python_is_named_by_a_module_beside_it(root):
 
 
 def test_code_is_imported_by_a_name_made_up_at_run_time_and_docstrings_are_read_where_no_result_depends_on_it(root):
-    """`__main__` finds stages and their commands, `build` what a node names; `form.onnx` imports packages of an extra."""
+    """`__main__` finds stages and their commands, `build` what a node names, `encoder.directory` what a modules.json names; `form.onnx`
+    imports packages of an extra."""
     importing, documented = set(), set()
     for file in sorted((root / "pipeline").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_bytes())):
@@ -261,7 +262,12 @@ def test_code_is_imported_by_a_name_made_up_at_run_time_and_docstrings_are_read_
                 importing.add(file.relative_to(root).as_posix())
             if name in ("__doc__", "getdoc"):
                 documented.add(file.relative_to(root).as_posix())
-    assert importing == {"pipeline/__main__.py", "pipeline/build.py", "pipeline/form/onnx.py"}
+    assert importing == {
+        "pipeline/__main__.py",
+        "pipeline/build.py",
+        "pipeline/encoder/directory.py",
+        "pipeline/form/onnx.py",
+    }
     assert documented == {"pipeline/__main__.py"}
 
 
