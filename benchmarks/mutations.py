@@ -97,11 +97,12 @@ MUTATIONS = (
     data("a control keeps the negatives of its own query", "mined = [found.get(source, ()) for source in sources]",
          "mined = [found.get(source, ()) for source in queries]",
          "training/test_control.py::test_a_document_is_dealt_with_the_negatives_and_the_teachers_scores_that_were_found_with_it"),
-    data("a resumed training starts anew", "        self.start = self.given = state[\"given\"]", "        self.start = self.given = 0"),
+    at("training/planned.py", "training/test_data.py")(
+        "a resumed training starts anew", "        self.start = self.given = state[\"given\"]", "        self.start = self.given = 0"),
     fit("the control is not shuffled", "shuffled=[task for task, settings in tasks.items() if settings[\"shuffle_documents\"]],",
         "shuffled=[],"),
     fit("rows that are not trained on mark nothing", "        known=known[\"train\"],\n", "        known=[],\n"),
-    fit("early stopping looks at training rows", "_stopping(reader, held_out,", "_stopping(reader, rows,"),
+    fit("early stopping looks at training rows", "_looks(reader, held_out,", "_looks(reader, rows,"),
     at("training/mined.py", "training/test_mined.py")(
         "rows judged irrelevant are trained on", "return row.task == \"sts\" or row.score is None or row.score > 0", "return True"),
     at("training/teacher.py", "training/test_data.py::test_a_teacher_scores_the_main_document_of_several")(

@@ -6,8 +6,7 @@ embeddings and thrown away afterwards.
 """
 
 import random
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +16,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pipeline.build import build
-from pipeline.distributed import agreed, first_process
+from pipeline.distributed import agreed
 from pipeline.encoder.encoder import Encoder
 from pipeline.trainable import check_precision
-from pipeline.training.fit import RUNS
 from pipeline.training.module import ChunkedModule
-from pipeline.training.strategy import strategy_for
-from pipeline.training.trainer import Point, curve_in, mark_of, run_trainer, without_gradient
+from pipeline.training.planned import Planned
+from pipeline.training.trainer import Point, module_settings, train, without_gradient
 
 MASKED, REPLACED = 0.8, 0.1
 NOT_ASKED = -100  # what cross-entropy passes over
@@ -38,8 +36,8 @@ class MaskedBatch:
     asked: list[Int[Tensor, " L"]]
 
 
-class MaskedChains:
-    """The batches of a plan drawn from the seed: every chain once, then again in another order. Knows how many it gave."""
+class MaskedChains(Planned[MaskedBatch]):
+    """The batches of a plan drawn from the seed: every chain once, then again in another order."""
 
     def __init__(
         self, ids: Sequence[Sequence[int]], encoder: Encoder, *, share: float, batch_size: int, steps: int, seed: int
@@ -61,25 +59,8 @@ class MaskedChains:
             random.Random(f"{seed} {len(order)}").shuffle(rows)
             order += rows[: len(rows) // batch_size * batch_size]
         self.batches = [order[first : first + batch_size] for first in range(0, batch_size * steps, batch_size)]
-        self.given = self.start = 0
 
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[MaskedBatch]:
-        start, self.start = self.start, 0
-        for number in range(start, len(self.batches)):
-            batch = self._masked(number)
-            self.given = number + 1
-            yield batch
-
-    def state_dict(self) -> dict[str, int]:
-        return {"given": self.given}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.start = self.given = state["given"]
-
-    def _masked(self, number: int) -> MaskedBatch:
+    def batch(self, number: int) -> MaskedBatch:
         draw = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         given, asked = [], []
         for row in self.batches[number]:
@@ -149,7 +130,6 @@ def fit_masked(
 ) -> list[Point]:  # fmt: skip
     """Train ``encoder`` in place on the chains of ``texts``; the loss curve. It holds a dense backbone, no adapter."""
     check_precision("pretrain.masking", training, runtime)
-    strategy = strategy_for(runtime)
     if str(runtime["strategy"]) not in ("auto", "ddp"):
         raise ValueError(
             "pretrain.masking: expected runtime.strategy auto or ddp, which hold the model whole; got " + runtime["strategy"]
@@ -158,21 +138,7 @@ def fit_masked(
     data = MaskedChains(
         ids, encoder, share=training["share"], batch_size=training["batch_size"], steps=training["steps"], seed=seed
     )
-    module = MaskedModule(
-        encoder, build(training["optimizer"], later=True), steps=training["steps"], warmup_steps=training["warmup_steps"], seed=seed,
-        chunk_tokens=training["chunk_tokens"], kept_tokens=runtime["kept_tokens"], return_memory=runtime["return_memory"],
-        on_nonfinite=training["on_nonfinite"],
-    )  # fmt: skip
-    unused = without_gradient(module, lambda: module.costs(data._masked(0), range(len(data.batches[0]))).sum())
-    folder = RUNS / f"pretrain-masking-{mark_of(training, seed, inputs)}"
-    run_trainer(
-        module, data, training, runtime, strategy=strategy, steps=training["steps"], folder=folder, name="pretrain-masking",
-        callbacks=[],
-    )  # fmt: skip
-    for weight in unused:
-        weight.requires_grad_(True)
-    if not first_process():
-        return []
-    curve = curve_in(folder)
-    shutil.rmtree(folder)
-    return curve
+    settings = module_settings(training, runtime, steps=training["steps"], seed=seed)
+    module = MaskedModule(encoder, build(training["optimizer"], later=True), **settings)
+    idle = without_gradient(module, lambda: module.costs(data.batch(0), range(len(data.batches[0]))).sum())
+    return train(module, data, training, runtime, seed=seed, name="pretrain-masking", inputs=inputs, idle=idle).curve

@@ -1,14 +1,13 @@
 """Training of an affinity model: predicted values of a batch of complexes of any size, one loss over all of them."""
 
 import random
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
 from pytorch_lightning.callbacks import Callback
@@ -26,11 +25,11 @@ from pipeline.encoder.lora import adapt
 from pipeline.metric import spearman
 from pipeline.trainable import check_precision
 from pipeline.training.control import shuffled
-from pipeline.training.fit import RUNS
+from pipeline.training.look import Look
 from pipeline.training.module import ChunkedModule
+from pipeline.training.planned import Planned
 from pipeline.training.reading import text_hash
-from pipeline.training.strategy import strategy_for
-from pipeline.training.trainer import Point, curve_in, mark_of, run_trainer, without_gradient
+from pipeline.training.trainer import Point, module_settings, train, without_gradient
 
 TASK = "affinity"
 STORE_TOKENS = 8192  # of a batch whose token vectors are computed for the store: part of what they are, to rounding
@@ -45,31 +44,18 @@ class ComplexBatch:
     scores: Float[Tensor, " B"]
 
 
-class Complexes:
-    """The batches of a plan. Knows how many it gave, so that a resumed training goes on with the next one."""
+class Complexes(Planned[ComplexBatch]):
+    """The batches of a plan."""
 
     def __init__(self, rows: Sequence[Row], *, batch_size: int, steps: int, seed: int, by_length: bool) -> None:
         feed = Feed(batch_size, 1, 1.0, apart=False)
         batches = plan({TASK: rows}, {TASK: feed}, steps=steps, seed=seed, mixed=False, by_length=by_length)
         self.batches = [[group[0] for group in batch.parts[0][1]] for batch in batches]
         self.rows = rows
-        self.given = self.start = 0
 
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[ComplexBatch]:
-        start, self.start = self.start, 0
-        for number in range(start, len(self.batches)):
-            rows = [self.rows[i] for i in self.batches[number]]
-            self.given = number + 1
-            yield ComplexBatch(number, [(row.query, row.document) for row in rows], scores_of(rows))
-
-    def state_dict(self) -> dict[str, int]:
-        return {"given": self.given}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.start = self.given = state["given"]
+    def batch(self, number: int) -> ComplexBatch:
+        rows = [self.rows[i] for i in self.batches[number]]
+        return ComplexBatch(number, [(row.query, row.document) for row in rows], scores_of(rows))
 
 
 def scores_of(rows: Sequence[Row]) -> Float[Tensor, " B"]:
@@ -108,49 +94,10 @@ class AffinityModule(ChunkedModule):
         with torch.autocast(predicted.device.type, enabled=False):
             return self.criterion(predicted.float(), batch.scores)
 
-
-class BestKept(Callback):
-    """Every ``every_steps`` Spearman's correlation on validation complexes; at the end the weights that had the best.
-
-    Stands before `Resumable`, so that a checkpoint holds what was seen at its step."""
-
-    def __init__(
-        self, complexes: Sequence[Complex], scores: Float[np.ndarray, " B"], *, every_steps: int, batch_tokens: int
-    ) -> None:
-        self.complexes = complexes
-        self.scores = scores
-        self.every_steps = every_steps
-        self.batch_tokens = batch_tokens
-        self.best = -2.0
-        self.weights: dict[str, Tensor] = {}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "weights": self.weights}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self.weights = state_dict["best"], state_dict["weights"]
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        assert isinstance(pl_module, AffinityModule)
-        if trainer.global_step % self.every_steps and trainer.global_step != trainer.max_steps:
-            return
-        predicted = pl_module.model.predict(
-            self.complexes, batch_tokens=self.batch_tokens, title="validation", tokens=pl_module.tokens
-        )
-        found = float(spearman(predicted, self.scores))
-        pl_module.log("validation_spearman", found, prog_bar=True, batch_size=1)
-        if found > self.best:
-            trained = ((name, weight) for name, weight in pl_module.model.named_parameters() if weight.requires_grad)
-            self.best, self.weights = found, {name: weight.detach().clone() for name, weight in trained}
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, AffinityModule)
-        with torch.no_grad():
-            for name, weight in pl_module.model.named_parameters():
-                if name in self.weights:
-                    weight.copy_(self.weights[name])
+    def ranks(self, complexes: Sequence[Complex], scores: Float[np.ndarray, " B"], *, batch_tokens: int) -> float:
+        """Spearman's correlation of predicted and measured values."""
+        predicted = self.model.predict(complexes, batch_tokens=batch_tokens, title="validation", tokens=self.tokens)
+        return float(spearman(predicted, scores))
 
 
 def check_affinity(
@@ -189,7 +136,6 @@ def fit_affinity(
     architecture start at one point, so they may be merged."""
     check_affinity(name, training, runtime, rows)
     settings, task = training["affinity"], training["tasks"][TASK]
-    strategy = strategy_for(runtime)
     frozen = settings["backbone"] == "frozen"
     torch.manual_seed(seed)
     nodes = {part: settings[part] for part in ("load", "architecture", "head")}
@@ -204,33 +150,25 @@ def fit_affinity(
     learned = shuffled(rows["train"], seed) if task["shuffle_documents"] else list(rows["train"])
     draw = random.Random(f"{seed} {name}").getrandbits(31)
     steps = training["steps_per_task"]
-    by_length = training["by_length"]
-    data = Complexes(learned, batch_size=task["batch_size"], steps=steps, seed=draw, by_length=by_length)
-    criterion = build(task["objective"])
+    data = Complexes(learned, batch_size=task["batch_size"], steps=steps, seed=draw, by_length=training["by_length"])
+    criterion, optimizer = build(task["objective"]), build(training["optimizer"], later=True)
     module = AffinityModule(
-        model, criterion, build(training["optimizer"], later=True), tokens=tokens, steps=steps,
-        warmup_steps=training["warmup_steps"], seed=draw, chunk_tokens=training["chunk_tokens"], kept_tokens=runtime["kept_tokens"],
-        return_memory=runtime["return_memory"], on_nonfinite=training["on_nonfinite"],
-    )  # fmt: skip
-    unused = without_gradient(module, lambda: model(complexes["train"][:2], tokens).sum())
-    folder = RUNS / f"{name}-{mark_of(training, seed, inputs)}"
+        model, criterion, optimizer, tokens=tokens, **module_settings(training, runtime, steps=steps, seed=draw)
+    )
+    idle = without_gradient(module, lambda: model(complexes["train"][:2], tokens).sum())
     looked = _spread(rows.get("validation", []), settings["look"]["complexes"]) if settings["look"] else []
     callbacks: list[Callback] = []
     limits = {"batch_tokens": min(runtime["batch_tokens"], training["chunk_tokens"])}
     if looked:
         pairs = [(row.query, row.document) for row in looked]
-        callbacks = [BestKept(pairs, scores_of(looked).numpy(), every_steps=settings["look"]["every_steps"], **limits)]
-    run_trainer(module, data, training, runtime, strategy=strategy, steps=steps, folder=folder, name=name, callbacks=callbacks)
-    for weight in unused:
-        weight.requires_grad_(True)
-    if not first_process():
-        return model, []
-    if not criterion.in_units:
+        measure = partial(AffinityModule.ranks, complexes=pairs, scores=scores_of(looked).numpy(), **limits)
+        when = {"every_steps": settings["look"]["every_steps"], "patience": None}
+        callbacks = [Look("validation_spearman", measure, better="higher", keep=True, **when)]
+    curve = train(module, data, training, runtime, seed=seed, name=name, inputs=inputs, idle=idle, callbacks=callbacks).curve
+    if first_process() and not criterion.in_units:
         told = _spread(learned, 1000)
         predicted = model.predict([(r.query, r.document) for r in told], title="scale", tokens=tokens, **limits)
         model.line = line_through(predicted, scores_of(told).numpy())
-    curve = curve_in(folder)
-    shutil.rmtree(folder)
     return model, curve
 
 

@@ -21,10 +21,10 @@ from pipeline.merging.method import Method, Searched
 from pipeline.probing.landscape import Landscape, survey
 from pipeline.probing.trial import Trial, trial
 from pipeline.training.data import TextBatch
-from pipeline.training.fit import RUNS, curve_text
 from pipeline.training.prepare import prepare
 from pipeline.training.strategy import strategy_for
 from pipeline.training.tracking import finish, loggers
+from pipeline.training.trainer import RUNS, curve_text
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 

@@ -21,9 +21,10 @@ from pipeline.corpus.row import Row
 from pipeline.distributed import first_process, together
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
-from pipeline.training.fit import RUNS, Point, curve_text, fit
+from pipeline.training.fit import fit
 from pipeline.training.mined import by_query, known_rows, mined, teaching, with_negatives
 from pipeline.training.prepare import prepare
+from pipeline.training.trainer import RUNS, Point, curve_text
 
 CURATED = Path("data/curated")
 

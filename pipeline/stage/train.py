@@ -21,11 +21,11 @@ from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
 from pipeline.training.checks import check_rows
-from pipeline.training.fit import RUNS, curve_text, fit
+from pipeline.training.fit import fit
 from pipeline.training.mined import by_query, known_rows, with_negatives
 from pipeline.training.prepare import prepare
 from pipeline.training.snapshots import Snapshots
-from pipeline.training.trainer import Point
+from pipeline.training.trainer import RUNS, Point, curve_text
 
 BASE, CURATED, MINED = Path("checkpoints/base"), Path("data/curated"), Path("data/mined")
 

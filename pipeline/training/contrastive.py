@@ -1,6 +1,6 @@
 """The one module that all trainings share: encode the global batch, ask the objective of each task in it, step."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import torch
@@ -55,6 +55,14 @@ class ContrastiveModule(ChunkedModule):
     def loss(self, batch: TextBatch) -> Tensor:
         """This process' share, nothing told."""
         return torch.stack(list(self._terms(batch, self.vectors(batch)).values())).sum()
+
+    @torch.no_grad()
+    def mean_loss(self, batches: Iterable[TextBatch]) -> float:
+        """The mean over ``batches`` without dropout, the same on every process."""
+        self.eval()
+        losses = [mean_of(self.loss(self.transfer_batch_to_device(batch, self.device, 0))[None]) for batch in batches]
+        self.train()
+        return float(torch.stack(losses).mean())
 
     def _terms(self, batch: TextBatch, vectors: Float[Tensor, "T C D"]) -> dict[str, Tensor]:
         torch.manual_seed(self.seed * 1_000_003 + batch.number)  # what objectives draw must be the same on every process

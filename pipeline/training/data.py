@@ -1,6 +1,6 @@
 """Rows to batches of token ids, for the trainer."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pytorch_lightning as pl
@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline.corpus.batches import Batch, Feed, plan
 from pipeline.corpus.row import Row
 from pipeline.training.control import dealt
+from pipeline.training.planned import Planned
 from pipeline.training.reading import Known, Reader, code_of, text_hash
 from pipeline.training.teacher import Teacher
 
@@ -59,8 +60,8 @@ class TextBatch:
         return f"batch {self.number}, " + ", ".join(f"{len(part.positive)} queries of task {part.task}" for part in self.parts)
 
 
-class Batches:
-    """The batches of a plan as token ids. Knows how many it gave, so that a resumed training goes on with the next one.
+class Batches(Planned[TextBatch]):
+    """The batches of a plan as token ids.
 
     ``known`` by task: what is no negative of what. ``sources`` by task: for each row the query whose mined negatives and whose teacher's
     scores it has, where that is not its own.
@@ -79,26 +80,8 @@ class Batches:
         self.sources = sources
         self.num_negatives = num_negatives
         self.teachers = teachers
-        self.given = 0  # of this pass
-        self.start = 0  # of the next pass
 
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[TextBatch]:
-        start, self.start = self.start, 0
-        for number in range(start, len(self.batches)):
-            batch = self._tensors(number)
-            self.given = number + 1
-            yield batch
-
-    def state_dict(self) -> dict[str, int]:
-        return {"given": self.given}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.start = self.given = state["given"]
-
-    def _tensors(self, number: int) -> TextBatch:
+    def batch(self, number: int) -> TextBatch:
         queries: list[tuple[str, str]] = []  # (prompt, text)
         documents: list[tuple[str, str]] = []
         parts: list[Part] = []

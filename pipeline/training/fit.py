@@ -1,11 +1,8 @@
 """One training from a section of the configuration: rows, module, trainer, loss curve."""
 
 import copy
-import csv
-import io
-import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,15 +18,13 @@ from pipeline.trainable import num_processes
 from pipeline.training.checks import built_objectives, check_batches, check_encoder, check_rows
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData
+from pipeline.training.look import Look
 from pipeline.training.reading import Reader
 from pipeline.training.resume import unrounded
 from pipeline.training.snapshots import Snapshots
-from pipeline.training.stopping import EarlyStop
 from pipeline.training.strategy import strategy_for
 from pipeline.training.teacher import Teacher
-from pipeline.training.trainer import Point, curve_in, mark_of, run_trainer, without_gradient
-
-RUNS = Path("data/runs")  # what a stopped training needs to go on; emptied when it ends
+from pipeline.training.trainer import Point, Trained, module_settings, train, without_gradient
 
 
 def fit(
@@ -67,39 +62,36 @@ def fit(
         teachers=teachers,
     )
     check_batches(name, data.batches.batches, num_processes(runtime), mixed=training["batches"] == "mixed")
-    optimizer = build(training["optimizer"], later=True)  # made after the model has moved to its device
-    strategy = strategy_for(runtime)
-    trained = encoder if isinstance(strategy, str) else copy.deepcopy(encoder)  # which a strategy may take to pieces
-    unused = without_gradient(trained, lambda: _of_one_text(trained))
+    learner = encoder if isinstance(strategy_for(runtime), str) else copy.deepcopy(encoder)  # a strategy may take it to pieces
+    idle = without_gradient(learner, partial(_of_one_text, learner))
     module = ContrastiveModule(
-        trained, objectives, optimizer, negatives={task: settings["negatives"] for task, settings in tasks.items()},
-        steps=steps, warmup_steps=training["warmup_steps"], seed=seed, chunk_tokens=training["chunk_tokens"],
-        kept_tokens=runtime["kept_tokens"], similarities_at_once=runtime["similarities_at_once"], return_memory=runtime["return_memory"],
-        on_nonfinite=training["on_nonfinite"],
-    )  # fmt: skip
-    folder = RUNS / f"{name}-{mark_of(training, seed, inputs)}"
-    callbacks = _stopping(reader, held_out, known, objectives, training, teachers, seed)
-    callbacks += [snapshots] if snapshots else []  # before the checkpoint, which may be gone on with
-    weights = run_trainer(
-        module, data, training, runtime, strategy=strategy, steps=steps, folder=folder, name=name, callbacks=callbacks
+        learner,
+        objectives,
+        build(training["optimizer"], later=True),  # called after the model has moved to its device
+        negatives={task: settings["negatives"] for task, settings in tasks.items()},
+        similarities_at_once=runtime["similarities_at_once"],
+        **module_settings(training, runtime, steps=steps, seed=seed),
     )
-    still = {name for name, weight in trained.named_parameters() if not weight.requires_grad}
-    for weight in unused:
-        weight.requires_grad_(True)
-    if (
-        weights is not None
-        and str(runtime["strategy"]).startswith("deepspeed")
-        and str(training["precision"]).startswith("bf16")
-    ):
+    callbacks = _looks(reader, held_out, known, objectives, training, teachers, seed)
+    callbacks += [snapshots] if snapshots else []  # before the checkpoint, which may be gone on with
+    run = train(module, data, training, runtime, seed=seed, name=name, inputs=inputs, idle=idle, callbacks=callbacks)
+    if learner is not encoder and first_process():
+        _taken_over(encoder, learner, run, rounded=_rounds(training, runtime))
+    return run.curve
+
+
+def _rounds(training: Mapping[str, Any], runtime: Mapping[str, Any]) -> bool:
+    return str(runtime["strategy"]).startswith("deepspeed") and str(training["precision"]).startswith("bf16")
+
+
+def _taken_over(encoder: Encoder, learner: Encoder, run: Trained, *, rounded: bool) -> None:
+    """Give ``encoder`` the weights that its copy ``learner`` came to; ``rounded``: DeepSpeed rounded those it began with."""
+    weights = learner.state_dict() if run.weights is None else run.weights
+    if run.weights is not None and rounded:
         weights = unrounded(weights, encoder.state_dict())
-    if trained is not encoder and first_process():
-        absent, _ = encoder.load_state_dict(trained.state_dict() if weights is None else weights, strict=False)
-        assert set(absent) <= still | {name for name, _ in encoder.named_buffers()}, absent  # a sharded file leaves these out
-    if not first_process():
-        return []
-    curve = curve_in(folder)
-    shutil.rmtree(folder)
-    return curve
+    absent, _ = encoder.load_state_dict(weights, strict=False)
+    left_out = {name.removeprefix("encoder.") for name in run.idle} | {name for name, _ in encoder.named_buffers()}
+    assert set(absent) <= left_out, absent  # a sharded file leaves these out
 
 
 def _feeds(objectives: Mapping[str, Any], rows: Mapping[str, list[Row]], training: Mapping[str, Any]) -> dict[str, Feed]:
@@ -116,7 +108,7 @@ def _feeds(objectives: Mapping[str, Any], rows: Mapping[str, list[Row]], trainin
     }
 
 
-def _stopping(
+def _looks(
     reader: Reader, held_out: Mapping[str, list[Row]], known: Mapping[Split, Sequence[Row]], objectives: Mapping[str, Any],
     training: Mapping[str, Any], teachers: Mapping[str, Teacher], seed: int,
 ) -> list[Callback]:  # fmt: skip
@@ -133,19 +125,11 @@ def _stopping(
         )  # fmt: skip
     except ValueError as error:
         raise ValueError(f"early_stop, on validation rows: {error}") from error
-    return [EarlyStop(data.batches, every_steps=settings["every_steps"], patience=settings["patience"])]
+    when = {"every_steps": settings["every_steps"], "patience": settings["patience"]}
+    loss = partial(ContrastiveModule.mean_loss, batches=data.batches)
+    return [Look("validation_loss", loss, better="lower", keep=False, **when)]
 
 
 def _of_one_text(encoder: Encoder) -> Tensor:
     ids = torch.tensor([encoder.token_ids(["text"], 8)[0]])
     return encoder(ids, torch.ones_like(ids)).sum()
-
-
-def curve_text(points: Sequence[Mapping[str, Any]]) -> str:
-    """The points as CSV; an absent value is an empty field."""
-    columns = sorted({key for point in points for key in point} | {"step", "loss"}, key=lambda key: (key != "step", key))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: f"{v:.6f}" if isinstance(v, float) else v for key, v in point.items()} for point in points)
-    return text.getvalue()

@@ -1,24 +1,72 @@
-"""What every training of the pipeline does alike: the trainer, its checkpoints, its curve."""
+"""The one road of a training: the trainer, checkpoints to go on from, the curve of the loss."""
 
 import csv
 import hashlib
+import io
 import json
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
-from pytorch_lightning.strategies import Strategy
 from torch import Tensor, nn
 
 from pipeline.distributed import first_process
+from pipeline.training.module import ChunkedModule
 from pipeline.training.resume import Resumable, checkpoints, whole_weights
+from pipeline.training.strategy import strategy_for
 from pipeline.training.tracking import finish, loggers
 
 Point: TypeAlias = dict[str, Any]  # "step", "loss" and "loss/<task>"
+RUNS = Path("data/runs")  # what a stopped training needs to go on; emptied when it ends
+
+
+class Trained(NamedTuple):
+    """``curve``: one point per step, none on processes other than the first. ``weights``: the encoder's where the processes held parts
+    of them, else None. ``idle``: names of the module's weights that took no part."""
+
+    curve: list[Point]
+    weights: dict[str, Tensor] | None
+    idle: set[str]
+
+
+def train(
+    module: ChunkedModule,
+    data: Any,
+    training: Mapping[str, Any],
+    runtime: Mapping[str, Any],
+    *,
+    seed: int,
+    name: str,
+    inputs: Mapping[str, str],
+    idle: Sequence[nn.Parameter],
+    callbacks: Sequence[Callback] = (),
+) -> Trained:
+    """Train ``module`` in place for its ``steps``, and leave nothing behind in `RUNS`.
+
+    ``inputs`` holds hashes of what the training reads: a stopped one goes on only if configuration, seed and inputs are the same.
+    ``idle`` weights, which `without_gradient` found, take part again afterwards.
+    """
+    folder = RUNS / f"{name}-{mark_of(training, seed, inputs)}"
+    weights = _run(module, data, training, runtime, folder=folder, name=name, callbacks=callbacks)
+    still = {name for name, weight in module.named_parameters() if not weight.requires_grad}
+    for weight in idle:
+        weight.requires_grad_(True)
+    curve: list[Point] = []
+    if first_process():
+        curve = curve_in(folder)
+        shutil.rmtree(folder)
+    return Trained(curve, weights, still)
+
+
+def module_settings(training: Mapping[str, Any], runtime: Mapping[str, Any], *, steps: int, seed: int) -> dict[str, Any]:
+    """What `ChunkedModule` takes beside the optimizer."""
+    of_training = {key: training[key] for key in ("warmup_steps", "chunk_tokens", "on_nonfinite")}
+    return {"steps": steps, "seed": seed, **of_training, **{key: runtime[key] for key in ("kept_tokens", "return_memory")}}
 
 
 def mark_of(training: Mapping[str, Any], seed: int, inputs: Mapping[str, str]) -> str:
@@ -26,25 +74,31 @@ def mark_of(training: Mapping[str, Any], seed: int, inputs: Mapping[str, str]) -
     return hashlib.sha256(json.dumps([dict(training), seed, dict(inputs)], sort_keys=True).encode()).hexdigest()[:12]
 
 
-def run_trainer(
-    module: pl.LightningModule, data: Any, training: Mapping[str, Any], runtime: Mapping[str, Any], *, strategy: Strategy | str,
-    steps: int, folder: Path, name: str, callbacks: Sequence[Callback],
-) -> dict[str, Tensor] | None:  # fmt: skip
-    """``steps`` of training, from the last checkpoint in ``folder`` on; the weights where the processes held parts of them."""
+def _run(
+    module: ChunkedModule,
+    data: Any,
+    training: Mapping[str, Any],
+    runtime: Mapping[str, Any],
+    *,
+    folder: Path,
+    name: str,
+    callbacks: Sequence[Callback],
+) -> dict[str, Tensor] | None:
+    """Train from the last checkpoint in ``folder`` on; the weights where the processes held parts of them."""
     found = checkpoints(folder)
     resumable = Resumable(folder, every_steps=runtime["checkpoint_every_steps"])
     trainer = pl.Trainer(
         accelerator=runtime["accelerator"],
         devices=runtime["devices"],
         num_nodes=runtime["num_nodes"],
-        strategy=strategy,
-        max_steps=steps,
+        strategy=strategy_for(runtime),
+        max_steps=module.steps,
         max_epochs=1,
         precision=training["precision"],
         gradient_clip_val=training["gradient_clip"],
         logger=loggers(folder, name, runtime) if first_process() else False,
         callbacks=[
-            TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else max(1, steps // 4)),
+            TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else max(1, module.steps // 4)),
             *callbacks,
             resumable,
         ],
@@ -87,3 +141,13 @@ def curve_in(folder: Path) -> list[Point]:
                 written.setdefault(int(row["step"]), {}).update(losses)
         points |= written
     return [{"step": step, **{k: float(v) for k, v in losses.items()}} for step, losses in sorted(points.items()) if losses]
+
+
+def curve_text(points: Sequence[Mapping[str, Any]]) -> str:
+    """The points as CSV; an absent value is an empty field."""
+    columns = sorted({key for point in points for key in point} | {"step", "loss"}, key=lambda key: (key != "step", key))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: f"{v:.6f}" if isinstance(v, float) else v for key, v in point.items()} for point in points)
+    return text.getvalue()

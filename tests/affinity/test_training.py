@@ -7,7 +7,7 @@ import torch
 
 from pipeline.affinity.model import AffinityModel
 from pipeline.affinity.token_store import TokenStore
-from pipeline.affinity.training import AffinityModule, BestKept, ComplexBatch, fit_affinity, line_through
+from pipeline.affinity.training import AffinityModule, ComplexBatch, fit_affinity, line_through
 from pipeline.corpus.row import Row
 from pipeline.criterion.list_mle import ListMLE
 from pipeline.metric import spearman
@@ -173,17 +173,11 @@ def test_the_weights_that_ranked_validation_best_are_kept(fitted, monkeypatch):
     told = iter([0.1, 0.9, 0.3, 0.2])
     seen = []
 
-    def look(self, trainer, module, *rest):
-        if trainer.global_step % self.every_steps == 0:
-            seen.append({name: weight.detach().clone() for name, weight in module.model.named_parameters()})
-            score = next(told)
-            if score > self.best:
-                self.best, self.weights = (
-                    score,
-                    {name: weight.detach().clone() for name, weight in module.model.named_parameters() if weight.requires_grad},
-                )
+    def ranks(module, *given, **named):
+        seen.append({name: weight.detach().clone() for name, weight in module.model.named_parameters()})
+        return next(told)
 
-    monkeypatch.setattr(BestKept, "on_train_batch_end", look)
+    monkeypatch.setattr(AffinityModule, "ranks", ranks)
     model, _, _ = fitted(training(steps=8, lr=0.01, look={"every_steps": 2, "complexes": 12}))
     assert len(seen) == 4
     assert all(weight.equal(seen[1][name]) for name, weight in model.named_parameters())
@@ -198,14 +192,13 @@ def test_the_best_weights_are_chosen_on_validation_and_not_on_test(fitted, rows,
         np.array([row.score for row in rows["validation"]]),
     )
     found = []
-    true = BestKept.on_train_batch_end
+    true = AffinityModule.ranks
 
-    def look(self, trainer, module, *rest):
-        if trainer.global_step % self.every_steps == 0:
-            found.append(float(spearman(module.model.predict(pairs, batch_tokens=512, title="", tokens=module.tokens), score)))
-        true(self, trainer, module, *rest)
+    def ranks(module, *given, **named):
+        found.append(float(spearman(module.model.predict(pairs, batch_tokens=512, title="", tokens=module.tokens), score)))
+        return true(module, *given, **named)
 
-    monkeypatch.setattr(BestKept, "on_train_batch_end", look)
+    monkeypatch.setattr(AffinityModule, "ranks", ranks)
     model, _, _ = fitted(training(steps=16, lr=0.01, look={"every_steps": 2, "complexes": 12}), rows=given)
     assert max(found) > min(found) + 0.2
     assert float(spearman(model.predict(pairs, batch_tokens=512, title=""), score)) == pytest.approx(max(found), abs=0.02)

@@ -9,6 +9,7 @@ import torch
 import pipeline.training.fit as fitting
 from pipeline.corpus.row import Row
 from pipeline.training.reading import code_of
+from pipeline.training.trainer import Trained
 
 WORDS = ["cat", "dog", "mat", "park", "sat", "ran"]
 ROWS = [Row("retrieval", f"q{i}", f"{one} cat", f"d{i}", f"{one} dog") for i, one in enumerate(WORDS)]
@@ -41,10 +42,10 @@ def handed(tiny_encoder, monkeypatch):
         seen = SimpleNamespace()
 
         def stop(module, data, *rest, callbacks, **named):
-            seen.data, seen.callbacks = data, callbacks
+            seen.data, seen.looks = data, [look.measure.keywords["batches"] for look in callbacks]
             raise StoppedError
 
-        monkeypatch.setattr(fitting, "run_trainer", stop)
+        monkeypatch.setattr(fitting, "train", stop)
         training = TRAINING | changes | {"tasks": {"retrieval": TASK | (of_task or {})}}
         encoder = tiny_encoder()
         with pytest.raises(StoppedError):
@@ -52,7 +53,7 @@ def handed(tiny_encoder, monkeypatch):
                 encoder, {"retrieval": ROWS}, {}, training, RUNTIME, seed=0, name="x", inputs={}, held_out={"retrieval": looked_at},
                 known={"train": list(known), "validation": list(held_out)}, snapshots=None,
             )  # fmt: skip
-        return encoder, list(seen.data.batches), [list(one.batches) for one in seen.callbacks]
+        return encoder, list(seen.data.batches), [list(batches) for batches in seen.looks]
 
     return made
 
@@ -126,7 +127,7 @@ def test_what_deepspeed_rounds_before_it_trains_is_no_part_of_what_was_learned(
     start = {name: value.clone() for name, value in encoder.state_dict().items()}
     began = {name: value.bfloat16().float() if rounds and value.is_floating_point() else value for name, value in start.items()}
     moved = {name: began[name] + 0.5 if value.is_floating_point() else value for name, value in start.items()}
-    monkeypatch.setattr(fitting, "run_trainer", lambda *_, folder, **__: folder.mkdir(parents=True) or moved)
+    monkeypatch.setattr(fitting, "train", lambda *_, **__: Trained([], moved, set()))
     monkeypatch.setattr(fitting, "strategy_for", lambda _: object())
     fitting.fit(
         encoder, {"retrieval": ROWS}, {}, TRAINING | {"precision": precision}, RUNTIME | {"strategy": strategy}, seed=0, name="x",

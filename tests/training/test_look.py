@@ -2,25 +2,29 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.training.stopping import EarlyStop
+from pipeline.training.look import Look
 
 
 @pytest.fixture
-def ended(monkeypatch):
+def ended():
     """The step at which a training ends whose validation losses are given; ``start`` and ``state``: of one that is gone on with."""
-    import pipeline.training.stopping as stopping
-
-    monkeypatch.setattr(stopping, "ContrastiveModule", SimpleNamespace)
 
     def run(losses, *, patience, start=0, state=None):
-        stop = EarlyStop([], every_steps=2, patience=patience)
+        module = SimpleNamespace(log=lambda *told, **how: None)
+        stop = Look(
+            "loss",
+            lambda _: losses[trainer.global_step // 2 - 1],
+            better="lower",
+            every_steps=2,
+            patience=patience,
+            keep=False,
+        )
         if state:
             stop.load_state_dict(state)
-        monkeypatch.setattr(stop, "loss", lambda _: losses[trainer.global_step // 2 - 1])
-        trainer = SimpleNamespace(global_step=start, loggers=[], should_stop=False)
+        trainer = SimpleNamespace(global_step=start, max_steps=None, loggers=[], should_stop=False)
         while not trainer.should_stop and trainer.global_step < 2 * len(losses):
             trainer.global_step += 1
-            stop.on_train_batch_end(trainer, SimpleNamespace(), None, None, 0)
+            stop.on_train_batch_end(trainer, module, None, None, 0)
         return trainer.global_step, stop.state_dict()
 
     return run
