@@ -104,14 +104,14 @@ class _Reader:
             while part is not None:
                 line = self.take()
                 if line is None or size > MOST_CHARACTERS:
-                    raise ValueError(f"a quote opens in field {len(fields) + 1} and is not closed; is a quote left open?")
+                    raise ValueError(f"a quote opens in field {len(fields) + 1} and is not closed (is a quote left open?)")
                 part.append("\n" if spanned[-1].end == self.own_end else spanned[-1].end)
                 spanned.append(line)
                 size += len(line.text)
                 part = _scan(line.text, self.delimiter, fields, part)
             if self.swallowed(spanned):
                 raise ValueError(
-                    f"a quote opens and is closed only in line {spanned[-1].number}, with whole records between; is a quote left open?"
+                    f"a quote opens and is closed only in line {spanned[-1].number}, with whole records between (is a quote left open?)"
                 )
         except ValueError as error:
             self.back.extendleft(reversed(spanned[1:]))

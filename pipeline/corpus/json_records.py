@@ -4,7 +4,7 @@ import json
 from collections.abc import Generator, Iterator
 from itertools import islice
 
-from pipeline.corpus.cells import Cells, excerpt, is_unicode
+from pipeline.corpus.cells import Cells, Needed, excerpt, is_unicode
 from pipeline.corpus.lines import Line, Text, lines
 from pipeline.corpus.row import Rejected
 
@@ -16,7 +16,7 @@ class NotJSONError(ValueError):
     """The file as a whole is no sequence of JSON values."""
 
 
-def json_records(text: Text, file: str) -> Iterator[Cells | Rejected]:
+def json_records(text: Text, file: str, needed: Needed) -> Iterator[Cells | Rejected]:
     rows = _filled(text)
     first, second = next(rows, None), next(rows, None)
     rows.close()
@@ -25,7 +25,7 @@ def json_records(text: Text, file: str) -> Iterator[Cells | Rejected]:
     if second is None or not isinstance(_parsed(first.text), dict):
         whole: list[Cells | Rejected] = []
         try:
-            whole += _values(text, file)
+            whole += _values(text, file, needed)
         except NotJSONError:
             if first.text.lstrip().startswith("[") and not _mostly_objects(text):
                 raise
@@ -69,7 +69,7 @@ def _mostly_objects(text: Text) -> bool:
     return 2 * sum(isinstance(one, dict) for one in looked) >= len(looked)
 
 
-def _values(text: Text, file: str) -> Iterator[Cells | Rejected]:
+def _values(text: Text, file: str, needed: Needed) -> Iterator[Cells | Rejected]:
     """The objects of one array, or objects that follow each other over several lines. ``line`` is where each begins."""
     content = "".join(line.text + "\n" for line in lines(text, universal=True))
     decoder, at, line = json.JSONDecoder(), 0, 1
@@ -93,7 +93,7 @@ def _values(text: Text, file: str) -> Iterator[Cells | Rejected]:
         except (ValueError, RecursionError) as error:
             raise NotJSONError(f"{text.path}:{line}: {EXPECTED}, found what is no JSON ({error}); mend it there") from error
         if not array and begin == start:
-            _check_single(text, value, content, end)
+            _check_single(text, value, content[end:], needed)
         size, spans = end - at, content.count("\n", at, end) + 1
         if not isinstance(value, dict):
             reason = f"expected a JSON object, got {type(value).__name__}"
@@ -106,13 +106,14 @@ def _values(text: Text, file: str) -> Iterator[Cells | Rejected]:
         at = end
 
 
-def _check_single(text: Text, value: object, content: str, end: int) -> None:
+def _check_single(text: Text, value: object, rest: str, needed: Needed) -> None:
     """ValueError where the file is one object that holds the records: which of its keys does is not guessed."""
-    if content[end:].strip() or not isinstance(value, dict):
+    if rest.strip() or not isinstance(value, dict):
         return
+    asked = [option for one in needed for option in ((one,) if isinstance(one, str) else one)]
     lists = [key for key, held in value.items() if isinstance(held, list) and held and isinstance(held[0], dict)]
     columns = value and all(isinstance(held, dict) for held in value.values())
-    if lists or columns:
+    if (lists or columns) and (columns or not any(option.split(".")[0] in value for option in asked)):
         way = (
             f"take the list out (jq -c '.{lists[0]}[]')" if lists else 'write it by rows (pandas: orient="records", lines=True)'
         )

@@ -22,8 +22,11 @@ MOST_CHARACTERS = 1 << 26  # of a line: 64 million; beyond, the file holds no li
 MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, OSError, pa.ArrowException)
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\x00\x00": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-NOT_CP1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d\xfe\xff]")  # undefined there, or in no language that is written in it
-MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+NOT_CP1252 = re.compile(
+    rb"[\x81\x8d\x8f\x90\x9d\xfe\xff]"  # undefined there, or in no language that is written in it
+    rb"|[\x80-\xff]{4}"  # words of another alphabet
+    rb"|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"  # a character in UTF-8
+)
 
 
 class Line(NamedTuple):
@@ -103,9 +106,8 @@ def _encoding(first: bytes, path: Path) -> str:
         guess = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
         print(f"{path}: read as {guess.upper()}: every other byte is 0; say `encoding: ` if it is another")
         return guess
-    high = len(re.findall(rb"[\x80-\xff]", first))
-    lonely = len(re.findall(rb"(?<![\x80-\xff])[\x80-\xff](?![\x80-\xff])", first))
-    if high >= 3 and lonely >= 0.8 * high and not MULTIBYTE.search(first) and not NOT_CP1252.search(first):
+    high, letters = len(re.findall(rb"[\x80-\xff]", first)), len(re.findall(rb"[A-Za-z]", first))
+    if high >= 3 and letters >= 2 * high and not NOT_CP1252.search(first):
         print(
             f"{path}: no UTF-8; read as Windows-1252 (cp1252), as its {high} bytes beyond ASCII allow; say `encoding: ` to choose"
         )

@@ -63,7 +63,7 @@ def read_cells(
             text = text_of(path, encoding)
             start = first[:4096].decode(text.encoding, "replace").lstrip("\ufeff \t\r\n")
             if ending in (".jsonl", ".ndjson", ".json") or JSON.match(start):
-                records = json_records(text, file)
+                records = json_records(text, file, needed)
             else:
                 cut = delimiter or {".csv": ",", ".tsv": "\t"}[ending]
                 records = (quoted if quoting else unquoted)(text, file, needed, cut)

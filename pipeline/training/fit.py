@@ -83,6 +83,8 @@ def fit(
     weights = run_trainer(
         module, data, training, runtime, strategy=strategy, steps=steps, folder=folder, name=name, callbacks=callbacks
     )
+    if first_process() and (cut := reader.cut()):
+        print(f"{name}: {cut} (max_length_tokens)")
     still = {name for name, weight in trained.named_parameters() if not weight.requires_grad}
     for weight in unused:
         weight.requires_grad_(True)
