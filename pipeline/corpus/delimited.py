@@ -37,11 +37,11 @@ def quoted(text: Text, file: str, needed: Needed, delimiter: str) -> Iterator[Ce
     """
     reader = _Reader(text, delimiter)
     try:
-        first, header = reader.record()
-    except (StopIteration, ValueError) as error:
-        _check(text.path, [], needed, delimiter) if isinstance(error, StopIteration) else None
-        raise ValueError(f"{text.path}:1: the header cannot be read: {error}") from error
-    del first
+        _, header = reader.record()
+    except StopIteration:
+        header = []
+    except ValueError as error:
+        raise ValueError(f"{text.path}:1: the header cannot be read: {error}; {ADVICE}") from error
     _check(text.path, header, needed, delimiter)
     reader.width = len(header)
     broken = 0  # line of the record that could not be read, while nothing behind it looks like the next one

@@ -133,7 +133,7 @@ def lines(text: Text, *, universal: bool) -> Iterator[Line]:
                         f"{text.path}:{number}: a line of more than {MOST_CHARACTERS:,} characters; is it a file of lines?"
                     )
                 plain = line.rstrip("\r\n") if not universal or line[-1] == "\n" else line.removesuffix("\r")
-                yield Line(number, plain, line[len(plain) :])
+                yield Line(number, plain.removeprefix("\ufeff") if number == 1 else plain, line[len(plain) :])
     except UnicodeError as error:
         raise ValueError(
             f"{text.path} is not in {text.encoding} ({error}); save it as UTF-8, or name its encoding (`encoding: cp1252`)"

@@ -61,7 +61,7 @@ class Beir:
 
     def _judgement_files(self, asked: Path) -> list[Path]:
         """The file itself, in another format or packed; or its parts in one of the folders that newer repositories have."""
-        part = asked.stem
+        part = asked.relative_to(self.path / "qrels").with_suffix("").as_posix()
         for folder in (self.path / holder for holder in HOLDERS):
             for ending in JUDGED:
                 for packed in ("", *PACKED):

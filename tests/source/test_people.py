@@ -133,6 +133,11 @@ def test_another_alphabet_is_not_guessed(read, encoding):
     assert pairs(read("x.csv", b"q,d\n" + text.encode(encoding), encoding=encoding)) == [tuple(text.strip().split(","))]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf-16-le"])
+def test_a_mark_of_byte_order_is_no_part_of_the_header(read, encoding):
+    assert pairs(read("x.csv", "\ufeffq,d\na,b\n".encode(encoding), encoding=encoding)) == [("a", "b")]
+
+
 def test_an_unknown_encoding_is_an_error(read):
     with pytest.raises(ValueError, match="encoding must be one that Python knows, got 'latin-17'"):
         read("x.csv", "q,d\n", encoding="latin-17")
