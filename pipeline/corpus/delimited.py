@@ -127,12 +127,12 @@ class _Reader:
     def swallowed(self, spanned: Sequence[Line]) -> bool:
         """Whether half of the lines behind the first one are whole records. A tab is in no prose, so one such line is enough there; else a
         single line is not enough if it may be prose: "1,000 people"."""
-        behind = spanned[1:]
-        count = sum(self.alike(line.text) for line in behind)
+        behind = [line.text.replace('""', "").split('"')[0] for line in spanned[1:]]  # what stands within the quotes
+        count = sum(map(self.alike, behind))
         if self.width < 2 or not count:
             return False
         if len(behind) == 1 and self.delimiter != "\t":
-            number = re.search(rf"\d{re.escape(self.delimiter)}\d", behind[0].text)
+            number = re.search(rf"\d{re.escape(self.delimiter)}\d", behind[0])
             return number is None and spanned[0].text.count(self.delimiter) == self.width - 1
         return self.delimiter == "\t" or 2 * count >= len(behind)
 

@@ -93,6 +93,15 @@ def test_a_text_of_several_lines_that_is_quoted_well_is_one_text(read, text):
     assert pairs(records)[3] == ("long", f"{text}\nend")
 
 
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+def test_several_texts_of_several_lines_in_one_record_are_read(read, delimiter):
+    """The line that closes one text and opens the next is no record, though it has as many fields as one."""
+    record = delimiter.join(['"a\nb"', '"c\nd"'])
+    last = delimiter.join(['"a\nb"', "c"])
+    records = read("x.csv", f"q{delimiter}d\n{record}\n{last}\n", delimiter=delimiter)
+    assert pairs(records) == [("a\nb", "c\nd"), ("a\nb", "c")]
+
+
 def test_lines_of_a_broken_record_are_not_taken_for_records(read):
     records = read("x.csv", 'q,d\na,"He said "hi" to\nFirst, do this.\nThen, do that."\nb,c\n')
     assert pairs(records) == [("b", "c")]
