@@ -121,10 +121,11 @@ def lines(text: Text, *, universal: bool) -> Iterator[Line]:
     ``universal``: \\n, \\r\\n and \\r all end a line. Else only what ends the first one does, so a stray \\r stays where it is.
     """
     unicode = text.encoding.startswith(("utf-16", "utf-32"))
-    wrapping = {"encoding": text.encoding, "errors": "surrogatepass" if unicode else "surrogateescape"}
+    errors = "surrogatepass" if unicode else "surrogateescape"
+    newline = "" if universal else "\r" if text.end == "\r" else "\n"
     try:
         with opened(text.path) as stream:
-            wrapped = io.TextIOWrapper(stream, newline="" if universal else "\r" if text.end == "\r" else "\n", **wrapping)
+            wrapped = io.TextIOWrapper(stream, encoding=text.encoding, errors=errors, newline=newline)
             number = 0
             while line := wrapped.readline(MOST_CHARACTERS):
                 number += 1

@@ -72,7 +72,8 @@ class ColumnMap:
     def rows(self, cells: Cells, texts: Mapping[str, str], *, split: Split | None = None) -> Iterator[Row | Rejected]:
         """All rows of one record, or the reason why it has none. ``texts``: documents by id."""
         try:
-            found = list(self._rows(cells, texts, split or self.split))
+            at: Split | None = split or self.split
+            found = list(self._rows(cells, texts, at))
         except ValueError as error:
             yield refused(cells, str(error))
             return
@@ -90,8 +91,7 @@ class ColumnMap:
 
     def _rows(self, cells: Cells, texts: Mapping[str, str], split: Split | None) -> Iterator[Row]:
         values, where = cells.values, f"{cells.file}:{cells.line}"
-        named_split = label_in(values, self.one["split"], optional=True)
-        split = checked_split(named_split) if named_split is not None else split
+        split = checked_split(label_in(values, self.one["split"], optional=True)) or split
         group = label_in(values, self.one["group"], optional=True)
         if column := self.one["conversation"]:
             pairs = turns(value_at(values, column), column)

@@ -46,7 +46,7 @@ class Beir:
     def read(self) -> Iterator[Record]:
         found(self.path)
         # A missing judgement file is told before the corpus is read, not minutes after.
-        files = [(split, self._judgement_files(path)) for split, path in self.parts]
+        files: list[tuple[Split, list[Path]]] = [(split, self._judgement_files(path)) for split, path in self.parts]
         needed: Needed = (QUERY_ID, CORPUS_ID, "score")
         judgements: list[tuple[Split, Iterator[Cells | Rejected]]] = [
             (split, self._cells(paths, needed, self.tallies[2])) for split, paths in files

@@ -75,8 +75,8 @@ class Hub:
             judgements: list[tuple[Split, Iterator[Cells | Rejected]]] = [
                 (split, self._cells(self.name or "default", theirs, self.tallies[3])) for split, theirs in self.parts
             ]
-            texts = [self._texts(name, tally) for name, tally in zip(("corpus", "queries"), self.tallies[1:3], strict=True)]
-            yield from judged_records(*texts, judgements, relevant_above=self.relevant_above)
+            corpus, queries = self._texts("corpus", self.tallies[1]), self._texts("queries", self.tallies[2])
+            yield from judged_records(corpus, queries, judgements, relevant_above=self.relevant_above)
             return
         for split, theirs in self.parts:
             for cells in self._cells(self.name, theirs, self.tallies[0]):

@@ -66,14 +66,15 @@ class Table:
 
     def read(self) -> Iterator[Record]:
         texts: dict[str, str] = {}
-        beside = inside(self.documents["path"], self.root) if self.documents else None
+        beside = inside(str(self.documents["path"]), self.root) if self.documents else None
         if beside is not None and self.documents:
-            fields = [str(name) for name in (self.documents["title"], self.documents["text"]) if name]
-            needed = [self.documents["id"], *fields]
+            name = str(self.documents["id"])
+            fields = [str(field) for field in (self.documents["title"], self.documents["text"]) if field]
+            needed = [name, *fields]
             for path in shards(beside):
                 form = {**self.form, "needed": needed, "tally": self.tallies[1]}
                 cells = read_cells(path, file=shown(path, self.root), **form)
-                for found in identified(cells, texts, [self.documents["id"]], fields):
+                for found in identified(cells, texts, [name], fields):
                     yield found if isinstance(found, Rejected) else Document(*found)
         paths = shards(self.path, without=[beside] if beside else [])
         splits = self._splits(paths)
@@ -91,7 +92,9 @@ class Table:
         if self.split is not None or self.map.one["split"] is not None or len(paths) < 2:
             return {}
         words = {path: re.split(r"[^a-z]+", path.name.lower()) for path in paths}
-        named = {path: next((SPLIT_NAMES[word] for word in words[path] if word in SPLIT_NAMES), None) for path in paths}
+        named: dict[Path, Split | None] = {
+            path: next((SPLIT_NAMES[word] for word in words[path] if word in SPLIT_NAMES), None) for path in paths
+        }
         if not {"validation", "test"} & set(named.values()):
             return {}
         if unnamed := [path.name for path, split in named.items() if split is None]:
