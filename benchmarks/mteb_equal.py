@@ -43,7 +43,12 @@ def collection(task: str) -> Collection:
     if task == "clustering":
         return Collection("banking77", task, labelled=intents("test"))
     records = list(
-        Beir(path="retrieval/scifact", root=os.environ["TRIBUTARY_DATA"], splits={"train": None, "test": "test"}).read()
+        Beir(
+            path="retrieval/scifact",
+            root=os.environ["TRIBUTARY_DATA"],
+            splits={"train": None, "test": "test"},
+            relevant_above=0,
+        ).read()
     )
     rows = [record for record in records if hasattr(record, "query_id")]
     documents = {record.document_id: record.document for record in records if hasattr(record, "document_id")}

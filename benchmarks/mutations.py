@@ -103,7 +103,7 @@ MUTATIONS = (
         "shuffled=[],"),
     fit("rows that are not trained on mark nothing", "        known=known[\"train\"],\n", "        known=[],\n"),
     fit("early stopping looks at training rows", "_looks(reader, held_out,", "_looks(reader, rows,"),
-    at("training/mined.py", "training/test_mined.py")(
+    at("corpus/row.py", "training/test_mined.py")(
         "rows judged irrelevant are trained on", "return row.task == \"sts\" or row.score is None or row.score > 0", "return True"),
     at("training/teacher.py", "training/test_data.py::test_a_teacher_scores_the_main_document_of_several")(
         "the teacher scores the last positive", "candidate = torch.cat([positive[:, :1], negative], dim=1)",

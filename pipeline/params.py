@@ -120,6 +120,8 @@ def resolved(cfg: DictConfig, values: Mapping[str, Any], where: str) -> dict[str
             if at is None:
                 break  # a section that was null: whatever is put there, its shape is checked with the rest
             known = [str(k) for k in at] if isinstance(at, DictConfig) else []
+            if isinstance(at, DictConfig) and not known:
+                break  # a mapping that the catalogue leaves empty is a person's to fill, under names of their own
             if key not in known:
                 at_path = ".".join([*parents, last][:depth]) or "the top"
                 raise ValueError(

@@ -211,6 +211,18 @@ def test_a_mistake_on_the_page_is_refused_with_what_there_is(composed, changes, 
         composed(**changes)
 
 
+@pytest.mark.parametrize("role", ["strata", "marks"])
+def test_a_mapping_that_the_catalogue_leaves_empty_is_filled_under_own_names(composed, role):
+    filled = {"kind": "column"} if role == "strata" else {"kind": {"column": "c", "word": "w"}}
+    source = composed(corpora={"t": {"source": "complexes", "path": "x", role: filled}})["ingest"]["corpora"]["t"]["source"]
+    assert source[role] == filled
+
+
+def test_own_prompts_are_set_where_the_catalogue_has_none(composed):
+    texts = {"retrieval": {"query": "q: ", "document": "d: "}}
+    assert composed(set={"encoder.prompts.texts": texts})["encoder"]["prompts"]["texts"] == texts
+
+
 def test_a_corpus_of_the_experiment_that_the_catalogue_lacks_is_refused(composed_anew, workspace):
     edit(workspace / "conf/experiment/apidocs.yaml", "corpora: [apidocs]", "corpora: [apidoks]")
     with refuses("corpora: no conf/corpus/apidoks.yaml", "did you mean 'apidocs'?"):

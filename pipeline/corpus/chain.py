@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from pipeline.corpus.reading import found, plain_or_gzipped, read_lines
+from pipeline.corpus.lines import read_lines
+from pipeline.corpus.place import found, plain_or_packed
 
 Unit: TypeAlias = Literal["pkd", "M", "mM", "uM", "nM", "pM"]
 IN_MOLAR: dict[str, float] = {"M": 1.0, "mM": 1e-3, "uM": 1e-6, "nM": 1e-9, "pM": 1e-12}
@@ -26,7 +27,7 @@ def read_fasta(path: Path) -> dict[str, str]:
     """Chains by the first word of their header, in the file's order; ``path`` may be gzipped."""
     sequences: dict[str, list[str]] = {}
     name: str | None = None
-    for line, text in enumerate(read_lines(plain_or_gzipped(path)), start=1):
+    for line, text in enumerate(read_lines(plain_or_packed(path)), start=1):
         if text.startswith(">"):
             name = text[1:].split(maxsplit=1)[0] if text[1:].strip() else ""
             if not name or name in sequences:
@@ -43,6 +44,16 @@ def read_fasta(path: Path) -> dict[str, str]:
     if not sequences:
         raise ValueError(f"{found(path)}: expected FASTA sequences, found none; fetch the file again")
     return {name: residues("".join(parts)) for name, parts in sequences.items()}
+
+
+def by_entry(chains: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """Chains named <pdb>_<letter> by entry (its letter case means nothing) and letter (whose case does: A and a are two chains)."""
+    found: dict[tuple[str, str], str] = {}
+    for name, chain in chains.items():
+        entry, _, letter = name.rpartition("_")
+        if found.setdefault((entry.lower(), letter), chain) != chain:
+            raise ValueError(f"FASTA: {entry.lower()}_{letter} stands twice with different sequences; name each chain once")
+    return found
 
 
 def pkd(value: float, unit: str, *, lowest: float, highest: float) -> float:

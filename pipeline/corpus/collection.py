@@ -10,17 +10,18 @@ from jaxtyping import Float
 
 from pipeline.corpus.files import control_folder, read
 from pipeline.corpus.grouping import Tied, tied
-from pipeline.corpus.row import LABELLED, Document, Row, Split
+from pipeline.corpus.row import LABELLED, RANKED, Document, Row, Split, teaches
 
 Encode: TypeAlias = Callable[[Sequence[str], str, str], Float[np.ndarray, "B D"]]  # texts, side, task -> unit vectors
-RANKED = ("retrieval", "reranking")
 PAIRED = ("sts", "pair_classification", "bitext")
 AFFINITY = "affinity"
+FRACTIONS = 1000  # of a grade of 1, where grades are fractions
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """Texts by id. ``judgements[query][document]`` is a whole grade, above 0 if relevant; what is not listed is not relevant.
+    """Texts by id. ``judgements[query][document]`` is a whole grade, above 0 if relevant (fractions are multiplied, `_grades`); what is not
+    listed is not relevant.
 
     ``pairs``: (id, text, text, score), of tasks that compare two texts. ``labelled``: (id, text, class), and ``examples`` the same
     of the train split, for a probe. Of task ``affinity``, whose pairs are (id, ligand, receptor, pKd): ``trained``, the train
@@ -58,7 +59,7 @@ def collections(folder: Path, corpus: str, split: Split, *, control: str | None 
     found: list[Collection] = []
     for task in RANKED:
         ranked = [row for row in rows if row.task == task]
-        if any(_grade(row) > 0 for row in ranked):
+        if any(map(teaches, ranked)):
             candidates = read(folder / corpus / "documents.parquet", Document) if task == "retrieval" else []
             found.append(_ranked(corpus, task, split, ranked, candidates))
     for task in PAIRED:
@@ -125,14 +126,14 @@ def _ranked(corpus: str, task: str, split: Split, rows: list[Row], candidates: l
     given = [(c.document_id, c.document) for c in candidates if c.split in (None, split)]
     documents = _by_id(corpus, "document", [*given, *((row.document_id, row.document) for row in rows)])
     judgements: dict[str, dict[str, int]] = {}
-    for row in rows:
-        judgements.setdefault(row.query_id, {})[row.document_id] = _grade(row)
+    for row, grade in zip(rows, _grades(rows), strict=True):
+        judgements.setdefault(row.query_id, {})[row.document_id] = grade
     relevant = {query for query, grades in judgements.items() if max(grades.values()) > 0}
     queries = _by_id(corpus, "query", ((row.query_id, row.query) for row in rows if row.query_id in relevant))
     answers: dict[str, list[str]] = {}
     named: dict[str, str] = {}
     for row in rows:
-        if row.query_id in queries and _grade(row) > 0:
+        if row.query_id in queries and teaches(row):
             answers.setdefault(row.query_id, [row.query]).append(row.document)
             if row.group is not None:
                 named.setdefault(row.query_id, row.group)
@@ -156,5 +157,8 @@ def _labelled(rows: list[Row], task: str) -> list[tuple[str, str, str]]:
     return [(f"{row.query_id}|{i}", row.query, row.document) for i, row in enumerate(r for r in rows if r.task == task)]
 
 
-def _grade(row: Row) -> int:
-    return 1 if row.score is None else round(row.score)
+def _grades(rows: Sequence[Row]) -> list[int]:
+    """Whole numbers, above 0 where the row teaches. Fractions are multiplied: gains of nDCG are linear, so it stays what it was."""
+    scores = [1.0 if row.score is None else row.score for row in rows]
+    parts = 1 if all(score == round(score) for score in scores) else FRACTIONS
+    return [max(round(score * parts), int(score > 0)) for score in scores]

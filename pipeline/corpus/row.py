@@ -7,6 +7,7 @@ The types below are the schema: pydantic checks records by them where they come 
 (`pipeline.corpus.files.read`). In between they are plain dataclasses, made and copied without a check.
 """
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
@@ -24,11 +25,17 @@ CHAINS, MARKED, JOINED = (
     "marked",
     "joined",
 )  # a stratum: JOINED where a side may be several chains without a mark between them
+RANKED = ("retrieval", "reranking")  # their `document` answers the query where the score is above 0
 LABELLED = ("classification", "clustering")  # their `document` is the name of a class, no text of its own
 
 
+def filled(text: str) -> bool:
+    """Whether there is anything to see: blanks, control characters and those of no width alone are no text."""
+    return any(unicodedata.category(character)[0] not in "CZ" or "\ue000" <= character <= "\uf8ff" for character in text)
+
+
 def _filled(text: str) -> str:
-    if not text.strip():
+    if not filled(text):
         raise PydanticCustomError("empty", "empty")
     return text
 
@@ -76,12 +83,17 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """An input record that is not a row: ``file`` (relative), ``line`` (from 1; 0 if none), a reason for a person, the text."""
+    """An input record that is not a row: ``file`` (relative), ``line`` (from 1; 0 if none), a reason for a person, the text.
+
+    ``lines`` and ``size`` (characters) say how much of the file is lost with it.
+    """
 
     file: str
     line: int
     reason: str
     text: str = ""
+    lines: int = 1
+    size: int = 0
 
 
 Record: TypeAlias = Row | Document | Rejected
@@ -90,13 +102,16 @@ Record: TypeAlias = Row | Document | Rejected
 _ROW = TypeAdapter(Row)
 
 
-def checked_row(file: str, line: int, row: Row) -> Row | Rejected:
-    """``row`` as the schema has it, or why it cannot be one: an empty text, a score that is not finite, an unknown split."""
+def checked_row(file: str, line: int, row: Row, *, lines: int = 1, size: int = 0) -> Row | Rejected:
+    """``row`` as the schema has it, or why it cannot be one: an empty text, a score that is not finite, an unknown split.
+
+    ``lines`` and ``size``: of its record.
+    """
     try:
         return _ROW.validate_python(row)
     except ValidationError as error:
         reason = "; ".join(fault(one) for one in error.errors(include_url=False))
-        return Rejected(file, line, reason, f"{row.query} | {row.document}"[:200])
+        return Rejected(file, line, reason, f"{row.query} | {row.document}"[:200], lines, size)
 
 
 def fault(error: Any) -> str:
@@ -105,6 +120,11 @@ def fault(error: Any) -> str:
     if error["type"] in ("empty", "missing"):
         return f"{error['type']} {field}"
     return f"{field} is {error['input']!r}, expected {error['msg'].removeprefix('Input should be ')}"
+
+
+def teaches(row: Row) -> bool:
+    """Graded pairs all teach; of judged ones only those that are relevant: in training and in evaluation alike."""
+    return row.task == "sts" or row.score is None or row.score > 0
 
 
 def strata(values: Mapping[str, str]) -> str | None:

@@ -15,21 +15,25 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.corpus.chain import Unit, collapsed, cut, is_mutated, letters, mutated, pdb_id, pkd, read_fasta, residues
-from pipeline.corpus.reading import (
-    Cells,
-    checked_columns,
-    content_id,
-    excerpt,
-    inside,
-    label_in,
-    read_cells,
-    score_in,
-    shards,
-    shown,
-    text_in,
+from pipeline.corpus.cells import Cells, Tally, refused
+from pipeline.corpus.chain import (
+    Unit,
+    by_entry,
+    collapsed,
+    cut,
+    is_mutated,
+    letters,
+    mutated,
+    pdb_id,
+    pkd,
+    read_fasta,
+    residues,
 )
+from pipeline.corpus.place import inside, shards, shown
+from pipeline.corpus.reading import read_cells
 from pipeline.corpus.row import CHAIN_BREAK, CHAINS, JOINED, MARKED, Record, Rejected, Row, checked_row, strata
+from pipeline.corpus.settings import checked_columns
+from pipeline.corpus.values import content_id, label_in, score_in, text_in
 
 LENGTHS = {"ligand": "ligand_lengths", "receptor": "receptor_lengths"}
 LETTERS = {"ligand": "ligand_letters", "receptor": "receptor_letters"}
@@ -71,7 +75,10 @@ class Complexes:
         self.columns = checked_columns(columns, required=("affinity",), known=ROLES)
         named = [self.columns[role] for role in ("ligand_letters", "receptor_letters")]
         if not self.columns["complex"] and not self.columns["group"]:
-            raise ValueError("columns must name group (the PDB id) or complex (as in SKEMPI: 1CSE_E_I), got neither")
+            raise ValueError(
+                "columns must name group (the PDB id) or complex (as in SKEMPI: 1CSE_E_I), got neither; a name that begins with # needs "
+                'quotes ("#Pdb"), or YAML takes it for a comment'
+            )
         if not self.fasta and not (self.columns["ligand"] and self.columns["receptor"]):
             raise ValueError(
                 "columns must name ligand and receptor, the chains of both sides, or fasta the file that holds them"
@@ -98,25 +105,27 @@ class Complexes:
         self.marks = {name: (str(mark["column"]), str(mark["word"]).lower()) for name, mark in marks.items()}
         self.delimiter = delimiter
         self.quoting = quoting
+        self.tallies = [Tally()]
 
     def read(self) -> Iterator[Record]:
-        stored = read_fasta(self.fasta) if self.fasta else {}
+        stored = by_entry(read_fasta(self.fasta)) if self.fasta else {}
         marked = self._marked()
         columns = [*self.columns.values(), *self.strata.values(), *(column for column, _ in self.marks.values())]
         needed = sorted({column for column in columns if column})
         sides: dict[str, tuple[str, str]] = {}
         for path in shards(self.path):
             file = shown(path, self.root)
-            for cells in read_cells(path, file=file, needed=needed, delimiter=self.delimiter, quoting=self.quoting):
+            form = {"delimiter": self.delimiter, "quoting": self.quoting, "tally": self.tallies[0]}
+            for cells in read_cells(path, file=file, needed=needed, **form):
                 if isinstance(cells, Rejected):
                     yield cells
                     continue
                 try:
                     row = self._row(cells, stored, marked, sides)
                 except ValueError as error:
-                    yield Rejected(cells.file, cells.line, str(error), excerpt(str(dict(cells.values))))
+                    yield refused(cells, str(error))
                     continue
-                yield checked_row(cells.file, cells.line, row)
+                yield checked_row(cells.file, cells.line, row, lines=cells.lines, size=cells.size)
 
     def _marked(self) -> dict[str, set[str]]:
         """By entry the chains that the table of ``cuts`` marks."""
@@ -142,7 +151,11 @@ class Complexes:
         return found
 
     def _row(
-        self, cells: Cells, stored: Mapping[str, str], marked: Mapping[str, set[str]], sides: dict[str, tuple[str, str]]
+        self,
+        cells: Cells,
+        stored: Mapping[tuple[str, str], str],
+        marked: Mapping[str, set[str]],
+        sides: dict[str, tuple[str, str]],
     ) -> Row:
         values, columns = cells.values, self.columns
         named = label_in(values, columns["complex"])
@@ -199,7 +212,7 @@ class Complexes:
         role: str,
         names: list[str],
         group: str,
-        stored: Mapping[str, str],
+        stored: Mapping[tuple[str, str], str],
         marked: Mapping[str, set[str]],
     ) -> tuple[dict[str, str], bool]:
         """Letter (or number, where there are none) -> chain; and whether these are, or may be, several chains joined."""
@@ -214,17 +227,13 @@ class Complexes:
                 names = []
             found = dict(zip(names or [str(i) for i in range(1, len(chains) + 1)], chains, strict=True))
         else:
-            upper = {name.upper(): chain for name, chain in stored.items()}
             found = {}
             for name in names:
-                chain = (
-                    stored.get(f"{group}_{name}")
-                    or stored.get(f"{group.upper()}_{name}")
-                    or upper.get(f"{group}_{name}".upper())
-                )
-                if chain is None:
-                    raise ValueError(f"missing chain: {group}_{name} is not in the FASTA file")
-                found[name] = chain
+                if (group, name) not in stored:
+                    raise ValueError(
+                        f"missing chain: {group}_{name} is not in the FASTA file (letters of chains are told apart by case)"
+                    )
+                found[name] = stored[group, name]
         kept = collapsed(list(found), found)
         if not kept or not all(found[name] for name in kept):
             raise ValueError(

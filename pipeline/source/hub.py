@@ -10,19 +10,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+from pipeline.corpus.cells import Cells, Tally, characters
 from pipeline.corpus.judged import judged_records
-from pipeline.corpus.reading import ROLES, Cells, checked_columns, checked_splits, checked_task, mapped_row, nearest
-from pipeline.corpus.row import Record, Split
+from pipeline.corpus.mapping import ColumnMap
+from pipeline.corpus.row import Record, Rejected, Split
+from pipeline.corpus.settings import checked_splits, checked_task, nearest
 
 LAYOUTS = ("pairs", "beir")
 OFFLINE = ("1", "true", "yes", "on")  # the values that huggingface_hub takes for yes
+
+
+class UnknownSplitError(ValueError):
+    """The data set has no such split."""
 
 
 class Hub:
     """``splits`` maps a split of ours to the hub's, to several, or to null.
 
     Layout ``pairs``: one table, read through ``columns``. Layout ``beir``: configurations ``corpus``, ``queries`` and ``name``
-    (``default`` where null), which holds the judgements, as in the mteb/* repositories; ``columns`` is not looked at.
+    (``default`` where null), which holds the judgements, as in the mteb/* repositories (newer ones call it ``qrels``); ``columns`` is
+    not looked at.
     """
 
     def __init__(
@@ -33,8 +40,9 @@ class Hub:
         revision: str,
         layout: str,
         splits: Mapping[str, str | Sequence[str] | None],
-        columns: Mapping[str, str | None],
+        columns: Mapping[str, str | Sequence[str] | None],
         task: str,
+        relevant_above: float,
     ) -> None:
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo) or Path(repo).exists():
             raise ValueError(
@@ -52,31 +60,43 @@ class Hub:
         self.repo, self.name, self.revision, self.layout = repo, name, revision, layout
         self.parts: list[tuple[Split, str]] = checked_splits("splits", splits)
         self.task = checked_task(task)
-        graded = ("score",) if self.task == "sts" else ()
-        self.columns = checked_columns(
-            columns, required=("query", "document", *graded) if layout == "pairs" else (), known=ROLES
+        self.relevant_above = relevant_above
+        if columns.get("split") is not None:
+            raise ValueError(f"columns.split must be null, got {columns['split']!r}; splits names the hub's splits already")
+        self.map = (
+            ColumnMap(columns, task=self.task, split=None, relevant_above=relevant_above, by_id=False)
+            if layout == "pairs"
+            else None
         )
-        if self.columns["split"] is not None:
-            raise ValueError(
-                f"columns.split must be null, got {self.columns['split']!r}; splits names the hub's splits already"
-            )
+        self.tallies = [Tally(name) for name in ("", "the corpus", "the queries", "the judgements")]
 
     def read(self) -> Iterator[Record]:
-        if self.layout == "beir":
-            judgements: list[tuple[Split, Iterator[Cells]]] = [
-                (split, self._cells(self.name or "default", theirs)) for split, theirs in self.parts
+        if self.map is None:
+            judgements: list[tuple[Split, Iterator[Cells | Rejected]]] = [
+                (split, self._cells(self.name or "default", theirs, self.tallies[3])) for split, theirs in self.parts
             ]
-            yield from judged_records(self._cells("corpus", "corpus"), self._cells("queries", "queries"), judgements)
+            corpus, queries = self._texts("corpus", self.tallies[1]), self._texts("queries", self.tallies[2])
+            yield from judged_records(corpus, queries, judgements, relevant_above=self.relevant_above)
             return
         for split, theirs in self.parts:
-            for cells in self._cells(self.name, theirs):
-                yield mapped_row(cells, self.columns, task=self.task, split=split)
+            for cells in self._cells(self.name, theirs, self.tallies[0]):
+                if isinstance(cells, Cells):
+                    yield from self.map.rows(cells, {}, split=split)
+        self.map.finish(self.repo)
 
-    def _cells(self, name: str | None, split: str) -> Iterator[Cells]:
+    def _texts(self, name: str, tally: Tally) -> Iterator[Cells | Rejected]:
+        """The configuration ``name``: its split of that name, or, as newer repositories have it, those that the judgements have."""
+        try:
+            yield from self._cells(name, name, tally)
+        except UnknownSplitError:
+            for theirs in dict.fromkeys(theirs for _, theirs in self.parts):
+                yield from self._cells(name, theirs, tally)
+
+    def _cells(self, name: str | None, split: str, tally: Tally) -> Iterator[Cells | Rejected]:
         """``line`` is the number of the row, from 1."""
         where = "/".join(filter(None, (self.repo, name, split)))
-        for line, values in enumerate(self._loaded(name, split, where), start=1):
-            yield Cells(where, line, values)
+        rows = enumerate(self._loaded(name, split, where), start=1)
+        return tally.counted(where, (Cells(where, line, values, 1, characters(values)) for line, values in rows))
 
     def _loaded(self, name: str | None, split: str, where: str) -> Iterable[Mapping[str, object]]:
         asked = f"{where} at commit {self.revision}"
@@ -91,6 +111,10 @@ class Hub:
             raise ValueError(
                 f"the hub has no {asked} ({error}); check repo, name and revision, and your access to it"
             ) from error
+        except ValueError as error:
+            if "Unknown split" in str(error):
+                raise UnknownSplitError(f"{asked}: {error}; name one of its splits under splits") from error
+            raise
         except OSError as error:
             raise RuntimeError(f"cannot reach the hub for {asked} ({error}); {advice}") from error
         # Where the hub does not answer, the library takes the newest copy in its cache, of whatever commit, and only warns.

@@ -5,9 +5,13 @@ As ``partners`` only pairs that bind become rows: contrastive training makes its
 
 from collections.abc import Iterator, Mapping
 
+from pipeline.corpus.cells import Tally, refused
 from pipeline.corpus.chain import read_fasta
-from pipeline.corpus.reading import checked_columns, excerpt, inside, label_in, plain_or_gzipped, read_cells, score_in, shown
+from pipeline.corpus.place import inside, plain_or_packed, shown
+from pipeline.corpus.reading import read_cells
 from pipeline.corpus.row import Record, Rejected, Row, checked_row
+from pipeline.corpus.settings import checked_columns
+from pipeline.corpus.values import label_in, score_in
 
 ROLES = ("protein1", "protein2", "binds")
 TASKS = ("partners", "pair_classification")
@@ -26,12 +30,14 @@ class Ppi:
         self.columns = checked_columns(columns, required=ROLES, known=ROLES)
         self.task = task
         self.delimiter = delimiter
+        self.tallies = [Tally()]
 
     def read(self) -> Iterator[Record]:
         chains = read_fasta(self.fasta)
-        path = plain_or_gzipped(self.path)
+        path = plain_or_packed(self.path)
         needed = sorted({column for column in self.columns.values() if column})
-        for cells in read_cells(path, file=shown(path, self.root), needed=needed, delimiter=self.delimiter, quoting=False):
+        form = {"delimiter": self.delimiter, "quoting": False, "tally": self.tallies[0]}
+        for cells in read_cells(path, file=shown(path, self.root), needed=needed, **form):
             if isinstance(cells, Rejected):
                 yield cells
                 continue
@@ -43,7 +49,7 @@ class Ppi:
                 if binds not in (0, 1):
                     raise ValueError(f"{self.columns['binds']!r} must be 1 (binds) or 0, got {binds}")
             except ValueError as error:
-                yield Rejected(cells.file, cells.line, str(error), excerpt(str(dict(cells.values))))
+                yield refused(cells, str(error))
                 continue
             if binds or self.task == "pair_classification":
                 left, right = (chains[name] for name in names)

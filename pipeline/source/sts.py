@@ -8,17 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.corpus.reading import (
-    ROLES,
-    checked_columns,
-    checked_splits,
-    inside,
-    mapped_row,
-    plain_or_gzipped,
-    read_cells,
-    shown,
-)
+from pipeline.corpus.cells import Tally
+from pipeline.corpus.mapping import ColumnMap
+from pipeline.corpus.place import inside, plain_or_packed, shown, tell_beside
+from pipeline.corpus.reading import read_cells
 from pipeline.corpus.row import Record, Rejected, Row, Split
+from pipeline.corpus.settings import checked_columns, checked_splits
 
 
 class Sts:
@@ -40,18 +35,21 @@ class Sts:
             columns, required=("sentence1", "sentence2", "score"), known=("sentence1", "sentence2", "score", "id")
         )
         self.id_column = named["id"]
-        self.columns: dict[str, str | None] = dict.fromkeys(ROLES)
-        self.columns |= {"query": named["sentence1"], "document": named["sentence2"], "score": named["score"]}
         # The pair's id stands in for both texts' until `read` tells them apart, so a bad one is rejected like any other.
-        self.columns |= {"query_id": self.id_column, "document_id": self.id_column}
+        columns = {"query": named["sentence1"], "document": named["sentence2"], "score": named["score"]}
+        columns |= {"query_id": self.id_column, "document_id": self.id_column}
+        self.map = ColumnMap(columns, task="sts", split=None, relevant_above=0, by_id=False)
+        self.folder = inside(path, root)
+        self.tallies = [Tally()]
 
     def read(self) -> Iterator[Record]:
-        needed = sorted({column for column in self.columns.values() if column})
         # All files are looked for before the first is read.
-        parts: list[tuple[Split, Path]] = [(split, plain_or_gzipped(file)) for split, file in self.parts]
+        parts: list[tuple[Split, Path]] = [(split, plain_or_packed(file)) for split, file in self.parts]
+        tell_beside(self.folder, [path for _, path in parts])
+        form = {"needed": self.map.needed, "delimiter": "\t", "quoting": False, "tally": self.tallies[0]}
         for split, path in parts:
-            for cells in read_cells(path, file=shown(path, self.root), needed=needed, delimiter="\t", quoting=False):
-                row = cells if isinstance(cells, Rejected) else mapped_row(cells, self.columns, task="sts", split=split)
-                if isinstance(row, Row) and self.id_column is not None:
-                    row = replace(row, query_id=f"{row.query_id}#1", document_id=f"{row.document_id}#2")
-                yield row
+            for cells in read_cells(path, file=shown(path, self.root), **form):
+                for row in [cells] if isinstance(cells, Rejected) else self.map.rows(cells, {}, split=split):
+                    if isinstance(row, Row) and self.id_column is not None:
+                        row = replace(row, query_id=f"{row.query_id}#1", document_id=f"{row.document_id}#2")
+                    yield row

@@ -1,63 +1,109 @@
-"""A file of pairs: JSONL, CSV, TSV or Parquet, or a folder of such files.
+"""A file of pairs, or a folder of such files, whatever their format.
 
 Which column holds what is told by ``columns``, so any table becomes a source by a YAML of its own.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from pipeline.corpus.reading import (
-    ROLES,
-    checked_columns,
-    checked_split,
-    checked_task,
-    inside,
-    mapped_row,
-    read_cells,
-    shards,
-    shown,
-)
-from pipeline.corpus.row import LABELLED, Record, Rejected, Row, Split
+from pipeline.corpus.cells import Tally
+from pipeline.corpus.judged import identified
+from pipeline.corpus.mapping import ColumnMap
+from pipeline.corpus.place import inside, shards, shown
+from pipeline.corpus.reading import read_cells
+from pipeline.corpus.row import Document, Record, Rejected, Split
+from pipeline.corpus.settings import checked_columns, checked_split, checked_task
+
+SPLIT_NAMES: dict[str, Split] = {
+    "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+    "test": "test",
+}  # fmt: skip
 
 
 class Table:
-    """Rows of one task, in the order of the files' names and of the lines in them."""
+    """Rows of one task, in the order of the files' names and of the lines in them.
+
+    ``documents``: a file (``path``) whose column ``text``, under ``title`` where one is named, holds the documents that ``document_id``
+    and ``negative_id`` name by its column ``id``; all of them become candidates.
+    """
 
     def __init__(
         self,
         *,
         path: str,
         root: str | None,
-        columns: Mapping[str, str | None],
+        columns: Mapping[str, str | Sequence[str] | None],
         task: str,
         split: str | None,
         delimiter: str | None,
         quoting: bool,
+        encoding: str | None,
+        sheet: str | None,
+        documents: Mapping[str, Any] | None,
+        relevant_above: float,
     ) -> None:
         self.path = inside(path, root)
         self.root = root
-        self.task = checked_task(task)
-        graded = ("score",) if self.task in ("sts", "pair_classification", "reranking") else ()
-        self.columns = checked_columns(columns, required=("query", "document", *graded), known=ROLES)
         self.split: Split | None = checked_split(split)
-        if split is not None and self.columns["split"] is not None:
+        self.documents = (
+            checked_columns(documents, required=("path", "id", "text"), known=("path", "id", "text", "title"))
+            if documents
+            else None
+        )
+        self.map = ColumnMap(
+            columns, task=checked_task(task), split=self.split, relevant_above=relevant_above, by_id=self.documents is not None
+        )
+        if split is not None and columns.get("split") is not None:
             raise ValueError(
-                f"split is {split!r} and columns.split is {self.columns['split']!r}, expected one of them; set one to null"
+                f"split is {split!r} and columns.split is {columns['split']!r}, expected one of them; set one to null"
             )
         if delimiter is not None and len(delimiter) != 1:
             raise ValueError(f'delimiter must be one character or null, got {delimiter!r}; a tab is written "\\t" in YAML')
-        self.delimiter = delimiter
-        self.quoting = quoting
+        self.form = {"delimiter": delimiter, "quoting": quoting, "encoding": encoding, "sheet": sheet}
+        self.tallies = [Tally(), Tally("the documents")]
 
     def read(self) -> Iterator[Record]:
-        needed = sorted({column for column in self.columns.values() if column})
-        for path in shards(self.path):
+        texts: dict[str, str] = {}
+        beside = inside(str(self.documents["path"]), self.root) if self.documents else None
+        if beside is not None and self.documents:
+            name = str(self.documents["id"])
+            fields = [str(field) for field in (self.documents["title"], self.documents["text"]) if field]
+            needed = [name, *fields]
+            for path in shards(beside):
+                form = {**self.form, "needed": needed, "tally": self.tallies[1]}
+                cells = read_cells(path, file=shown(path, self.root), **form)
+                for found in identified(cells, texts, [name], fields):
+                    yield found if isinstance(found, Rejected) else Document(*found)
+        paths = shards(self.path, without=[beside] if beside else [])
+        splits = self._splits(paths)
+        for path in paths:
             file = shown(path, self.root)
-            for cells in read_cells(path, file=file, needed=needed, delimiter=self.delimiter, quoting=self.quoting):
+            for cells in read_cells(path, file=file, needed=self.map.needed, tally=self.tallies[0], **self.form):
                 if isinstance(cells, Rejected):
                     yield cells
-                    continue
-                row = mapped_row(cells, self.columns, task=self.task, split=self.split)
-                if self.task in LABELLED and isinstance(row, Row) and row.group is None:
-                    row = replace(row, group=row.query_id)  # texts of one class need not stay in one split
-                yield row
+                else:
+                    yield from self.map.rows(cells, texts, split=splits.get(path))
+        self.map.finish(shown(self.path, self.root))
+
+    def _splits(self, paths: Sequence[Path]) -> dict[Path, Split]:
+        """The split of each file, where their names tell it and nothing else does: files called train and test are not to be mixed."""
+        if self.split is not None or self.map.one["split"] is not None or len(paths) < 2:
+            return {}
+        words = {path: re.split(r"[^a-z]+", path.name.lower()) for path in paths}
+        named: dict[Path, Split | None] = {
+            path: next((SPLIT_NAMES[word] for word in words[path] if word in SPLIT_NAMES), None) for path in paths
+        }
+        if not {"validation", "test"} & set(named.values()):
+            return {}
+        if unnamed := [path.name for path, split in named.items() if split is None]:
+            held_out = [path.name for path, split in named.items() if split in ("validation", "test")]
+            raise ValueError(
+                f"{self.path}: the names of {', '.join(held_out)} tell a split, those of {', '.join(unnamed[:3])} none; name them all by "
+                "their split, say columns.split, or give each split a corpus of its own with `split: test`"
+            )
+        print(
+            f"{self.path}: split by the names of the files: {', '.join(f'{path.name} {split}' for path, split in named.items())}"
+        )
+        return {path: split for path, split in named.items() if split is not None}

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pipeline.corpus.row import WEAK, Row, Split
+from pipeline.corpus.row import RANKED, WEAK, Row, Split, teaches
 from pipeline.split.dealt import Dealt, dealt, most_of_a_unit
 
 
@@ -101,12 +101,15 @@ def unit_keys(rows: Sequence[Row]) -> list[str]:
     """For each row the name of the smallest set of rows closed under: same group, same query id, same document id.
 
     A row with a group is tied by its group alone: shared texts between groups are contamination, removed after the split.
+    One that says what does not answer is tied by its query alone: many queries share a negative, which would tie them all.
     """
     names: dict[str, int] = {}
     left: list[int] = []
     right: list[int] = []
     for row in rows:
         ends = [f"g {row.group}"] if row.group is not None else [f"q {row.query_id}", f"d {row.document_id}"]
+        if row.group is None and row.task in RANKED and not teaches(row):
+            del ends[1]
         nodes = [names.setdefault(end, len(names)) for end in ends]
         left.append(nodes[0])
         right.append(nodes[-1])

@@ -281,6 +281,19 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     return metrics
 
 
+def _tied(data: CuratedData) -> str:
+    """What to do where most rows are one unit, which no split parts; empty where they are not."""
+    rows = [row for of_corpus in data.rows.values() for row in of_corpus if row.task != WEAK]
+    largest = max(Counter(unit_keys(rows)).values(), default=0)
+    if 2 * largest <= len(rows):
+        return ""
+    return (
+        f"{largest} of {len(rows)} rows are tied to each other, as they share a group, a query or a document (many questions with few "
+        "answers, say), and tied rows go to one split. Name validation rows yourself (columns.split), or take `choose: {split: random}` "
+        "and `set: {curate.contamination: query}`: scores then are of new questions about known answers"
+    )
+
+
 def _check_rows(data: CuratedData) -> None:
     """ValueError where a split that the run cannot do without is empty, with what became of the rows."""
     left = Counter(row.split for rows in data.rows.values() for row in rows)
@@ -291,8 +304,8 @@ def _check_rows(data: CuratedData) -> None:
         raise ValueError(f"curation left no train row: {fate}; bring more different rows, or loosen conf/curate.yaml")
     if not left["validation"]:
         raise ValueError(
-            f"curation left no validation row, and models are chosen by these: {fate}; bring more different rows, or raise "
-            "curate.split.validation"
+            f"curation left no validation row, and models are chosen by these: {fate}; "
+            f"{_tied(data) or 'bring more different rows, or raise curate.split.validation'}"
         )
     if not left["test"]:
         raise ValueError(

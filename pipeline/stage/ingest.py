@@ -6,7 +6,7 @@ Writes: data/raw/<corpus>/{rows,documents,rejected}.parquet, card.json
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from pipeline.build import build
 from pipeline.checkpoint import sha256, whole_directory, write_json
+from pipeline.corpus.cells import Tally
 from pipeline.corpus.files import write
 from pipeline.corpus.row import Document, Rejected, Row
 
@@ -24,11 +25,20 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     with whole_directory(out / "data/raw") as folder:
         for name, corpus in sorted(section["corpora"].items()):
             source = _source(corpus, runtime)
+            tallies = getattr(source, "tallies", [])  # of files; a source that reads none has none
             records = list(tqdm(source.read(), desc=f"ingest {name}", unit="record", leave=False, disable=None))
             rows = [record for record in records if isinstance(record, Row)]
             documents = [record for record in records if isinstance(record, Document)]
             rejected = [record for record in records if isinstance(record, Rejected)]
-            _check(name, len(rows) + len(documents), rejected, len(records), section["max_rejected"])
+            if not rows and not documents:
+                raise ValueError(
+                    f"corpus {name}: no valid row out of {len(records)} records; mend the source, or take the corpus out of params.yaml"
+                    f"{_examples(rejected)}"
+                )
+            if not tallies:
+                tallies = [Tally(records=len(records), lines=len(records), files={record.file for record in rejected})]
+            for tally in tallies:
+                _check(name, tally, rejected, section["max_rejected"])
             target = folder / name
             target.mkdir()
             write(target / "rows.parquet", Row, rows)
@@ -57,14 +67,24 @@ def _source(corpus: Mapping[str, Any], runtime: Mapping[str, Any]) -> Any:
     return build(corpus["source"])
 
 
-def _check(name: str, num_valid: int, rejected: list[Rejected], total: int, max_rejected: float) -> None:
-    examples = "".join(f"\n  {r.file}:{r.line}: {r.reason}" for r in rejected[:5])
-    if not num_valid:
-        raise ValueError(
-            f"corpus {name}: no valid row out of {total} records; mend the source, or take the corpus out of params.yaml{examples}"
-        )
-    if len(rejected) > max_rejected * total:
-        raise ValueError(
-            f"corpus {name}: {len(rejected)} of {total} records cannot be read, more than ingest.max_rejected = {max_rejected:.1%}; "
-            f"mend them, or raise the limit (`set: {{ingest.max_rejected: 0.05}}` in params.yaml). The first:{examples}"
-        )
+def _check(name: str, tally: Tally, rejected: Sequence[Rejected], max_rejected: float) -> None:
+    """ValueError where more of one kind of file is lost than ``max_rejected``, of its lines or of its characters."""
+    lost = [one for one in rejected if one.file in tally.files]
+    unit = "records" if tally.records == tally.lines else "lines"
+    for num_lost, total, what in (
+        (sum(one.lines for one in lost), tally.lines, unit),
+        (sum(one.size for one in lost), tally.size, "characters"),
+    ):
+        if num_lost > max_rejected * total:
+            of = f" of {tally.name}" if tally.name else ""
+            encoding = any(one.reason == "not valid UTF-8" for one in lost)
+            raise ValueError(
+                f"corpus {name}: {num_lost} of {total} {what}{of} cannot be read, more than ingest.max_rejected = {max_rejected:.1%}; "
+                f"mend them, or raise the limit (`set: {{ingest.max_rejected: 0.05}}` in params.yaml)"
+                f"{'; a file in another encoding is read with `encoding: cp1252` or whatever it is' if encoding else ''}. "
+                f"The first:{_examples(lost)}"
+            )
+
+
+def _examples(rejected: Sequence[Rejected]) -> str:
+    return "".join(f"\n  {one.file}:{one.line}: {one.reason}" for one in rejected[:5])

@@ -17,12 +17,12 @@ from pipeline import __version__
 from pipeline.build import build
 from pipeline.checkpoint import read_json, sha256, whole_directory, write_json, write_provenance, write_text
 from pipeline.corpus.files import Negative, read, read_rows, write
-from pipeline.corpus.row import Row
+from pipeline.corpus.row import Row, teaches
 from pipeline.distributed import first_process, together
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
 from pipeline.training.fit import fit
-from pipeline.training.mined import by_query, known_rows, mined, teaching, with_negatives
+from pipeline.training.mined import by_query, known_rows, mined, with_given, with_negatives
 from pipeline.training.prepare import prepare
 from pipeline.training.trainer import RUNS, Point, curve_text
 
@@ -79,11 +79,12 @@ def _phase(
     mark = _mark(before)
 
     def train() -> list[Point]:
-        rows: dict[str, list[Row]] = {task: [] for task in phase["tasks"]}
-        for corpus, row in read_rows(CURATED, "train", list(rows)):
-            if teaching(row) and (phase["corpora"] is None or corpus in phase["corpora"]):
-                rows[row.task].append(row)
-        negatives = _negatives(encoder, rows, phase, runtime, RUNS / f"phase-{name}-{mark}-mined")
+        judged: dict[str, list[Row]] = {task: [] for task in phase["tasks"]}
+        for corpus, row in read_rows(CURATED, "train", list(judged)):
+            if phase["corpora"] is None or corpus in phase["corpora"]:
+                judged[row.task].append(row)
+        rows = {task: [row for row in of_task if teaches(row)] for task, of_task in judged.items()}
+        negatives = _negatives(encoder, judged, phase, runtime, RUNS / f"phase-{name}-{mark}-mined")
         for task, settings in phase["tasks"].items():
             rows[task] = with_negatives(task, rows[task], negatives.get(task, {}), settings["num_negatives"])
         training = {key: value for key, value in phase.items() if key not in ("order", "mine", "corpora")}
@@ -124,6 +125,8 @@ def _negatives(
     if first_process() and not folder.is_dir():
         with whole_directory(folder) as partial:
             for task, of_task in rows.items():
-                write(partial / f"{task}.parquet", Negative, mined(encoder, of_task, phase["mine"], runtime, title=task))
+                positive = [row for row in of_task if teaches(row)]
+                found = mined(encoder, positive, phase["mine"], runtime, title=task)
+                write(partial / f"{task}.parquet", Negative, with_given(of_task, found))
     together()
     return {task: by_query(read(folder / f"{task}.parquet", Negative)) for task in rows}

@@ -18,8 +18,10 @@ import numpy as np
 from pipeline.build import load
 from pipeline.checkpoint import write_json
 from pipeline.corpus.files import corpora, read
-from pipeline.corpus.reading import nearest, read_cells, shards
+from pipeline.corpus.place import shards
+from pipeline.corpus.reading import read_cells
 from pipeline.corpus.row import Document, Rejected, Row
+from pipeline.corpus.settings import nearest
 from pipeline.distributed import encoding_devices
 from pipeline.encoder.cache import EmbeddingCache
 from pipeline.encoder.directory import weights_hash

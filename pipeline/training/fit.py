@@ -75,6 +75,8 @@ def fit(
     callbacks = _looks(reader, held_out, known, objectives, training, teachers, seed)
     callbacks += [snapshots] if snapshots else []  # before the checkpoint, which may be gone on with
     run = train(module, data, training, runtime, seed=seed, name=name, inputs=inputs, idle=idle, callbacks=callbacks)
+    if first_process() and (cut := reader.cut()):
+        print(f"{name}: {cut} (max_length_tokens)")
     if learner is not encoder and first_process():
         _taken_over(encoder, learner, run, rounded=_rounds(training, runtime))
     return run.curve

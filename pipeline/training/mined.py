@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.build import build
 from pipeline.corpus.files import Negative, read_rows
-from pipeline.corpus.row import SPLITS, Row, Split
+from pipeline.corpus.row import SPLITS, Row, Split, teaches
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
 
@@ -42,14 +42,20 @@ def by_query(negatives: Sequence[Negative]) -> dict[str, list[str]]:
     return found
 
 
-def teaching(row: Row) -> bool:
-    """Graded pairs all teach; of judged ones only those that are relevant."""
-    return row.task == "sts" or row.score is None or row.score > 0
+def with_given(rows: Sequence[Row], found: Sequence[Negative]) -> list[Negative]:
+    """What a person judged irrelevant (the ``rows`` that do not teach), then what was ``found``, by query; each text once."""
+    given: dict[str, list[str]] = {}
+    for row in rows:
+        if not teaches(row):
+            given.setdefault(row.query, []).append(row.document)
+    mined = by_query(found)
+    both = {query: dict.fromkeys([*given.get(query, ()), *mined.get(query, ())]) for query in sorted({*given, *mined})}
+    return [Negative(query, text, rank) for query, texts in both.items() for rank, text in enumerate(texts)]
 
 
 def known_rows(curated: Path) -> dict[Split, list[Row]]:
     """By split that a training may look at, the rows of all tasks that say what answers what."""
-    return {split: [row for _, row in read_rows(curated, split) if teaching(row)] for split in SPLITS if split != "test"}
+    return {split: [row for _, row in read_rows(curated, split) if teaches(row)] for split in SPLITS if split != "test"}
 
 
 def with_negatives(task: str, rows: list[Row], known: Mapping[str, Sequence[str]], num_negatives: int) -> list[Row]:

@@ -46,6 +46,13 @@ class Reader:
         known = self._codes.get(prompt, [])
         return np.array([known[place] for place in places], dtype=np.int64)
 
+    def cut(self) -> str:
+        """How many of the texts read so far fill the limit, which is where longer ones were cut; empty where none does."""
+        limit = min(self.max_length_tokens, self.encoder.max_length_tokens)
+        lengths = [len(row) for of_prompt in self._ids.values() for row in of_prompt]
+        full = sum(length >= limit for length in lengths)
+        return f"{full} of {len(lengths)} texts fill all {limit} tokens; what is longer was cut at that" if full else ""
+
     def _read(self, prompt: str, texts: Sequence[str]) -> list[int]:
         place = self._place.setdefault(prompt, {})
         ids, codes = self._ids.setdefault(prompt, []), self._codes.setdefault(prompt, [])

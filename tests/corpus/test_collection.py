@@ -30,6 +30,17 @@ def test_plain_positives_are_judged_one_and_grades_stay_whole(made):
     assert all(type(grade) is int for grades in found.judgements.values() for grade in grades.values())
 
 
+@pytest.mark.parametrize("scores", [(1.0, 0.5), (0.3, 0.2), (0.0004, 0.0002), (2.0, 0.5), (0.5, 0.5)])
+def test_what_training_takes_for_relevant_is_relevant_in_evaluation_and_keeps_its_gain(made, scores):
+    """Gains of nDCG are linear in the grade, so only their ratio counts."""
+    (found,) = made([pair("q", "high", scores[0]), pair("q", "low", scores[1]), pair("q", "no", 0.0)])
+    grades = found.judgements["q"]
+    assert all(grades[name] > 0 for name in ("high", "low"))
+    assert grades["no"] == 0
+    if min(scores) >= 0.01:
+        assert grades["high"] / grades["low"] == pytest.approx(scores[0] / scores[1])
+
+
 def test_a_query_without_a_relevant_document_is_not_asked_but_its_documents_stay_candidates(made):
     (found,) = made([pair("q1", "d1"), pair("q2", "d2", 0.0)])
     assert set(found.queries) == set(found.judgements) == {"q1"}

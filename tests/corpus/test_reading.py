@@ -4,25 +4,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.corpus.reading import (
-    ROLES,
-    Cells,
-    checked_columns,
-    checked_splits,
-    content_id,
-    excerpt,
-    found,
-    inside,
-    mapped_row,
-    nearest,
-    plain_or_gzipped,
-    read_cells,
-    shards,
-    shown,
-)
+from pipeline.corpus.cells import Cells, excerpt
+from pipeline.corpus.mapping import ColumnMap
+from pipeline.corpus.place import found, inside, plain_or_packed, shards, shown
+from pipeline.corpus.reading import read_cells
 from pipeline.corpus.row import Rejected, Row
+from pipeline.corpus.settings import ROLES, checked_columns, checked_splits, nearest
+from pipeline.corpus.values import content_id
 
-COLUMNS = dict.fromkeys(ROLES) | {"query": "q", "document": "d"}
+COLUMNS = {"query": "q", "document": "d"}
 
 
 def cells_of(path, *, needed=("q", "d"), delimiter=None, quoting=False):
@@ -69,10 +59,10 @@ def test_a_missing_folder_is_told_by_the_last_one_that_exists(tmp_path):
 
 def test_the_gzipped_file_is_found_by_its_plain_name_and_both_are_an_error(tmp_path):
     (tmp_path / "x.tsv.gz").write_bytes(gzip.compress(b"q\td\n"))
-    assert plain_or_gzipped(tmp_path / "x.tsv") == tmp_path / "x.tsv.gz"
+    assert plain_or_packed(tmp_path / "x.tsv") == tmp_path / "x.tsv.gz"
     (tmp_path / "x.tsv").write_text("q\td\n")
     with pytest.raises(ValueError, match="found both"):
-        plain_or_gzipped(tmp_path / "x.tsv")
+        plain_or_packed(tmp_path / "x.tsv")
 
 
 def test_shards_are_sorted_and_other_files_are_passed_over(tmp_path):
@@ -237,13 +227,15 @@ def test_a_file_of_unknown_kind_is_an_error(tmp_path, name):
 
 
 def row_of(values, **columns):
-    return mapped_row(Cells("x.jsonl", 7, values), COLUMNS | columns, task="sts", split=None)
+    settings = {"task": "weak", "split": None, "relevant_above": 0, "by_id": False}
+    (row,) = ColumnMap(COLUMNS | columns, **settings).rows(Cells("x.jsonl", 7, values), {})
+    return row
 
 
 def test_every_role_is_taken_from_its_column():
     values = {"q": "a", "d": "b", "s": 2, "g": 5, "p": "test", "i": "q1", "j": 12}
     row = row_of(values, score="s", group="g", split="p", query_id="i", document_id="j")
-    assert row == Row("sts", "q1", "a", "12", "b", 2.0, "test", "5")
+    assert row == Row("weak", "q1", "a", "12", "b", 2.0, "test", "5")
 
 
 def test_ids_without_a_column_depend_on_the_text_alone():
@@ -256,12 +248,8 @@ def test_ids_without_a_column_depend_on_the_text_alone():
 
 
 def test_an_empty_group_or_split_means_none_and_leaves_the_fixed_split():
-    row = mapped_row(
-        Cells("x", 1, {"q": "a", "d": "b", "g": "", "p": None}),
-        COLUMNS | {"group": "g", "split": "p"},
-        task="sts",
-        split="test",
-    )
+    columns = ColumnMap(COLUMNS | {"group": "g", "split": "p"}, task="weak", split="test", relevant_above=0, by_id=False)
+    (row,) = columns.rows(Cells("x", 1, {"q": "a", "d": "b", "g": "", "p": None}), {})
     assert isinstance(row, Row)
     assert (row.group, row.split) == (None, "test")
 

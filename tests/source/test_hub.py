@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipeline.corpus.reading import ROLES
 from pipeline.corpus.row import Document, Rejected, Row
+from pipeline.corpus.settings import ROLES
 from pipeline.source.hub import Hub
 
 CONF = Path(__file__).parents[2] / "conf/source/hub.yaml"
@@ -23,6 +23,7 @@ SETTINGS = {
     "splits": {"train": "train"},
     "columns": {"query": "q", "document": "d"},
     "task": "retrieval",
+    "relevant_above": 0,
 }
 
 

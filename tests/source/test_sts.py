@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.corpus.reading import content_id
 from pipeline.corpus.row import Rejected, Row
+from pipeline.corpus.values import content_id
 from pipeline.source.sts import Sts
 
 CONF = Path(__file__).parents[2] / "conf/source/sts.yaml"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.corpus.reading import ROLES
 from pipeline.corpus.row import Rejected, Row
+from pipeline.corpus.settings import ROLES
 from pipeline.source.table import Table
 
 CONF = Path(__file__).parents[2] / "conf/source/table.yaml"
@@ -18,6 +18,10 @@ SETTINGS = {
     "split": None,
     "delimiter": None,
     "quoting": True,
+    "encoding": None,
+    "sheet": None,
+    "documents": None,
+    "relevant_above": 0,
 }
 
 

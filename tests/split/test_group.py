@@ -89,6 +89,17 @@ def test_rows_of_a_group_never_straddle(seed):
     assert len({row.split for row in rows}) == 3
 
 
+def test_a_negative_that_many_queries_share_ties_none_of_them():
+    def row(query, document, score=None, task="retrieval"):
+        return Row(task, query, f"text {query}", document, f"text {document}", score)
+
+    shared = [row("a", "x"), row("a", "no", 0.0), row("b", "y"), row("b", "no", 0.0)]
+    first, *rest = unit_keys(shared)
+    assert rest == [first, rest[1], rest[1]]
+    assert first != rest[1]
+    assert len(set(unit_keys([row("a", "no", 0.0, "pair_classification"), row("b", "no", 0.0, "pair_classification")]))) == 1
+
+
 def test_a_group_ties_and_shared_texts_between_groups_do_not():
     rows = [pair(1, "shared", "a"), pair(2, "shared", "b"), pair(3, 3, "a")]
     keys = unit_keys(rows)

@@ -140,3 +140,58 @@ def test_graded_pairs_without_a_score_are_refused_before_anything_is_read(worksp
     assert run(folder, "ingest") == 1
     assert "columns must name the column of 'score', got None" in capsys.readouterr().err
     assert not (folder / "data/raw").exists()
+
+
+def judged(count, known):
+    """A BEIR folder of ``count`` judgements, of which ``known`` name a document, beside many documents."""
+    return {
+        "corpus.jsonl": "".join(f'{{"_id": "d{i}", "title": null, "text": "document {i}"}}\n' for i in range(2000)),
+        "queries.jsonl": "".join(f'{{"_id": "q{i}", "text": "question {i}"}}\n' for i in range(count)),
+        "qrels/test.tsv": "query-id\tcorpus-id\tscore\n"
+        + "".join(f"q{i}\t{f'd{i}' if i < known else f'd{i}-0'}\t1\n" for i in range(count)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (judged(20, 1), "19 of 20 records of the judgements cannot be read"),
+        ({"corpus.jsonl": judged(20, 20)["corpus.jsonl"] + "{\n" * 300}, "300 of 2300 records of the corpus cannot be read"),
+        (
+            {"queries.jsonl": judged(20, 20)["queries.jsonl"] + '{"_id": "q"}\n'},
+            "1 of 21 records of the queries cannot be read",
+        ),
+    ],
+)
+def test_the_budget_is_of_one_kind_of_file(workspace, run, capsys, files, message):
+    line = {"source": "beir", "path": "data/source/b", "splits": {"train": None, "test": "test"}}
+    folder = workspace(corpora={"b": line})
+    for name, content in (judged(20, 20) | files).items():
+        (folder / "data/source/b/qrels").mkdir(parents=True, exist_ok=True)
+        (folder / f"data/source/b/{name}").write_text(content)
+    assert run(folder, "compose") == 0
+    assert run(folder, "ingest") == (1 if files else 0)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        # 300 glued records are one bad line of 1001, and most of what was written.
+        ("glued.jsonl", b"\n".join([*PLAIN * 10, b"".join(PLAIN * 3)]), "characters cannot be read"),
+        # One bad record of 20 lines in 100 of 20 lines each is 1 % of the lines, and 3 are more.
+        (
+            "long.csv",
+            (
+                "question,answer,score\n" + ('a,"' + "text\n" * 19 + 'end",1\n') * 97 + ('a,"' + "text\n" * 19 + 'end",\n') * 3
+            ).encode(),
+            "60 of 2000 lines cannot be read",
+        ),
+    ],
+)
+def test_the_budget_counts_what_is_lost_of_the_file(workspace, run, capsys, name, content, message):
+    folder = workspace(corpora={"t": CORPUS | {"path": f"data/source/{name}"}})
+    (folder / f"data/source/{name}").write_bytes(content)
+    assert run(folder, "compose") == 0
+    assert run(folder, "ingest") == 1
+    assert message in capsys.readouterr().err

@@ -1,0 +1,65 @@
+"""Parquet and Arrow files, which hold columns with types."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.corpus.cells import Cells, Needed, characters, checked_header
+from pipeline.corpus.row import Rejected
+
+
+def parquet(path: Path, file: str, needed: Needed, also: Needed) -> Iterator[Cells | Rejected]:
+    """``line`` is the number of the row, from 1. ``also``: columns that are read where they are there."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as table:
+            columns = _chosen(path, table.schema_arrow.names, needed, also)
+            yield from _records(file, table.iter_batches(columns=columns))
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is a damaged Parquet file ({error}); fetch it again") from error
+
+
+def arrow(path: Path, file: str, needed: Needed, also: Needed) -> Iterator[Cells | Rejected]:
+    """An Arrow file, or the stream that the library `datasets` writes."""
+    try:
+        with pa.memory_map(str(path)) as source:
+            if source.read(6) == b"ARROW1":
+                reader = pa.ipc.open_file(source)
+                batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+            else:
+                source.seek(0)
+                reader = pa.ipc.open_stream(source)
+                batches = iter(reader)
+            columns = _chosen(path, reader.schema.names, needed, also)
+            yield from _records(file, (batch.select(columns) for batch in batches))
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is a damaged Arrow file ({error}); fetch it again") from error
+
+
+def _chosen(path: Path, names: list[str], needed: Needed, also: Needed) -> list[str]:
+    optional = [name for one in also for name in ((one,) if isinstance(one, str) else one) if name in names]
+    return list(dict.fromkeys([*checked_header(path, names, needed, nested=True), *optional]))
+
+
+def _records(file: str, batches: Iterator[Any]) -> Iterator[Cells | Rejected]:
+    line = 0
+    for batch in batches:
+        try:
+            records = batch.to_pylist()
+        except UnicodeDecodeError:  # of one text; the others are good
+            records = [_row(batch, i) for i in range(batch.num_rows)]
+        for values in records:
+            line += 1
+            if isinstance(values, str):
+                yield Rejected(file, line, values)
+            else:
+                yield Cells(file, line, values, 1, characters(values))
+
+
+def _row(batch: Any, i: int) -> dict[str, object] | str:
+    try:
+        return batch.slice(i, 1).to_pylist()[0]
+    except UnicodeDecodeError:
+        return "not valid UTF-8"
