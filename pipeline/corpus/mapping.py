@@ -59,7 +59,8 @@ class ColumnMap:
             raise ValueError(
                 "columns.negative names texts, and negative_id names documents of the file `documents`; use the one that fits"
             )
-        self.task, self.split, self.relevant_above, self.by_id = task, split, relevant_above, by_id
+        self.split: Split | None = split
+        self.task, self.relevant_above, self.by_id = task, relevant_above, by_id
         self.known = Identities()
         self.fractional = 0  # judgements
         self.unseen = set(negative)  # roles that no record had
@@ -72,8 +73,7 @@ class ColumnMap:
     def rows(self, cells: Cells, texts: Mapping[str, str], *, split: Split | None = None) -> Iterator[Row | Rejected]:
         """All rows of one record, or the reason why it has none. ``texts``: documents by id."""
         try:
-            at: Split | None = split or self.split
-            found = list(self._rows(cells, texts, at))
+            found = list(self._rows(cells, texts, split or self.split))
         except ValueError as error:
             yield refused(cells, str(error))
             return

@@ -285,7 +285,7 @@ def _tied(data: CuratedData) -> str:
     """What to do where most rows are one unit, which no split parts; empty where they are not."""
     rows = [row for of_corpus in data.rows.values() for row in of_corpus if row.task != WEAK]
     largest = max(Counter(unit_keys(rows)).values(), default=0)
-    if 2 * largest <= len(rows):
+    if largest < 2 or 2 * largest <= len(rows):
         return ""
     return (
         f"{largest} of {len(rows)} rows are tied to each other, as they share a group, a query or a document (many questions with few "
