@@ -169,9 +169,13 @@ MORE_EDITS = {
         lambda w: w.write_page(set=w.page["set"] | {"evaluate.resamples": 500}),
         {"compose"} | LAST | BASELINES | EVALUATE,
     ),
-    "the code of a pooling": (
-        lambda w: w.append("pipeline/pooling/mean.py", "MORE = 1\n"),
+    "the code of the encoder": (
+        lambda w: w.append("pipeline/encoder/encoder.py", "MORE = 1\n"),
         {"compose", "pretrain"} | BASELINES | AFTER_BASE,
+    ),
+    "the code of poolings, where the encoder's own is taken": (
+        lambda w: w.append("pipeline/pooling/standard.py", "MORE = 1\n"),
+        {"compose"},
     ),
     "the code of mine": (lambda w: w.append("pipeline/stage/mine.py", "MORE = 1\n"), {"compose"} | AFTER_BASE),
     "the code of a merge method": (lambda w: w.append("pipeline/merging/slerp.py", "MORE = 1\n"), {"compose"} | LAST | MERGE),

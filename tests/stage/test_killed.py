@@ -25,13 +25,13 @@ TRACED = """
 import sys
 from pipeline.__main__ import main
 from pipeline.training.data import Batches
-tensors = Batches._tensors
+tensors = Batches.batch
 def traced(self, number):
     batch = tensors(self, number)
     with open("order", "a") as file:
         file.write(f"{number} {batch.mark}\\n")
     return batch
-Batches._tensors = traced
+Batches.batch = traced
 sys.exit(main(sys.argv[1:]))
 """
 
