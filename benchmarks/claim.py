@@ -11,7 +11,7 @@ higher than on whole collections; differences are between models that search the
 `table` prints the main scores on the items of a split, their mean, and the mean's paired difference to the soup, to the best single
 expert (chosen on validation) and to joint, with 95 % intervals and two-sided p.
 
-What an interval speaks of: with several seeds, a further training on further items (`pipeline.metric.over_seeds_and_items`: seeds by
+What an interval speaks of: with several seeds, a further training on further items (`over_seeds.over_seeds_and_items`: seeds by
 Student's t over the trainings, items by their draws); with one seed, further items of this very training, which is no claim about
 a method. Design choices (rates, options, defaults) are made on `--split validation`, which is what `table` shows unasked; `--split test`
 is looked at once, when nothing is left to choose, and a choice made after that look needs other test rows.

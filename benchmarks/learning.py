@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from over_seeds import over_seeds
 
 from pipeline.checkpoint import read_json
-from pipeline.metric import over_seeds
 
 SEEDS = (0, 1, 2)
 STARTS = ("base", "backbone")

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import mteb
 import yaml
+from mteb_local import local
 from sentence_transformers import SentenceTransformer
 
 from pipeline.corpus.collection import Collection
 from pipeline.encoder.encoder import Encoder
-from pipeline.evaluator import mteb_tasks
 from pipeline.params import build
 from pipeline.source.beir import Beir
 
@@ -70,7 +70,7 @@ def main() -> None:
             ours, _ = evaluator.evaluate(lambda texts, side, task: encoder.encode(texts, **limits), given)
             settings = {"max_documents_per_cluster": evaluator.texts} if task == "clustering" else {}
             theirs = (
-                mteb.evaluate(peer, mteb_tasks.local(given, **settings), cache=None, co2_tracker=False, show_progress_bar=False)
+                mteb.evaluate(peer, local(given, **settings), cache=None, co2_tracker=False, show_progress_bar=False)
                 .task_results[0]
                 .get_score()
             )

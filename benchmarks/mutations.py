@@ -44,10 +44,10 @@ class Mutation(NamedTuple):
     tests: tuple[str, ...]
 
 
-def at(place: str, *tests: str):
+def at(place: str, *tests: str, tree: str = "pipeline"):
     """Faults of one file with the same tests."""
     paths = tuple(f"tests/{test}" for test in tests)
-    return lambda name, old, new, *own: Mutation(name, f"pipeline/{place}", old, new, tuple(f"tests/{t}" for t in own) or paths)
+    return lambda name, old, new, *own: Mutation(name, f"{tree}/{place}", old, new, tuple(f"tests/{t}" for t in own) or paths)
 
 
 negatives = at("objective/negatives.py", "objective/test_infonce.py")
@@ -59,6 +59,7 @@ data = at("training/data.py", "training/test_data.py")
 fit = at("training/fit.py", "training/test_fit.py")
 trial = at("probing/trial.py", "probing/test_trial.py")
 metric = at("metric.py", "test_metric.py")
+over_seeds = at("over_seeds.py", "test_over_seeds.py", tree="benchmarks")
 comparison = at(
     "evaluator/comparison.py", "evaluator/test_comparison.py::test_the_interval_is_that_of_paired_draws_made_by_hand"
 )
@@ -159,7 +160,7 @@ MUTATIONS = (
     at("corpus/collection.py", "corpus/test_collection_affinity.py")(
         "affinity baselines learn from the rows they are tested on", "for part in (split, \"train\"))", "for part in (split, split))"),
     # statistics
-    metric("a claim holds the trainings fixed", "for variance, free in spread)))", "for variance, free in spread[1:])))"),
+    over_seeds("a claim holds the trainings fixed", "for variance, free in spread)))", "for variance, free in spread[1:])))"),
     metric("equal differences are told apart by rounding", " - max(1e-10 * largest, 1e-14)", ""),
     metric("Holm forgets the steps before", "np.minimum(1, np.maximum.accumulate(steps))", "np.minimum(1, steps)"),
     metric("the interval of few items is not widened", "np.sqrt(num_items / (num_items - 1)) * t.isf(tail, num_items - 1)",

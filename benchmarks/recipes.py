@@ -226,7 +226,7 @@ def run(folder: Path, steps: int) -> None:
 
 
 def table(folder: Path) -> None:
-    from pipeline.metric import over_seeds
+    from over_seeds import over_seeds
 
     for comparison, arms in ARMS.items():
         files = sorted(folder.glob(f"{comparison}-*.json"))

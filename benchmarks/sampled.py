@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from over_seeds import Claim, over_seeds_and_items
 from safetensors.torch import load_file
 
 from pipeline.checkpoint import write_json
@@ -17,7 +18,7 @@ from pipeline.corpus.files import corpora
 from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator.gate import _counts
 from pipeline.evaluator.items import grouped
-from pipeline.metric import Claim, interval, over_seeds_and_items
+from pipeline.metric import interval
 from pipeline.params import build, load
 
 CURATED = Path("data/curated")

@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline.models import singles
 from pipeline.shape import Config, Node, Page, checked, nearest
 
 CONF = Path("conf")
@@ -88,8 +89,8 @@ def check_choice(group: str, name: str, where: str) -> None:
 def compose_config(page: Page) -> dict[str, Any]:
     """Every stage's section: one composition per item, interpolations resolved, everything checked.
 
-    ``page.set`` holds paths of `data/config.yaml` (``train.sts.steps``); a path of ``train``, ``merge`` or ``baseline`` that names no item
-    (``train.steps``) holds for every item.
+    ``page.set`` holds paths of `data/config.yaml` (``train.sts.steps_per_task``); a path of ``train``, ``merge`` or ``baseline`` that
+    names no item (``train.steps_per_task``) holds for every item.
     """
     _register_resolvers()
     choices = [f"{group}={name}" for group, name in page.choose.items()]
@@ -116,8 +117,10 @@ def compose_config(page: Page) -> dict[str, Any]:
 
 
 def check_config(config: dict[str, Any]) -> dict[str, Any]:
-    """``config``, or ValueError that names the key, what was expected, what was found, and the nearest known key."""
+    """``config`` complete, or ValueError that names the key, what was expected, what was found, and the nearest known key."""
     checked(Config, config, str(CONFIG))
+    if config["final"]["candidates"] is None:
+        config["final"]["candidates"] = singles(config)
     if not config["ingest"]["corpora"]:
         raise ValueError(f"no corpus: choose an experiment that names some, or add one line under `corpora:` in {PAGE}")
     for path, node in nodes(config):

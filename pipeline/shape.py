@@ -203,7 +203,7 @@ class Evaluate(Shape):
 
 class Final(Shape):
     forms: dict[str, Node | None]
-    candidates: list[str] = Field(min_length=1)
+    candidates: list[str] | None  # None until compose has filled it
     confidence: float = Field(gt=0, lt=1)
     task_confidence: float = Field(gt=0.5, lt=1)
     margin: float = Field(gt=0, lt=1)

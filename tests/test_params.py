@@ -397,3 +397,26 @@ def test_every_page_of_an_experiment_composes(monkeypatch, name):
     assert page.choose["experiment"] == name
     check_trainings(compose_config(page))
     assert set(page.models.values()) >= set(page.experts.values())
+
+
+# What stands in the pages as a comment
+
+
+@pytest.mark.parametrize(
+    "page", ["params.yaml", *(f"conf/page/{file.name}" for file in sorted((ROOT / "conf/page").glob("*.yaml")))]
+)
+def test_every_commented_example_of_a_page_composes(workspace, page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert set(re.findall(r"`([\w.]+): (\d+)`", text)), "no example of `set`"
+    for path, value in re.findall(r"`([\w.]+): (\d+)`", text):
+        (workspace / "params.yaml").write_text(re.sub(r"^set: {}$", f"set: {{{path}: {value}}}", text, flags=re.MULTILINE))
+        found = compose_config(read_page())
+        stage, *item, key = path.split(".")
+        items = [found[stage][name] for name in item or found[stage]]
+        assert [one[key] for one in items] == [int(value)] * len(items)
+    for heading, example in re.findall(r"^(\w+): {}\n((?:#  .+\n)+)", text, flags=re.MULTILINE):
+        written = text.replace(f"{heading}: {{}}\n{example}", f"{heading}:\n" + re.sub(r"^#", "", example, flags=re.MULTILINE))
+        (workspace / "params.yaml").write_text(written)
+        added = yaml.safe_load(re.sub(r"^#", "", example, flags=re.MULTILINE))
+        assert added
+        assert set(added) < set(compose_config(read_page())["ingest"]["corpora"])

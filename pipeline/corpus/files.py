@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.corpus.row import Row, Split, fault
+from pipeline.corpus.row import IF_ANY, Row, Split, fault
 
 T = TypeVar("T")
 
@@ -62,8 +62,12 @@ class Negative:
 def write(path: Path, kind: type[Any], records: Iterable[Any]) -> None:
     """Records of one dataclass as Parquet; equal records give equal bytes."""
     hints = get_type_hints(kind)
-    schema = pa.schema([(field.name, _TYPES.get(hints[field.name], pa.string())) for field in fields(kind)])
-    pq.write_table(pa.Table.from_pylist([asdict(record) for record in records], schema=schema), path, compression="zstd")
+    found = [asdict(record) for record in records]
+    columns = [
+        one.name for one in fields(kind) if one.metadata != IF_ANY or any(record[one.name] is not None for record in found)
+    ]
+    schema = pa.schema([(name, _TYPES.get(hints[name], pa.string())) for name in columns])
+    pq.write_table(pa.Table.from_pylist(found, schema=schema), path, compression="zstd")
 
 
 def read(path: Path, kind: type[T]) -> list[T]:

@@ -8,7 +8,7 @@ The types below are the schema: pydantic checks records by them where they come 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, ConfigDict, FiniteFloat, TypeAdapter, ValidationError
@@ -33,6 +33,7 @@ def _filled(text: str) -> str:
     return text
 
 
+IF_ANY = {"column": "if any"}  # of a field: no file holds it as a column in which every row is empty
 Text: TypeAlias = Annotated[str, AfterValidator(_filled)]
 
 
@@ -48,7 +49,8 @@ class Row:
     dissociation constant in mol/l) and ``partners`` (two proteins that bind, no score).
     ``score`` is None for a plain positive.
     ``split`` is None where curation may choose; ``group`` ties rows that must end in one split. ``strata`` says what kind of row
-    it is, for scores by kind: "name=value;name=value", sorted by name (`strata`).
+    it is, for scores by kind: "name=value;name=value", sorted by name (`strata`). ``thing`` names what the document is about where
+    several documents are about one thing, which a search then shows together; curated rows have none.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(revalidate_instances="always")
@@ -62,6 +64,7 @@ class Row:
     split: Split | None = None
     group: str | None = None
     strata: str | None = None
+    thing: str | None = field(default=None, metadata=IF_ANY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class CuratedData(pl.LightningDataModule):
             self.dropped[corpus] = [
                 Dropped(corpus, "", "not readable", f"{r.file}:{r.line}: {r.reason}", r.text, "") for r in rejected
             ]
-            rows = read(RAW / corpus / "rows.parquet", Row)
+            rows = [replace(row, thing=None) for row in read(RAW / corpus / "rows.parquet", Row)]
             self.funnel[corpus] = [("read", len(rows) + len(rejected)), ("readable", len(rows))]
             rows = self._filtered(corpus, rows)
             self.fixed |= {row for row in rows if row.split in HELD_OUT}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipeline import __version__
+from pipeline._version import __version__
 from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory, write_json
 from pipeline.corpus.collection import Collection, Encode, collections
 from pipeline.corpus.files import corpora
@@ -22,6 +22,7 @@ from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator.comparison import differences
 from pipeline.evaluator.gate import Stand, mean_of_tasks, stand, weighed
 from pipeline.evaluator.items import grouped
+from pipeline.models import merges
 from pipeline.params import build
 from pipeline.training.prepare import prepare
 
@@ -79,17 +80,17 @@ def judge(
 ) -> Verdict:
     """Decided on validation alone; test scores are only shown."""
     section = cfg["final"]
-    singles = [name for name in section["candidates"] if name in cfg["models"] and name not in cfg["merge"]]
+    merged = merges(cfg["models"])
+    singles = [name for name in section["candidates"] if name in cfg["models"] and name not in merged]
     if not singles:
         raise ValueError(
             f"final.candidates names no single model that is evaluated: {section['candidates']}; add one to `models` in params.yaml"
         )
-    merges = sorted(name for name in cfg["models"] if name in cfg["merge"])
-    means = {model: _mean(model, scores[model]["validation"], evaluators, mains) for model in (*singles, *merges)}
+    means = {model: _mean(model, scores[model]["validation"], evaluators, mains) for model in (*singles, *merged)}
     best = max(singles, key=lambda name: means[name])
     own = items[best]["validation"]
     limits = {name: section[name] for name in ("resamples", "confidence", "margin", "task_confidence")}
-    stands = stand(evaluators, own, {name: items[name]["validation"] for name in merges}, **limits, seed=cfg["seed"])
+    stands = stand(evaluators, own, {name: items[name]["validation"] for name in merged}, **limits, seed=cfg["seed"])
     passed = [name for name, one in stands.items() if one.accepted]
     final = max(passed, key=lambda name: means[name]) if passed else best
     unseen = {name.split("/")[0] for name in scores[best]["test"]} - {name.split("/")[0] for name in own}
@@ -104,10 +105,10 @@ def judge(
         )
     else:
         reason = "no merge is better beyond chance without risk to a task" if stands else "there was no merge to choose from"
-        if merges and not stands:
+        if merged and not stands:
             reason = "validation holds no rows by which a merge could be told from it"
         sentence = f"{best}, the best single model on validation, is final: {reason}."
-    return Verdict(final, best, stands, [name for name in merges if name not in passed], sentence, rows)
+    return Verdict(final, best, stands, [name for name in merged if name not in passed], sentence, rows)
 
 
 def _mean(model: str, scores: Mapping[str, Any], evaluators: Mapping[str, Any], mains: Mapping[str, str]) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 from safetensors.torch import load_model, save_model
 
-from pipeline import __version__
+from pipeline._version import __version__
 from pipeline.checkpoint import read_json, sha256, whole_directory, write_json, write_provenance, write_text
 from pipeline.corpus.files import Negative, read, read_rows, write
 from pipeline.corpus.row import Row

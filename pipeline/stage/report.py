@@ -12,13 +12,14 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipeline import __version__
+from pipeline._version import __version__
 from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory
 from pipeline.corpus.collection import collections
 from pipeline.corpus.files import Dropped, corpora, read
 from pipeline.evaluator.comparison import exchanges_needed, p_values, significant
 from pipeline.evaluator.gate import mean_of_tasks
 from pipeline.evaluator.mteb_tasks import results
+from pipeline.models import merges
 from pipeline.params import build
 from pipeline.stage.report_affinity import affinity_parts
 from pipeline.stage.report_pictures import behaviours, curves, graph
@@ -40,7 +41,8 @@ MEANS = {  # of main scores, for who meets them first
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
     section = cfg["report"]
     evaluators = {e.task: e for e in (build(node) for node in cfg["evaluate"]["evaluators"].values())}
-    order = sorted(cfg["models"], key=lambda name: (name in cfg["merge"], name in cfg["experts"], name))
+    merged = merges(cfg["models"])
+    order = sorted(cfg["models"], key=lambda name: (name in merged, name in cfg["experts"], name))
     models = [*cfg["baseline"], *order]
     scores = {name: read_json(METRICS / f"evaluate/{name}.json") for name in models}
     items = {name: read_json(EVALUATED / f"{name}.json") for name in models}
@@ -227,7 +229,7 @@ def _main_score(result: Mapping[str, Any]) -> float:
 def _searches(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Of each merge whose coefficients were searched: what was found, its way there, and the picture."""
     found = []
-    for name in sorted(name for name in cfg["models"] if name in cfg["merge"]):
+    for name in merges(cfg["models"]):
         folder = Path(cfg["models"][name])
         if not (folder / "trajectory.csv").is_file():
             continue

@@ -123,12 +123,12 @@ def _table(path: Path, text: str, name: str | None) -> dict[str, str]:
 
 
 def _documents() -> dict[str, str]:
-    """Text by name over all corpora; the part of an id behind ``#`` says which text of one thing it is (docstring summary, say)."""
+    """Text by name over all corpora; documents about one thing (summary and description of a docstring, say) are one text."""
     texts: dict[str, list[str]] = {}
     for corpus in corpora(RAW):
         rows = [row for row in read(RAW / corpus / "rows.parquet", Row) if row.task in ("weak", "retrieval")]
         for row in sorted(rows, key=lambda row: row.task, reverse=True):  # summaries (weak) before descriptions
-            texts.setdefault(row.document_id.split("#")[0], []).append(row.document)
+            texts.setdefault(row.thing or row.document_id, []).append(row.document)
         for document in read(RAW / corpus / "documents.parquet", Document):
             texts.setdefault(document.document_id, []).append(document.document)
     return {name: "\n".join(dict.fromkeys(parts)) for name, parts in texts.items()}

@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors.torch import load_model
 
-from pipeline import __version__
+from pipeline._version import __version__
 from pipeline.affinity.training import TASK, fit_affinity
 from pipeline.checkpoint import sha256, whole_directory, write_provenance, write_text
 from pipeline.corpus.files import Negative, read, read_rows

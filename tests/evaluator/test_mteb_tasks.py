@@ -7,6 +7,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
+from benchmarks.mteb_local import local
 from pipeline.corpus.collection import Collection
 from pipeline.evaluator import mteb_tasks
 from pipeline.evaluator.bitext import Bitext
@@ -76,7 +77,7 @@ def test_every_task_has_the_score_that_mteb_gives(task, tmp_path):
     given = collection(task)
     ours, _ = EVALUATORS[task].evaluate(encode, given)
     model = mteb_tasks.MtebModel(encode, name="test", revision="1")
-    theirs = mteb_tasks.run([mteb_tasks.local(given, **SETTINGS.get(task, {}))], model, tmp_path / "mteb")
+    theirs = mteb_tasks.run([local(given, **SETTINGS.get(task, {}))], model, tmp_path / "mteb")
     (score,) = theirs.values()
     assert ours[EVALUATORS[task].main] == pytest.approx(score, abs=CLOSE)
     assert 0.05 < abs(score) < 0.999  # not a score that any mistake gives as well
@@ -95,7 +96,7 @@ def test_mteb_loads_the_results_and_they_hold_no_time(tmp_path):
 
     model = mteb_tasks.MtebModel(encode, name="test", revision="1")
     for place in ("a", "b"):
-        found = mteb_tasks.run([mteb_tasks.local(collection("sts"))], model, tmp_path / place)
+        found = mteb_tasks.run([local(collection("sts"))], model, tmp_path / place)
     loaded = mteb.ResultCache(tmp_path / "a").load_results(validate_and_filter=False)
     (one,) = loaded.model_results
     assert (one.model_name, one.model_revision) == ("tributary/test", "1")

@@ -75,7 +75,7 @@ def test_of_fifty_merges_none_passes_on_rows_too_few_to_show_a_gain(place, monke
     experts = {name: place / f"checkpoints/experts/{name}" for name in (*GOOD, *PLANTED)}
     base = place / "checkpoints/base"
     told_apart, bad = 0, set()
-    cfg["models"], cfg["merge"] = {"base": "checkpoints/base", **GOOD}, {}
+    cfg["models"] = {"base": "checkpoints/base", **GOOD}
     for number in range(50):
         chosen, method = drawn(number)
         section = {
@@ -86,7 +86,7 @@ def test_of_fifty_merges_none_passes_on_rows_too_few_to_show_a_gain(place, monke
         }  # every other one lets it pass
         paths = [experts[name] for name in chosen]
         name = f"m{number}"
-        target = place / f"merged/{name}"
+        target = place / f"checkpoints/merged/{name}"
         if number % 2 and "wrong_base" in chosen:
             with pytest.raises(ValueError, match="no base in common"):
                 merge_directories(base, paths, ["base", *chosen], section, target, runtime=runtime, seed=0)
@@ -94,7 +94,7 @@ def test_of_fifty_merges_none_passes_on_rows_too_few_to_show_a_gain(place, monke
             told_apart += 1
             continue
         merge_directories(base, paths, ["base", *chosen], section, target, runtime=runtime, seed=0)
-        cfg["models"][name], cfg["merge"][name] = f"merged/{name}", section
+        cfg["models"][name] = f"checkpoints/merged/{name}"
         if set(chosen) & set(PLANTED):
             bad.add(name)
     for model in cfg["models"]:
