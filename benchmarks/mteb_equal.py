@@ -17,7 +17,7 @@ import yaml
 from mteb_local import local
 from sentence_transformers import SentenceTransformer
 
-from pipeline.corpus.collection import Collection
+from pipeline.corpus.collection import Collection, Judged, Labelled, Pairs
 from pipeline.encoder.encoder import Encoder
 from pipeline.params import build
 from pipeline.source.beir import Beir
@@ -39,20 +39,26 @@ def intents(part: str) -> list[tuple[str, str, str]]:
 def collection(task: str) -> Collection:
     if task == "sts":
         rows = table("sts/stsb.test.tsv")
-        return Collection("stsb", "sts", pairs=[(r["id"], r["sentence1"], r["sentence2"], float(r["score"])) for r in rows])
+        return Pairs("stsb", "sts", pairs=[(r["id"], r["sentence1"], r["sentence2"], float(r["score"])) for r in rows])
     if task == "classification":
-        return Collection("banking77", task, labelled=intents("test"), examples=intents("train"))
+        return Labelled("banking77", task, labelled=intents("test"), examples=intents("train"))
     if task == "clustering":
-        return Collection("banking77", task, labelled=intents("test"))
+        return Labelled("banking77", task, labelled=intents("test"))
     records = list(
-        Beir(path="retrieval/scifact", root=os.environ["TRIBUTARY_DATA"], splits={"train": None, "test": "test"}).read()
+        Beir(
+            path="retrieval/scifact",
+            root=os.environ["TRIBUTARY_DATA"],
+            splits={"train": None, "test": "test"},
+            task="retrieval",
+            kind=None,
+        ).read()
     )
     rows = [record for record in records if hasattr(record, "query_id")]
     documents = {record.document_id: record.document for record in records if hasattr(record, "document_id")}
     judgements: dict[str, dict[str, int]] = {}
     for row in rows:
         judgements.setdefault(row.query_id, {})[row.document_id] = 1 if row.score is None else round(row.score)
-    return Collection("scifact", "retrieval", {row.query_id: row.query for row in rows}, documents, judgements)
+    return Judged("scifact", "retrieval", {row.query_id: row.query for row in rows}, documents, judgements)
 
 
 def main() -> None:

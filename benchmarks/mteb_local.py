@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.corpus.collection import Collection
-from pipeline.evaluator.mteb_tasks import PROMPTED
+from pipeline.corpus.collection import Collection, Judged, Labelled, Pairs
+from pipeline.task import kind_of
 
 MAIN = {
     "STS": "cosine_spearman", "PairClassification": "similarity_ap", "BitextMining": "f1", "Classification": "accuracy",
     "Clustering": "v_measure", "Reranking": "map_at_1000", "Retrieval": "ndcg_at_10",
 }  # fmt: skip
-TYPES = {task: kind for kind, task in PROMPTED.items()}
 
 
 def local(collection: Collection, **settings: Any) -> Any:
@@ -21,17 +20,18 @@ def local(collection: Collection, **settings: Any) -> Any:
     from mteb.abstasks.text.bitext_mining import AbsTaskBitextMining
     from mteb.types import PromptType
 
-    kind: Any = TYPES[collection.task]
+    kind = kind_of(collection)
+    type_: Any = kind.mteb
     bases = {
         "STS": AbsTaskSTS, "PairClassification": AbsTaskPairClassification, "BitextMining": AbsTaskBitextMining,
         "Classification": AbsTaskClassification, "Clustering": AbsTaskClustering, "Reranking": AbsTaskRetrieval,
         "Retrieval": AbsTaskRetrieval,
     }  # fmt: skip
-    words = "".join(part.capitalize() for part in f"{collection.corpus}_{kind}".replace("-", "_").split("_"))
+    words = "".join(part.capitalize() for part in f"{collection.corpus}_{type_}".replace("-", "_").split("_"))
     metadata = TaskMetadata(
-        name=f"Local{words}", description=f"{collection.task} of corpus {collection.corpus}", reference=None, type=kind,
+        name=f"Local{words}", description=f"{collection.task} of corpus {collection.corpus}", reference=None, type=type_,
         category="t2t", dataset={"path": f"local/{collection.corpus}", "revision": "local"}, modalities=["text"],
-        eval_splits=["test"], eval_langs=["eng-Latn"], main_score=MAIN[kind], date=None, domains=None, task_subtypes=None,
+        eval_splits=["test"], eval_langs=["eng-Latn"], main_score=MAIN[type_], date=None, domains=None, task_subtypes=None,
         license=None, annotations_creators=None, dialect=None, sample_creation=None, bibtex_citation=None,
     )  # fmt: skip
 
@@ -42,31 +42,31 @@ def local(collection: Collection, **settings: Any) -> Any:
         return DatasetDict(tables)  # pyright: ignore[reportCallIssue, reportArgumentType]  as its documentation calls it
 
     def load_data(self: Any, *_: Any, **__: Any) -> None:
-        if collection.task in ("retrieval", "reranking"):
+        if isinstance(collection, Judged):
             texts = [{"id": key, "title": "", "text": text} for key, text in sorted(collection.documents.items())]
             asked = [{"id": key, "text": text} for key, text in sorted(collection.queries.items())]
             own = {query: sorted(grades) for query, grades in collection.judgements.items()}
             self.dataset = {"default": {"test": {
                 "corpus": Dataset.from_list(texts), "queries": Dataset.from_list(asked),
                 "relevant_docs": {query: dict(grades) for query, grades in collection.judgements.items()},
-                "top_ranked": own if collection.task == "reranking" else None,
+                "top_ranked": None if kind.pool else own,
             }}}  # fmt: skip
-        elif collection.task == "classification":
+        elif isinstance(collection, Labelled) and kind.examples:
             columns = {"text": 1, "label": 2}
             self.dataset = splits(train=table(collection.examples, **columns), test=table(collection.labelled, **columns))
-        elif collection.task == "clustering":
+        elif isinstance(collection, Labelled):
             self.dataset = splits(test=table(collection.labelled, sentences=1, labels=2))
-        elif collection.task == "pair_classification":
+        elif isinstance(collection, Pairs) and kind.score == "binary":
             split = table([(*pair[:3], int(pair[3])) for pair in collection.pairs], sentence1=1, sentence2=2, labels=3)
             self.dataset = splits(test=split)
-        else:
+        elif isinstance(collection, Pairs):
             self.dataset = splits(test=table(collection.pairs, sentence1=1, sentence2=2, score=3))
         self.data_loaded = True
 
     sides = (
         {"input1_prompt_type": PromptType.query, "input2_prompt_type": PromptType.document}
-        if kind in ("STS", "PairClassification")
+        if type_ in ("STS", "PairClassification")
         else {}
     )
-    whole = {"max_fraction_of_documents_to_embed": None} if kind == "Clustering" else {}
-    return type(metadata.name, (bases[kind],), {"metadata": metadata, "load_data": load_data, **sides, **whole, **settings})()
+    whole = {"max_fraction_of_documents_to_embed": None} if type_ == "Clustering" else {}
+    return type(metadata.name, (bases[type_],), {"metadata": metadata, "load_data": load_data, **sides, **whole, **settings})()

@@ -103,8 +103,8 @@ MUTATIONS = (
         "shuffled=[],"),
     fit("rows that are not trained on mark nothing", "        known=known[\"train\"],\n", "        known=[],\n"),
     fit("early stopping looks at training rows", "_stopping(reader, held_out,", "_stopping(reader, rows,"),
-    at("training/mined.py", "training/test_mined.py")(
-        "rows judged irrelevant are trained on", "return row.task == \"sts\" or row.score is None or row.score > 0", "return True"),
+    at("corpus/row.py", "training/test_mined.py")(
+        "rows judged irrelevant are trained on", "return not kind_of(row).answers or row.score is None or row.score > 0", "return True"),
     at("training/teacher.py", "training/test_data.py::test_a_teacher_scores_the_main_document_of_several")(
         "the teacher scores the last positive", "candidate = torch.cat([positive[:, :1], negative], dim=1)",
         "candidate = torch.cat([positive[:, -1:], negative], dim=1)"),
@@ -158,7 +158,7 @@ MUTATIONS = (
         "the last run of a chain is not looked at", "for i in range(len(chain) - letters + 1) if (piece",
         "for i in range(len(chain) - letters) if (piece"),
     at("corpus/collection.py", "corpus/test_collection_affinity.py")(
-        "affinity baselines learn from the rows they are tested on", "for part in (split, \"train\"))", "for part in (split, split))"),
+        "affinity baselines learn from the rows they are tested on", "for of in (rows, train))", "for of in (rows, rows))"),
     # statistics
     over_seeds("a claim holds the trainings fixed", "for variance, free in spread)))", "for variance, free in spread[1:])))"),
     metric("equal differences are told apart by rounding", " - max(1e-10 * largest, 1e-14)", ""),
@@ -182,8 +182,7 @@ MUTATIONS = (
     gate("a task is lost where its upper bound is", "all(one.low > -margin for", "all(one.high > -margin for"),
     gate("the best of many merges is taken for one", "np.quantile(np.max(apart, axis=0), share)", "np.quantile(apart[0], share)"),
     at("stage/final.py", "stage/test_judge.py")(
-        "the final model is chosen on test rows", "_mean(model, scores[model][\"validation\"], evaluators, mains)",
-        "_mean(model, scores[model][\"test\"], evaluators, mains)"),
+        "the final model is chosen on test rows", "{model: scores[model].validation for", "{model: scores[model].test for"),
 )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ BROUGHT_IN = {
 }
 FILES_BESIDE = {"report": ["pipeline/stage/report_templates"], "final": ["pipeline/stage/final_templates"]}
 # The stage only looks up names, values and licences in that section.
-BUILDS_NONE = {("report", "baseline"), ("report", "final"), ("final", "baseline"),
+BUILDS_NONE = {("report", "baseline"), ("report", "train"), ("report", "final"), ("final", "baseline"),
                ("final", "encoder"), ("final", "ingest")}  # fmt: skip
 
 

@@ -57,6 +57,7 @@ class Negative:
     query: str
     document: str
     rank: int
+    task: str
 
 
 def write(path: Path, kind: type[Any], records: Iterable[Any]) -> None:
@@ -96,22 +97,22 @@ def corpora(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
-def control_folder(corpus: Path, control: str | None) -> Path:
-    """Where the splits of a curated ``corpus`` lie: dealt by ``control``, or, without one, as they are to be reported."""
-    return corpus / "controls" / control if control is not None else corpus
+def deal_folder(corpus: Path, deal: str | None) -> Path:
+    """Where the splits of a curated ``corpus`` lie: as ``deal`` dealt them, or, without one, as they are to be reported."""
+    return corpus / "controls" / deal if deal is not None else corpus
 
 
 def read_rows(
-    folder: Path, split: Split | Literal["probe"], tasks: Sequence[str] | None = None, *, control: str | None = None
+    folder: Path, split: Split | Literal["probe"], tasks: Sequence[str] | None = None, *, deal: str | None = None
 ) -> list[tuple[str, Row]]:
-    """``(corpus, row)`` of a split, or of the rows set aside, over all curated corpora: of ``tasks`` only if given, as ``control`` dealt
-    them if given."""
-    places = [(name, control_folder(folder / name, control)) for name in corpora(folder)]
+    """``(corpus, row)`` of a split, or of the rows set aside, over all curated corpora: of ``tasks`` only if given, as ``deal`` dealt them
+    if given."""
+    places = [(name, deal_folder(folder / name, deal)) for name in corpora(folder)]
     found = [(name, row) for name, place in places for row in read(place / f"{split}.parquet", Row)]
     return [(name, row) for name, row in found if tasks is None or row.task in tasks]
 
 
-def controls(folder: Path, corpus: str) -> list[str]:
+def deals(folder: Path, corpus: str) -> list[str]:
     """Names of the further deals of ``corpus``, sorted."""
     found = folder / corpus / "controls"
     return sorted(path.name for path in found.iterdir() if path.is_dir()) if found.is_dir() else []

@@ -7,14 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pipeline.corpus.reading import Cells, excerpt, label_in, score_in, text_in
 from pipeline.corpus.row import Document, Record, Rejected, Row, Split, checked_row
+from pipeline.corpus.task_rows import TaskRows
 
 
 def judged_records(
     corpus: Iterable[Cells | Rejected],
     queries: Iterable[Cells | Rejected],
     judgements: Iterable[tuple[Split, Iterable[Cells | Rejected]]],
+    rows: TaskRows,
 ) -> Iterator[Record]:
-    """Every document of the corpus, then a retrieval row for every judgement, a judgement of 0 (not relevant) among them.
+    """Every document of the corpus, then one of ``rows`` for every judgement, a judgement of 0 (not relevant) among them.
 
     Price: the texts of the corpus and of the queries are held in memory, for a judgement may name any of them.
     """
@@ -26,7 +28,7 @@ def judged_records(
         if isinstance(record, Rejected):
             yield record
     for split, cells in judgements:
-        yield from _judged_rows(cells, questions, documents, split)
+        yield from _judged_rows(cells, questions, documents, split, rows)
 
 
 def _identified(
@@ -56,7 +58,7 @@ def _identified(
 
 
 def _judged_rows(
-    cells: Iterable[Cells | Rejected], questions: Mapping[str, str], documents: Mapping[str, str], split: Split
+    cells: Iterable[Cells | Rejected], questions: Mapping[str, str], documents: Mapping[str, str], split: Split, rows: TaskRows
 ) -> Iterator[Record]:
     seen: set[tuple[str, str]] = set()
     for record in cells:
@@ -81,5 +83,5 @@ def _judged_rows(
             yield Rejected(record.file, record.line, str(error), excerpt(str(dict(record.values))))
             continue
         seen.add((query_id, document_id))
-        row = Row("retrieval", query_id, questions[query_id], document_id, documents[document_id], score, split)
-        yield checked_row(record.file, record.line, row)
+        row = Row(rows.task, query_id, questions[query_id], document_id, documents[document_id], score, split)
+        yield rows.fitted(record, checked_row(record.file, record.line, row))

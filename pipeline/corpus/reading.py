@@ -23,18 +23,6 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 from pipeline.corpus.row import SPLITS, Rejected, Row, Split, checked_row
 
-TASKS = (
-    "retrieval",
-    "sts",
-    "weak",
-    "pair_classification",
-    "classification",
-    "clustering",
-    "reranking",
-    "bitext",
-    "affinity",
-    "partners",
-)
 ROLES = ("query", "document", "score", "group", "split", "query_id", "document_id")
 SUFFIXES = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".xlsx")
 EXCERPT_CHARACTERS = 200  # of a rejected record; enough to find it in the file, not a second copy of it
@@ -132,13 +120,6 @@ def checked_columns(columns: Columns, *, required: Sequence[str], known: Sequenc
         if not columns.get(role):
             raise ValueError(f"columns must name the column of {role!r}, got {columns.get(role)!r}; write {role}: <its name>")
     return {role: columns.get(role) for role in known}
-
-
-def checked_task(task: str) -> str:
-    """``task`` itself, if it is one that `Row` knows."""
-    if task not in TASKS:
-        raise ValueError(f"task must be one of {', '.join(TASKS)}, got {task!r}{nearest(task, TASKS)}")
-    return task
 
 
 def checked_split(split: str | None) -> Split | None:

@@ -29,6 +29,7 @@ from pipeline.checkpoint import write_json, write_yaml
 from pipeline.encoder.backbone import load_backbone
 from pipeline.params import build
 from pipeline.shape import Node
+from pipeline.task import SEARCH
 
 transformers_logging.disable_progress_bar()
 
@@ -233,7 +234,7 @@ class Encoder(nn.Module):
         write_json(directory / "sentence_bert_config.json", {"max_seq_length": self.max_length_tokens, "do_lower_case": False})
         texts = self.prompts["texts"]
         prompts = {f"{task}_{side}": prompt for task, sides in texts.items() for side, prompt in sides.items()}
-        prompts |= texts.get("retrieval", {})  # as `query` and `document`, which their encode_query and encode_document take
+        prompts |= texts.get(SEARCH.name, {})  # as `query` and `document`, which their encode_query and encode_document take
         write_json(
             directory / "config_sentence_transformers.json",
             {"prompts": prompts, "default_prompt_name": None, "similarity_fn_name": "cosine"},

@@ -15,12 +15,9 @@ import numpy as np
 
 from pipeline.checkpoint import whole_directory, write_json
 from pipeline.corpus.collection import Encode
+from pipeline.task import KINDS, SEARCH
 
-# mteb's type -> the task whose prompts our encoder puts before a text
-PROMPTED = {
-    "STS": "sts", "PairClassification": "pair_classification", "BitextMining": "bitext", "Classification": "classification",
-    "Clustering": "clustering", "Reranking": "reranking", "Retrieval": "retrieval",
-}  # fmt: skip
+PROMPTED = {kind.mteb: kind.name for kind in KINDS.values() if kind.mteb}  # mteb's type -> whose prompts a text gets
 
 
 def package() -> Any:
@@ -44,7 +41,7 @@ class MtebModel:
     def encode(self, inputs: Iterable[Any], *, task_metadata: Any, prompt_type: Any = None, **_: Any) -> np.ndarray:
         texts = [text for batch in inputs for text in batch["text"]]
         side = "query" if prompt_type is None else str(getattr(prompt_type, "value", prompt_type))
-        return self.of(texts, side, PROMPTED.get(task_metadata.type, "retrieval"))
+        return self.of(texts, side, PROMPTED.get(task_metadata.type, SEARCH.name))
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> np.ndarray:
         return np.asarray(embeddings1) @ np.asarray(embeddings2).T

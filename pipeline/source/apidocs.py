@@ -265,6 +265,8 @@ def _picked(
 class ApiDocs:
     """``packages``: import name -> version, which must be the installed one, for other versions hold other texts."""
 
+    tasks = ("retrieval", "sts", "weak")
+
     def __init__(
         self,
         *,

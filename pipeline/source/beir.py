@@ -12,12 +12,20 @@ from pathlib import Path
 from pipeline.corpus.judged import judged_records
 from pipeline.corpus.reading import Cells, checked_splits, found, inside, plain_or_gzipped, read_cells, shown
 from pipeline.corpus.row import Record, Rejected, Split
+from pipeline.corpus.task_rows import TaskRows
 
 
 class Beir:
     """``splits`` maps a split of ours to the qrels file (without .tsv) that judges it, to several, or to null."""
 
-    def __init__(self, *, path: str, root: str | None, splits: Mapping[str, str | Sequence[str] | None]) -> None:
+    def __init__(
+        self, *, path: str, root: str | None, splits: Mapping[str, str | Sequence[str] | None], task: str, kind: str | None
+    ) -> None:
+        self.rows = TaskRows(task, kind)
+        if self.rows.kind.shape != "ranked":
+            raise ValueError(
+                f"a BEIR folder holds judged documents, so its task must be of kind retrieval, got {self.rows.kind.name!r}"
+            )
         self.path = inside(path, root)
         self.root = root
         self.parts: list[tuple[Split, Path]] = [
@@ -31,7 +39,7 @@ class Beir:
             (split, self._cells(path, ("query-id", "corpus-id", "score"))) for split, path in self.parts
         ]
         corpus, queries = (self._filled(self.path / f"{name}.jsonl") for name in ("corpus", "queries"))
-        return judged_records(corpus, queries, judgements)
+        return judged_records(corpus, queries, judgements, self.rows)
 
     def _filled(self, path: Path) -> Iterator[Cells | Rejected]:
         """The texts of a file; ValueError where it is empty, or every judgement would be blamed for it."""

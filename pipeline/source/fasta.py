@@ -8,6 +8,8 @@ from pipeline.corpus.row import Document, Record
 
 
 class Fasta:
+    tasks = ()
+
     def __init__(self, *, path: str, root: str | None) -> None:
         self.path = inside(path, root)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import cast
 
 from pipeline.corpus.judged import judged_records
-from pipeline.corpus.reading import ROLES, Cells, checked_columns, checked_splits, checked_task, mapped_row, nearest
+from pipeline.corpus.reading import ROLES, Cells, checked_columns, checked_splits, mapped_row, nearest
 from pipeline.corpus.row import Record, Split
+from pipeline.corpus.task_rows import TaskRows
 
 LAYOUTS = ("pairs", "beir")
 OFFLINE = ("1", "true", "yes", "on")  # the values that huggingface_hub takes for yes
@@ -35,6 +36,7 @@ class Hub:
         splits: Mapping[str, str | Sequence[str] | None],
         columns: Mapping[str, str | None],
         task: str,
+        kind: str | None,
     ) -> None:
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo) or Path(repo).exists():
             raise ValueError(
@@ -47,15 +49,14 @@ class Hub:
             )
         if layout not in LAYOUTS:
             raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}{nearest(layout, LAYOUTS)}")
-        if layout == "beir" and task != "retrieval":
-            raise ValueError(f"layout beir holds judged documents, so its task must be retrieval, got {task!r}")
+        self.rows = TaskRows(task, kind)
+        if layout == "beir" and self.rows.kind.shape != "ranked":
+            raise ValueError(
+                f"layout beir holds judged documents, so its task must be of kind retrieval, got {self.rows.kind.name!r}"
+            )
         self.repo, self.name, self.revision, self.layout = repo, name, revision, layout
         self.parts: list[tuple[Split, str]] = checked_splits("splits", splits)
-        self.task = checked_task(task)
-        graded = ("score",) if self.task == "sts" else ()
-        self.columns = checked_columns(
-            columns, required=("query", "document", *graded) if layout == "pairs" else (), known=ROLES
-        )
+        self.columns = checked_columns(columns, required=self.rows.required if layout == "pairs" else (), known=ROLES)
         if self.columns["split"] is not None:
             raise ValueError(
                 f"columns.split must be null, got {self.columns['split']!r}; splits names the hub's splits already"
@@ -66,11 +67,11 @@ class Hub:
             judgements: list[tuple[Split, Iterator[Cells]]] = [
                 (split, self._cells(self.name or "default", theirs)) for split, theirs in self.parts
             ]
-            yield from judged_records(self._cells("corpus", "corpus"), self._cells("queries", "queries"), judgements)
+            yield from judged_records(self._cells("corpus", "corpus"), self._cells("queries", "queries"), judgements, self.rows)
             return
         for split, theirs in self.parts:
             for cells in self._cells(self.name, theirs):
-                yield mapped_row(cells, self.columns, task=self.task, split=split)
+                yield self.rows.fitted(cells, mapped_row(cells, self.columns, task=self.rows.task, split=split))
 
     def _cells(self, name: str | None, split: str) -> Iterator[Cells]:
         """``line`` is the number of the row, from 1."""

@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping
 from pipeline.corpus.chain import read_fasta
 from pipeline.corpus.reading import checked_columns, excerpt, inside, label_in, plain_or_gzipped, read_cells, score_in, shown
 from pipeline.corpus.row import Record, Rejected, Row, checked_row
+from pipeline.task import KINDS
 
 ROLES = ("protein1", "protein2", "binds")
-TASKS = ("partners", "pair_classification")
+TASKS = tuple(
+    name for name, kind in KINDS.items() if kind.shape == "paired" and (kind.score == "binary" or kind.texts == "residues")
+)
 
 
 class Ppi:
@@ -25,6 +28,7 @@ class Ppi:
         self.root = root
         self.columns = checked_columns(columns, required=ROLES, known=ROLES)
         self.task = task
+        self.all = KINDS[task].score == "binary"
         self.delimiter = delimiter
 
     def read(self) -> Iterator[Record]:
@@ -45,7 +49,7 @@ class Ppi:
             except ValueError as error:
                 yield Rejected(cells.file, cells.line, str(error), excerpt(str(dict(cells.values))))
                 continue
-            if binds or self.task == "pair_classification":
+            if binds or self.all:
                 left, right = (chains[name] for name in names)
-                score = None if self.task == "partners" else binds
+                score = binds if self.all else None
                 yield checked_row(cells.file, cells.line, Row(self.task, names[0], left, names[1], right, score))

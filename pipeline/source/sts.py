@@ -19,6 +19,7 @@ from pipeline.corpus.reading import (
     shown,
 )
 from pipeline.corpus.row import Record, Rejected, Row, Split
+from pipeline.corpus.task_rows import TaskRows
 
 
 class Sts:
@@ -31,7 +32,12 @@ class Sts:
         root: str | None,
         files: Mapping[str, str | Sequence[str] | None],
         columns: Mapping[str, str | None],
+        task: str,
+        kind: str | None,
     ) -> None:
+        self.rows = TaskRows(task, kind)
+        if self.rows.kind.score == "none":
+            raise ValueError(f"these pairs are scored, so their task must be of kind sts, got {self.rows.kind.name!r}")
         self.root = root
         self.parts: list[tuple[Split, Path]] = [
             (split, inside(f"{path}/{file}", root)) for split, file in checked_splits("files", files)
@@ -51,7 +57,10 @@ class Sts:
         parts: list[tuple[Split, Path]] = [(split, plain_or_gzipped(file)) for split, file in self.parts]
         for split, path in parts:
             for cells in read_cells(path, file=shown(path, self.root), needed=needed, delimiter="\t", quoting=False):
-                row = cells if isinstance(cells, Rejected) else mapped_row(cells, self.columns, task="sts", split=split)
+                if isinstance(cells, Rejected):
+                    yield cells
+                    continue
+                row = self.rows.fitted(cells, mapped_row(cells, self.columns, task=self.rows.task, split=split))
                 if isinstance(row, Row) and self.id_column is not None:
                     row = replace(row, query_id=f"{row.query_id}#1", document_id=f"{row.document_id}#2")
                 yield row

@@ -4,20 +4,19 @@ Which column holds what is told by ``columns``, so any table becomes a source by
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from pipeline.corpus.reading import (
     ROLES,
     checked_columns,
     checked_split,
-    checked_task,
     inside,
     mapped_row,
     read_cells,
     shards,
     shown,
 )
-from pipeline.corpus.row import LABELLED, Record, Rejected, Row, Split
+from pipeline.corpus.row import Record, Rejected, Split
+from pipeline.corpus.task_rows import TaskRows
 
 
 class Table:
@@ -30,15 +29,15 @@ class Table:
         root: str | None,
         columns: Mapping[str, str | None],
         task: str,
+        kind: str | None,
         split: str | None,
         delimiter: str | None,
         quoting: bool,
     ) -> None:
         self.path = inside(path, root)
         self.root = root
-        self.task = checked_task(task)
-        graded = ("score",) if self.task in ("sts", "pair_classification", "reranking") else ()
-        self.columns = checked_columns(columns, required=("query", "document", *graded), known=ROLES)
+        self.rows = TaskRows(task, kind)
+        self.columns = checked_columns(columns, required=self.rows.required, known=ROLES)
         self.split: Split | None = checked_split(split)
         if split is not None and self.columns["split"] is not None:
             raise ValueError(
@@ -57,7 +56,4 @@ class Table:
                 if isinstance(cells, Rejected):
                     yield cells
                     continue
-                row = mapped_row(cells, self.columns, task=self.task, split=self.split)
-                if self.task in LABELLED and isinstance(row, Row) and row.group is None:
-                    row = replace(row, group=row.query_id)  # texts of one class need not stay in one split
-                yield row
+                yield self.rows.fitted(cells, mapped_row(cells, self.columns, task=self.rows.task, split=self.split))

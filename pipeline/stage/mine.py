@@ -1,4 +1,4 @@
-"""mine: hard negatives for the queries of task `retrieval`, found by the base.
+"""mine: hard negatives for queries that are searched among all documents, found by the base.
 
 Reads:  checkpoints/base/, data/curated/
 Writes: data/mined/<corpus>.parquet
@@ -10,10 +10,11 @@ from typing import Any
 
 from pipeline.checkpoint import whole_directory
 from pipeline.corpus.files import Negative, read_rows, write
-from pipeline.corpus.row import Row
+from pipeline.corpus.row import Row, teaches
 from pipeline.distributed import encoding_devices
 from pipeline.encoder.encoder import Encoder
-from pipeline.training.mined import mined, teaching
+from pipeline.task import kind_of
+from pipeline.training.mined import mined
 from pipeline.training.prepare import prepare
 
 
@@ -22,14 +23,14 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     prepare(runtime, cfg["seed"])
     encoder = Encoder.load(Path("checkpoints/base"))
     encoder.spread(encoding_devices(runtime))
-    rows: dict[str, list[Row]] = {}
-    for corpus, row in read_rows(Path("data/curated"), "train", ["retrieval"]):
-        if teaching(row):
-            rows.setdefault(corpus, []).append(row)
+    rows: dict[str, dict[str, list[Row]]] = {}  # by corpus and task
+    for corpus, row in read_rows(Path("data/curated"), "train"):
+        if kind_of(row).pool and teaches(row):
+            rows.setdefault(corpus, {}).setdefault(row.task, []).append(row)
     metrics: dict[str, float] = {}
     with whole_directory(out / "data/mined") as folder:
-        for corpus, of_corpus in rows.items():
-            negatives = mined(encoder, of_corpus, section, runtime, title=corpus)
+        for corpus, tasks in rows.items():
+            negatives = [n for _, of in sorted(tasks.items()) for n in mined(encoder, of, section, runtime, title=corpus)]
             write(folder / f"{corpus}.parquet", Negative, negatives)
             metrics |= {f"{corpus}/negatives": len(negatives), f"{corpus}/queries": len({n.query for n in negatives})}
     return metrics

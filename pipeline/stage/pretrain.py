@@ -16,14 +16,14 @@ from safetensors.torch import load_model, save_model
 from pipeline._version import __version__
 from pipeline.checkpoint import read_json, sha256, whole_directory, write_json, write_provenance, write_text
 from pipeline.corpus.files import Negative, read, read_rows, write
-from pipeline.corpus.row import Row
+from pipeline.corpus.row import Row, sequences, teaches
 from pipeline.distributed import first_process, together
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
 from pipeline.masking import fit_masked
 from pipeline.params import build
 from pipeline.training.fit import RUNS, Point, curve_text, fit
-from pipeline.training.mined import by_query, known_rows, mined, teaching, with_negatives
+from pipeline.training.mined import by_query, known_rows, mined, with_negatives
 from pipeline.training.prepare import prepare
 
 CURATED = Path("data/curated")
@@ -34,6 +34,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     prepare(runtime, seed)
     rows = [row for _, row in read_rows(CURATED, "train")]
     texts = sorted({text for row in rows for text in (row.query, row.document)})
+    masked = sequences(rows)
     backbone, tokenizer = build(settings["backbone"])(texts)
     rest = {name: settings[name] for name in ("max_length_tokens", "prompts", "adapter")}
     encoder = Encoder(backbone, tokenizer, build(settings["pooling"]), **rest)
@@ -49,7 +50,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         inputs_of = {"before": _mark(before)}
         curves += _kept(
             encoder, "masking", before,
-            lambda: fit_masked(encoder, texts, section["masking"], runtime, seed=seed, inputs=inputs_of),
+            lambda: fit_masked(encoder, masked, section["masking"], runtime, seed=seed, inputs=inputs_of),
         )  # fmt: skip
     if section["phases"]:
         adapt(encoder)
@@ -82,7 +83,7 @@ def _phase(
     def train() -> list[Point]:
         rows: dict[str, list[Row]] = {task: [] for task in phase["tasks"]}
         for corpus, row in read_rows(CURATED, "train", list(rows)):
-            if teaching(row) and (phase["corpora"] is None or corpus in phase["corpora"]):
+            if teaches(row) and (phase["corpora"] is None or corpus in phase["corpora"]):
                 rows[row.task].append(row)
         negatives = _negatives(encoder, rows, phase, runtime, RUNS / f"phase-{name}-{mark}-mined")
         for task, settings in phase["tasks"].items():
@@ -127,4 +128,4 @@ def _negatives(
             for task, of_task in rows.items():
                 write(partial / f"{task}.parquet", Negative, mined(encoder, of_task, phase["mine"], runtime, title=task))
     together()
-    return {task: by_query(read(folder / f"{task}.parquet", Negative)) for task in rows}
+    return by_query([negative for task in rows for negative in read(folder / f"{task}.parquet", Negative)])

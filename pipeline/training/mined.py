@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.corpus.files import Negative, read_rows
-from pipeline.corpus.row import SPLITS, Row, Split
+from pipeline.corpus.row import SPLITS, Row, Split, teaches
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.params import build
@@ -29,27 +29,24 @@ def mined(
         own[row.query].add(place[row.document])
     copies = _copies(queries, documents, own)
     found = build(section["miner"])(query_BD, document_ND, [own[query] for query in queries], copies)
-    negatives = [Negative(q, documents[j], rank) for q, js in zip(queries, found, strict=True) for rank, j in enumerate(js)]
+    negatives = [
+        Negative(q, documents[j], rank, task) for q, js in zip(queries, found, strict=True) for rank, j in enumerate(js)
+    ]
     print(f"{title}: {len(negatives)} hard negatives for {len(queries)} queries among {len(documents)} documents")
     return negatives
 
 
-def by_query(negatives: Sequence[Negative]) -> dict[str, list[str]]:
-    """Documents of each query, hardest first."""
-    found: dict[str, list[str]] = {}
+def by_query(negatives: Sequence[Negative]) -> dict[str, dict[str, list[str]]]:
+    """By task, the documents of each query, hardest first."""
+    found: dict[str, dict[str, list[str]]] = {}
     for negative in sorted(negatives, key=lambda n: (n.query, n.rank)):
-        found.setdefault(negative.query, []).append(negative.document)
+        found.setdefault(negative.task, {}).setdefault(negative.query, []).append(negative.document)
     return found
-
-
-def teaching(row: Row) -> bool:
-    """Graded pairs all teach; of judged ones only those that are relevant."""
-    return row.task == "sts" or row.score is None or row.score > 0
 
 
 def known_rows(curated: Path) -> dict[Split, list[Row]]:
     """By split that a training may look at, the rows of all tasks that say what answers what."""
-    return {split: [row for _, row in read_rows(curated, split) if teaching(row)] for split in SPLITS if split != "test"}
+    return {split: [row for _, row in read_rows(curated, split) if teaches(row)] for split in SPLITS if split != "test"}
 
 
 def with_negatives(task: str, rows: list[Row], known: Mapping[str, Sequence[str]], num_negatives: int) -> list[Row]:

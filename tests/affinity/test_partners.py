@@ -7,10 +7,9 @@ import numpy as np
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from pipeline.corpus.row import Row
+from pipeline.corpus.row import Row, teaches
 from pipeline.params import _register_resolvers
 from pipeline.training.fit import fit
-from pipeline.training.mined import teaching
 
 RUNTIME = {
     "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "tracker": "disabled", "project": "t", "kept_tokens": 8192,
@@ -36,7 +35,7 @@ def test_partners_come_to_lie_near_each_other(root, encoder, tmp_path, monkeypat
     for i in range(96):
         one, other = ("".join(draw.choices("ACDEFGHIKL", k=12)) + "MNPQRSTVWY"[i % 10] * 4 for _ in range(2))
         rows.append(Row("partners", f"a{i}", one, f"b{i}", other))
-    assert all(map(teaching, rows))
+    assert all(map(teaches, rows))
     training = phase(root)
     training |= {"steps_per_task": 40, "max_length_tokens": 32, "optimizer": training["optimizer"] | {"lr": 0.01}}
     training["tasks"]["partners"]["batch_size"] = 8

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.mteb_local import local
-from pipeline.corpus.collection import Collection
+from pipeline.corpus.collection import Judged, Labelled, Pairs
 from pipeline.evaluator import mteb_tasks
 from pipeline.evaluator.bitext import Bitext
 from pipeline.evaluator.classification import Classification
@@ -62,13 +62,13 @@ def collection(task):
     }
     ranked = ({f"q{i}": TEXTS[i] for i in range(20)}, {f"d{j:02d}": shuffled[j] for j in range(60)}, judgements)
     return {
-        "bitext": Collection("x", task, pairs=[(key, a, f"{a} then", 1.0) for key, a, b, _ in pairs]),
-        "classification": Collection("x", task, labelled=labelled[:80], examples=labelled[80:]),
-        "clustering": Collection("x", task, labelled=labelled),
-        "pair_classification": Collection("x", task, pairs=[(*pair[:3], float(pair[3] > 1)) for pair in pairs]),
-        "reranking": Collection("x", task, *ranked),
-        "retrieval": Collection("x", task, *ranked),
-        "sts": Collection("x", task, pairs=pairs),
+        "bitext": Pairs("x", task, pairs=[(key, a, f"{a} then", 1.0) for key, a, b, _ in pairs]),
+        "classification": Labelled("x", task, labelled=labelled[:80], examples=labelled[80:]),
+        "clustering": Labelled("x", task, labelled=labelled),
+        "pair_classification": Pairs("x", task, pairs=[(*pair[:3], float(pair[3] > 1)) for pair in pairs]),
+        "reranking": Judged("x", task, *ranked),
+        "retrieval": Judged("x", task, *ranked),
+        "sts": Pairs("x", task, pairs=pairs),
     }[task]
 
 

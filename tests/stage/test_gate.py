@@ -9,6 +9,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from pipeline.checkpoint import read_json
+from pipeline.evaluator.scores import Scores, by_kind
 from pipeline.params import build
 from pipeline.stage.evaluate import run as evaluate
 from pipeline.stage.final import judge
@@ -100,11 +101,10 @@ def test_of_fifty_merges_none_passes_on_rows_too_few_to_show_a_gain(place, monke
     for model in cfg["models"]:
         evaluate(cfg, runtime, model, place)
     cfg["final"]["candidates"] = ["base", *GOOD]
-    evaluators = {e.task: e for e in (build(node) for node in cfg["evaluate"]["evaluators"].values())}
-    mains = {task: evaluator.main for task, evaluator in evaluators.items()}
+    evaluators = by_kind({name: build(node) for name, node in cfg["evaluate"]["evaluators"].items()})
     items = {model: read_json(place / f"data/evaluated/{model}.json") for model in cfg["models"]}
-    scores = {model: read_json(place / f"data/metrics/evaluate/{model}.json") for model in cfg["models"]}
-    verdict = judge(cfg, scores, items, evaluators, mains)
+    scores = {model: Scores.read(place / f"data/metrics/evaluate/{model}.json") for model in cfg["models"]}
+    verdict = judge(cfg, scores, items, evaluators)
     passed = sorted(set(verdict.merges) - set(verdict.refused))
     with capsys.disabled():
         print(

@@ -7,6 +7,7 @@ import pytest
 from pipeline.checkpoint import read_json
 from pipeline.corpus.files import read
 from pipeline.corpus.row import Rejected, Row
+from pipeline.stage.ingest import _check_tasks
 
 PLAIN = [json.dumps({"question": f"question {i}", "answer": f"answer {i}", "score": 1.0}).encode() for i in range(100)]
 BAD_LINES = {
@@ -140,3 +141,11 @@ def test_graded_pairs_without_a_score_are_refused_before_anything_is_read(worksp
     assert run(folder, "ingest") == 1
     assert "columns must name the column of 'score', got None" in capsys.readouterr().err
     assert not (folder / "data/raw").exists()
+
+
+def test_one_task_of_two_kinds_is_told_with_both_corpora(tmp_path):
+    rows = [Row("legal", "q", "a", "d", "b", 1.0, kind=kind) for kind in ("retrieval", "sts")]
+    kinds = {}
+    _check_tasks("laws", rows[:1], kinds)
+    with pytest.raises(ValueError, match="task 'legal' is of kind retrieval in corpus laws and of kind sts in mail"):
+        _check_tasks("mail", rows[1:], kinds)

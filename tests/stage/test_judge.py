@@ -3,6 +3,7 @@
 import pytest
 
 from pipeline.evaluator.retrieval import Retrieval
+from pipeline.evaluator.scores import Scores
 from pipeline.models import singles
 from pipeline.stage.final import judge
 
@@ -20,15 +21,16 @@ def judged(paths=None, **values):
         "models": {name: f"checkpoints/{'merged' if 'merge' in name else 'experts'}/{name}" for name in values} | (paths or {}),
     }  # fmt: skip
     at = {name: dict(zip(("validation", "test"), both, strict=True)) for name, both in values.items()}
-    scores = {name: {split: {"retrieval/x": {MAIN: v}} for split, v in of.items()} for name, of in at.items()}
+    one = {"task": "retrieval", "kind": "retrieval", "corpus": "x", "deal": None, "metric": MAIN}
+    scores = {name: Scores({split: {"x": one | {"value": v}} for split, v in of.items()}) for name, of in at.items()}
     items = {
         name: {
-            split: {"retrieval/x": {"id": QUERIES, MAIN: [v + 0.001 * (i % 5) for i in range(40)], "group": QUERIES}}
+            split: {"x": one | {"id": QUERIES, MAIN: [v + 0.001 * (i % 5) for i in range(40)], "group": QUERIES}}
             for split, v in of.items()
         }
         for name, of in at.items()
     }
-    return judge(cfg, scores, items, {"retrieval": Retrieval(depth=100)}, {"retrieval": MAIN})
+    return judge(cfg, scores, items, {"retrieval": Retrieval(depth=100)})
 
 
 def test_the_best_single_model_is_that_of_validation():

@@ -1,19 +1,19 @@
 import pytest
 
 from pipeline.corpus.files import write
-from pipeline.corpus.row import Row
-from pipeline.training.mined import known_rows, teaching
+from pipeline.corpus.row import Row, teaches
+from pipeline.training.mined import known_rows
 
 
 @pytest.mark.parametrize(
-    ("task", "score", "teaches"),
+    ("task", "score", "expected"),
     [
         ("retrieval", None, True), ("retrieval", 1.0, True), ("retrieval", 0.5, True), ("retrieval", 0.0, False),
         ("retrieval", -1.0, False), ("weak", 0.0, False), ("sts", 0.0, True), ("sts", -1.0, True),
     ],
 )  # fmt: skip
-def test_pairs_judged_irrelevant_teach_nothing_and_graded_ones_all_do(task, score, teaches):
-    assert teaching(Row(task, "q", "query", "d", "document", score)) is teaches
+def test_pairs_judged_irrelevant_teach_nothing_and_graded_ones_all_do(task, score, expected):
+    assert teaches(Row(task, "q", "query", "d", "document", score)) is expected
 
 
 def test_what_is_known_is_all_that_teaches_of_every_task_and_nothing_of_test(tmp_path):
