@@ -5,8 +5,8 @@ import ast
 import pytest
 import yaml
 
-from pipeline.corpus.row import Row, teaches
 from pipeline.build import class_value
+from pipeline.corpus.row import Row, teaches
 from pipeline.task import KINDS, kind_named, kind_of
 
 
