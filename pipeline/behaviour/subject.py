@@ -7,8 +7,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.corpus.collection import Collection, Judged, Labelled, Pairs
-from pipeline.task import kind_of
+from pipeline.corpus.collection import Collection
 
 
 class EncodeCut(Protocol):
@@ -32,15 +31,13 @@ class Subject:
 
     def texts(self) -> list[str]:
         """The documents of all collections, sorted, each once; where there are none, second texts of pairs, else labelled texts."""
-        for shape in (Judged, Pairs, Labelled):
-            if found := {text for c in self.collections if isinstance(c, shape) for text in c.texts()[0]}:
-                return sorted(found)
-        return []
+        found = {text for c in self.collections for text in c.documents.values()}
+        found = found or {pair[2] for c in self.collections for pair in c.pairs}
+        return sorted(found or {text for c in self.collections for _, text, _ in c.labelled})
 
-    def ranked(self, corpora: Sequence[str] | None = None) -> list[Judged]:
-        """The collections in which a query is searched among all documents, of ``corpora`` alone if given."""
-        judged = (c for c in self.collections if isinstance(c, Judged) and kind_of(c).pool)
-        return [c for c in judged if corpora is None or c.corpus in corpora]
+    def ranked(self, corpora: Sequence[str] | None = None) -> list[Collection]:
+        """The retrieval collections, of ``corpora`` alone if given."""
+        return [c for c in self.collections if c.task == "retrieval" and (corpora is None or c.corpus in corpora)]
 
 
 @dataclass(frozen=True, slots=True)

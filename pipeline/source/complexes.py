@@ -50,8 +50,6 @@ class Complexes:
     checked where ``id`` names a column.
     """
 
-    tasks = ("affinity",)
-
     def __init__(
         self,
         *,

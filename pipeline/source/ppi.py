@@ -12,12 +12,9 @@ from pipeline.corpus.reading import read_cells
 from pipeline.corpus.row import Record, Rejected, Row, checked_row
 from pipeline.corpus.settings import checked_columns
 from pipeline.corpus.values import label_in, score_in
-from pipeline.task import KINDS
 
 ROLES = ("protein1", "protein2", "binds")
-TASKS = tuple(
-    name for name, kind in KINDS.items() if kind.shape == "paired" and (kind.score == "binary" or kind.texts == "residues")
-)
+TASKS = ("partners", "pair_classification")
 
 
 class Ppi:
@@ -32,7 +29,6 @@ class Ppi:
         self.root = root
         self.columns = checked_columns(columns, required=ROLES, known=ROLES)
         self.task = task
-        self.all = KINDS[task].score == "binary"
         self.delimiter = delimiter
         self.tallies = [Tally()]
 
@@ -55,7 +51,7 @@ class Ppi:
             except ValueError as error:
                 yield refused(cells, str(error))
                 continue
-            if binds or self.all:
+            if binds or self.task == "pair_classification":
                 left, right = (chains[name] for name in names)
-                score = binds if self.all else None
+                score = None if self.task == "partners" else binds
                 yield checked_row(cells.file, cells.line, Row(self.task, names[0], left, names[1], right, score))
