@@ -35,6 +35,7 @@ from pipeline.split.shared import in_words
 RAW = Path("data/raw")
 HELD_OUT: tuple[Split, ...] = ("test", "validation")
 ONE_FAMILY = 0.2  # of the rows of an evaluated task: above it a line says that scores are mostly one group's
+SMALL_UNIT = 0.05  # of all rows: where no unit of tied rows is smaller, there are too few of them to fill a held-out split
 GIVES_WAY: dict[Split, tuple[Split, ...]] = {"test": ("train", "validation"), "validation": ("train",)}
 Normal = Callable[[str], str]
 Measure = Callable[[Sequence[Row], Sequence[Row], Normal], dict[str, Any]]
@@ -282,15 +283,15 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
 
 
 def _tied(data: CuratedData) -> str:
-    """What to do where most rows are one unit, which no split parts; empty where they are not."""
+    """What to do where no unit of tied rows is small enough for a held-out split; empty where some are."""
     rows = [row for of_corpus in data.rows.values() for row in of_corpus if row.task != WEAK]
-    largest = max(Counter(unit_keys(rows)).values(), default=0)
-    if largest < 2 or 2 * largest <= len(rows):
+    sizes = Counter(unit_keys(rows)).values()
+    if not rows or min(sizes) <= max(1, SMALL_UNIT * len(rows)):  # single rows are tied to nothing
         return ""
     return (
-        f"{largest} of {len(rows)} rows are tied to each other, as they share a group, a query or a document (many questions with few "
-        "answers, say), and tied rows go to one split. Name validation rows yourself (columns.split), or take `choose: {split: random}` "
-        "and `set: {curate.contamination: query}`: scores then are of new questions about known answers"
+        f"rows that share a group, a query or a document are tied and go to one split, and the {len(rows)} rows are {len(sizes)} such "
+        f"units, the smallest of {min(sizes)} (many questions with few answers, say). Name validation rows yourself (columns.split), or "
+        "take `choose: {split: random}` and `set: {curate.contamination: query}`: scores then are of new questions about known answers"
     )
 
 
