@@ -11,7 +11,7 @@ higher than on whole collections; differences are between models that search the
 `table` prints the main scores on the items of a split, their mean, and the mean's paired difference to the soup, to the best single
 expert (chosen on validation) and to joint, with 95 % intervals and two-sided p.
 
-What an interval speaks of: with several seeds, a further training on further items (`pipeline.metric.over_seeds_and_items`: seeds by
+What an interval speaks of: with several seeds, a further training on further items (`over_seeds.over_seeds_and_items`: seeds by
 Student's t over the trainings, items by their draws); with one seed, further items of this very training, which is no claim about
 a method. Design choices (rates, options, defaults) are made on `--split validation`, which is what `table` shows unasked; `--split test`
 is looked at once, when nothing is left to choose, and a choice made after that look needs other test rows.
@@ -101,6 +101,9 @@ class timed:  # noqa: N801
             log.write(f"{self.what},{wall:.1f},{cpu:.1f}\n")
 
 
+TASK: dict[str, str] = {}  # of each collection, by its label
+
+
 def table(folder: Path, shown: str) -> None:
     from pipeline.build import build
 
@@ -120,6 +123,7 @@ def table(folder: Path, shown: str) -> None:
         """By collection: the main score as measured, then of each draw."""
         items = json.loads((place / f"data/evaluated/{model}.json").read_text(encoding="utf-8"))[split]
         found, groups = drawn(evaluators, items, RESAMPLES)
+        TASK.update({name: one["task"] for name, one in items.items()})
         if split == shown:
             few.update(groups)
         return found
@@ -135,16 +139,16 @@ def table(folder: Path, shown: str) -> None:
         test = {m: [scores(p, m, shown) for p in places] for m in names}
         best = []
         for place in places:
-            means = {m: balanced(scores(place, m, "validation"))[0] for m in ("retrieval", "sts")}
+            means = {m: balanced(scores(place, m, "validation"), TASK)[0] for m in ("retrieval", "sts")}
             best.append(max(means, key=lambda m: means[m]))
         tasks = sorted(test["soup"][0])
 
         def of(model: str, task: str | None = None, test=test) -> np.ndarray:
             """By training: as measured, then of each draw."""
-            return np.stack([one[task] if task else balanced(one) for one in test[model]])
+            return np.stack([one[task] if task else balanced(one, TASK) for one in test[model]])
 
         def single(task: str | None = None, test=test, best=best) -> np.ndarray:
-            return np.stack([test[b][i][task] if task else balanced(test[b][i]) for i, b in enumerate(best)])
+            return np.stack([test[b][i][task] if task else balanced(test[b][i], TASK) for i, b in enumerate(best)])
 
         print(f"split {shown}; best single by validation: {best}; {what_varies(len(places))}\n")
         print("| model | " + " | ".join(tasks) + " | mean | - soup | - best single | tasks lost to it | - joint |")

@@ -26,10 +26,11 @@ def measured(work):
 
 
 def metrics():
-    from pipeline.corpus.collection import Collection
+    from pipeline.corpus.collection import Judged
     from pipeline.evaluator.comparison import differences, p_values
     from pipeline.evaluator.items import grouped
     from pipeline.evaluator.retrieval import Retrieval
+    from pipeline.evaluator.scores import identity
 
     random = np.random.default_rng(0)
     queries, documents, depth = 5000, 100_000, 100
@@ -39,12 +40,15 @@ def metrics():
     scores = -np.sort(-random.random((2, queries, depth)).astype(np.float32), axis=-1)
     names = sorted(texts)
     judgements = {q: {names[r]: 1 for r in rows[0, i, :10:3]} for i, q in enumerate(sorted(asked))}
-    collection = Collection("x", "retrieval", asked, texts, judgements)
+    collection = Judged("x", "retrieval", asked, texts, judgements)
     evaluator = Retrieval(depth=depth)
 
     def work():
         a, b = (
-            {"retrieval/x": grouped(evaluator.judge(lambda *_, k=k: (scores[k], rows[k]), collection)[1], collection)}
+            {
+                "x": identity(collection)
+                | grouped(evaluator.judge(lambda *_, k=k: (scores[k], rows[k]), collection)[1], collection)
+            }
             for k in range(2)
         )
         found = differences({"retrieval": evaluator}, a, b, resamples=1000, confidence=0.95, seed=0)

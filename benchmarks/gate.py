@@ -20,6 +20,7 @@ from sampled import Size, evaluate, evaluators
 
 from pipeline.build import load
 from pipeline.evaluator.comparison import differences, exchanges_needed, p_values, significant
+from pipeline.evaluator.scores import Scores
 from pipeline.stage import train
 from pipeline.stage.final import judge
 from pipeline.stage.merge import merge_directories
@@ -98,7 +99,7 @@ def main() -> None:
             config["merge"]["soup"]["max_distance"] if number % 4 == 1 else 9.0
         )  # most wrong bases get by, to be told by the items
         section = {"method": method, "probe": None, "snapshots": False, "max_distance": most}
-        target = Path("gate") / name
+        target = Path("gate/checkpoints/merged") / name
         try:
             if not target.is_dir():
                 paths = [Path(experts[e]) for e in chosen]
@@ -113,16 +114,20 @@ def main() -> None:
             bad.add(name)
     items = evaluate(models, dict.fromkeys(models, ("validation", "test")), SIZES, Path("gate/items"))
     asked_of = evaluators()
-    mains = {task: one.main for task, one in asked_of.items()}
     num = {split: {name: len(one["id"]) for name, one in items["base"][split].items()} for split in SIZES}
     print(f"items: {num}")
     scores = {
-        m: {"validation": {n: {mains[n.split("/")[0]]: _score(asked_of, n, one)} for n, one in at["validation"].items()}}
+        m: Scores(
+            {
+                "validation": {n: one | {"value": _score(asked_of, one)} for n, one in at["validation"].items()},
+                "test": at["test"],
+            }
+        )
         for m, at in items.items()
     }
     section = config["final"] | {"candidates": ["base", *GOOD]}
-    merges = {m: {} for m in models if m.startswith("m")}
-    verdict = judge({"final": section, "models": models, "merge": merges, "seed": 0}, scores, items, asked_of, mains)
+    merges = [m for m in models if m.startswith("m")]
+    verdict = judge({"final": section, "models": models, "seed": 0}, scores, items, asked_of)
     passed = sorted(set(verdict.merges) - set(verdict.refused))
     limits = {"resamples": 1000, "confidence": 0.95, "seed": 1}
     fresh = {m: differences(asked_of, items[m]["test"], items[verdict.best_single]["test"], **limits) for m in merges}
@@ -155,10 +160,10 @@ def main() -> None:
         print(m, {n: f"{d.value:+.4f} ({d.low:+.4f} to {d.high:+.4f})" for n, d in fresh[m].items()})
 
 
-def _score(asked: dict[str, Any], name: str, one: dict[str, Any]) -> float:
+def _score(asked: dict[str, Any], one: dict[str, Any]) -> float:
     import numpy as np
 
-    return float(asked[name.split("/")[0]].resampled(one, np.ones((1, len(one["id"])), dtype=np.uint16))[0])
+    return float(asked[one["kind"]].resampled(one, np.ones((1, len(one["id"])), dtype=np.uint16))[0])
 
 
 if __name__ == "__main__":

@@ -102,11 +102,13 @@ def words(stage: str, models: dict[str, str]) -> list[str]:
 
 
 def table(folder: Path) -> None:
+    from over_seeds import over_seeds_and_items
+
     from pipeline.checkpoint import read_json
     from pipeline.corpus.files import read
     from pipeline.corpus.row import CHAIN_BREAK, Row
     from pipeline.evaluator.items import item_counts
-    from pipeline.metric import draw_counts, drawn_spearman, over_seeds_and_items, spearman
+    from pipeline.metric import draw_counts, drawn_spearman, spearman
 
     seeds = sorted(int(place.name.partition("-")[2]) for place in folder.glob("joined-*"))
     several = np.array(

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from over_seeds import over_seeds
 
 from pipeline.checkpoint import read_json
-from pipeline.metric import over_seeds
 
 SEEDS = (0, 1, 2)
 STARTS = ("base", "backbone")
 EXPERTS = ("retrieval", "sts", "retrieval_control", "sts_control")
-MAIN = {"retrieval": "ndcg@10", "sts": "spearman"}
+TASKS = ("retrieval", "sts")
 
 
 def main(encoders: list[str]) -> int:
@@ -64,7 +64,9 @@ def _run(encoder: str, seed: int) -> dict[str, dict[str, float]]:
             check=True, cwd=workspace, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         tests = {name: read_json(workspace / f"data/metrics/evaluate/{name}.json")["test"] for name in names}
-    scores = {name: {task: test[f"{task}/apidocs"][main] for task, main in MAIN.items()} for name, test in tests.items()}
+    scores = {
+        name: {one["task"]: one["value"] for one in test.values() if one["task"] in TASKS} for name, test in tests.items()
+    }
     print(f"{encoder}, seed {seed}: {scores}", file=sys.stderr, flush=True)
     return scores
 

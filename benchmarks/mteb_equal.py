@@ -14,12 +14,12 @@ from pathlib import Path
 
 import mteb
 import yaml
+from mteb_local import local
 from sentence_transformers import SentenceTransformer
 
 from pipeline.build import build
-from pipeline.corpus.collection import Collection
+from pipeline.corpus.collection import Collection, Judged, Labelled, Pairs
 from pipeline.encoder.encoder import Encoder
-from pipeline.evaluator import mteb_tasks
 from pipeline.source.beir import Beir
 
 
@@ -37,16 +37,18 @@ def intents(part: str) -> list[tuple[str, str, str]]:
 def collection(task: str) -> Collection:
     if task == "sts":
         rows = table("sts/stsb.test.tsv")
-        return Collection("stsb", "sts", pairs=[(r["id"], r["sentence1"], r["sentence2"], float(r["score"])) for r in rows])
+        return Pairs("stsb", "sts", pairs=[(r["id"], r["sentence1"], r["sentence2"], float(r["score"])) for r in rows])
     if task == "classification":
-        return Collection("banking77", task, labelled=intents("test"), examples=intents("train"))
+        return Labelled("banking77", task, labelled=intents("test"), examples=intents("train"))
     if task == "clustering":
-        return Collection("banking77", task, labelled=intents("test"))
+        return Labelled("banking77", task, labelled=intents("test"))
     records = list(
         Beir(
             path="retrieval/scifact",
             root=os.environ["TRIBUTARY_DATA"],
             splits={"train": None, "test": "test"},
+            task="retrieval",
+            kind=None,
             relevant_above=0,
         ).read()
     )
@@ -55,7 +57,7 @@ def collection(task: str) -> Collection:
     judgements: dict[str, dict[str, int]] = {}
     for row in rows:
         judgements.setdefault(row.query_id, {})[row.document_id] = 1 if row.score is None else round(row.score)
-    return Collection("scifact", "retrieval", {row.query_id: row.query for row in rows}, documents, judgements)
+    return Judged("scifact", "retrieval", {row.query_id: row.query for row in rows}, documents, judgements)
 
 
 def main() -> None:
@@ -73,7 +75,7 @@ def main() -> None:
             ours, _ = evaluator.evaluate(lambda texts, side, task: encoder.encode(texts, **limits), given)
             settings = {"max_documents_per_cluster": evaluator.texts} if task == "clustering" else {}
             theirs = (
-                mteb.evaluate(peer, mteb_tasks.local(given, **settings), cache=None, co2_tracker=False, show_progress_bar=False)
+                mteb.evaluate(peer, local(given, **settings), cache=None, co2_tracker=False, show_progress_bar=False)
                 .task_results[0]
                 .get_score()
             )

@@ -44,10 +44,10 @@ class Mutation(NamedTuple):
     tests: tuple[str, ...]
 
 
-def at(place: str, *tests: str):
+def at(place: str, *tests: str, tree: str = "pipeline"):
     """Faults of one file with the same tests."""
     paths = tuple(f"tests/{test}" for test in tests)
-    return lambda name, old, new, *own: Mutation(name, f"pipeline/{place}", old, new, tuple(f"tests/{t}" for t in own) or paths)
+    return lambda name, old, new, *own: Mutation(name, f"{tree}/{place}", old, new, tuple(f"tests/{t}" for t in own) or paths)
 
 
 negatives = at("objective/negatives.py", "objective/test_infonce.py")
@@ -59,6 +59,7 @@ data = at("training/data.py", "training/test_data.py")
 fit = at("training/fit.py", "training/test_fit.py")
 trial = at("probing/trial.py", "probing/test_trial.py")
 metric = at("metric.py", "test_metric.py")
+over_seeds = at("over_seeds.py", "test_over_seeds.py", tree="benchmarks")
 comparison = at(
     "evaluator/comparison.py", "evaluator/test_comparison.py::test_the_interval_is_that_of_paired_draws_made_by_hand"
 )
@@ -104,7 +105,7 @@ MUTATIONS = (
     fit("rows that are not trained on mark nothing", "        known=known[\"train\"],\n", "        known=[],\n"),
     fit("early stopping looks at training rows", "_looks(reader, held_out,", "_looks(reader, rows,"),
     at("corpus/row.py", "training/test_mined.py")(
-        "rows judged irrelevant are trained on", "return row.task == \"sts\" or row.score is None or row.score > 0", "return True"),
+        "rows judged irrelevant are trained on", "return not kind_of(row).answers or row.score is None or row.score > 0", "return True"),
     at("training/teacher.py", "training/test_data.py::test_a_teacher_scores_the_main_document_of_several")(
         "the teacher scores the last positive", "candidate = torch.cat([positive[:, :1], negative], dim=1)",
         "candidate = torch.cat([positive[:, -1:], negative], dim=1)"),
@@ -158,9 +159,9 @@ MUTATIONS = (
         "the last run of a chain is not looked at", "for i in range(len(chain) - letters + 1) if (piece",
         "for i in range(len(chain) - letters) if (piece"),
     at("corpus/collection.py", "corpus/test_collection_affinity.py")(
-        "affinity baselines learn from the rows they are tested on", "for part in (split, \"train\"))", "for part in (split, split))"),
+        "affinity baselines learn from the rows they are tested on", "for of in (rows, train))", "for of in (rows, rows))"),
     # statistics
-    metric("a claim holds the trainings fixed", "for variance, free in spread)))", "for variance, free in spread[1:])))"),
+    over_seeds("a claim holds the trainings fixed", "for variance, free in spread)))", "for variance, free in spread[1:])))"),
     metric("equal differences are told apart by rounding", " - max(1e-10 * largest, 1e-14)", ""),
     metric("Holm forgets the steps before", "np.minimum(1, np.maximum.accumulate(steps))", "np.minimum(1, steps)"),
     metric("the interval of few items is not widened", "np.sqrt(num_items / (num_items - 1)) * t.isf(tail, num_items - 1)",
@@ -182,8 +183,7 @@ MUTATIONS = (
     gate("a task is lost where its upper bound is", "all(one.low > -margin for", "all(one.high > -margin for"),
     gate("the best of many merges is taken for one", "np.quantile(np.max(apart, axis=0), share)", "np.quantile(apart[0], share)"),
     at("stage/final.py", "stage/test_judge.py")(
-        "the final model is chosen on test rows", "_mean(model, scores[model][\"validation\"], evaluators, mains)",
-        "_mean(model, scores[model][\"test\"], evaluators, mains)"),
+        "the final model is chosen on test rows", "{model: scores[model].validation for", "{model: scores[model].test for"),
 )  # fmt: skip
 
 

@@ -67,8 +67,9 @@ def make_texts(raw: Path, count: int, out: Path) -> None:
 
 
 def join(path: Path, out: Path) -> None:
+    from shards import deduplicate_shards
+
     from pipeline.cluster.join import Join
-    from pipeline.dedup.shards import deduplicate_shards
 
     find = Join(unit="word", size=SIZE, threshold=THRESHOLD, workers=2)
     counts = deduplicate_shards([path], out / "result", text="text", identity="id", find=find, longest=False)
@@ -216,11 +217,12 @@ def one_turn(python: str, engine: str, texts: Path, out: Path) -> dict[str, floa
 
 def true_pairs(texts: Path) -> set[tuple[int, int]]:
     import pyarrow.parquet as pq
+    from text_pairs import text_pairs
 
     from pipeline.cluster.join import Join
 
     found = Join(unit="word", size=SIZE, threshold=THRESHOLD, workers=2)(pq.read_table(texts).column("text"))
-    return {(i, j) for i, j, _ in found.text_pairs()}
+    return {(i, j) for i, j, _ in text_pairs(found)}
 
 
 def sparse_pairs(texts: list[str]) -> set[tuple[int, int]]:

@@ -49,7 +49,7 @@ def composed(*overrides: str) -> dict[str, Any]:
 def data() -> tuple[dict[str, list[Any]], Any, list[Any]]:
     """Training rows by task, the retrieval collection, graded test rows."""
     from pipeline.build import build
-    from pipeline.corpus.collection import Collection
+    from pipeline.corpus.collection import Judged
     from pipeline.corpus.row import Row
 
     root = os.environ["TRIBUTARY_DATA"]
@@ -63,7 +63,7 @@ def data() -> tuple[dict[str, list[Any]], Any, list[Any]]:
     by_answer = {row.document: row for row in train}  # of repeated answers one
     train = list({row.query: row for row in by_answer.values()}.values())
     others = random.Random(0).sample(sorted({row.document_id: row.document for row in train}.items()), DISTRACTORS)
-    collection = Collection(
+    collection = Judged(
         "medquad", "retrieval", {row.query_id: row.query for row in test},
         {row.document_id: row.document for row in test} | dict(others), {row.query_id: {} for row in test},
     )  # fmt: skip
@@ -129,7 +129,7 @@ def objective(name: str, **changes: Any) -> dict[str, Any]:
 
 
 def scores(encoder: Any, collection: Any, graded: list[Any]) -> dict[str, float]:
-    from pipeline.corpus.collection import Collection
+    from pipeline.corpus.collection import Pairs
     from pipeline.evaluator.retrieval import Retrieval
     from pipeline.evaluator.sts import Sts
 
@@ -138,7 +138,7 @@ def scores(encoder: Any, collection: Any, graded: list[Any]) -> dict[str, float]
 
     pairs = [(str(i), row.query, row.document, row.score) for i, row in enumerate(graded)]
     found = {"ndcg@10": Retrieval(depth=100).evaluate(encode, collection)[0]["ndcg@10"]}
-    return found | {"spearman": Sts().evaluate(encode, Collection("stsb", "sts", pairs=pairs))[0]["spearman"]}
+    return found | {"spearman": Sts().evaluate(encode, Pairs("stsb", "sts", pairs=pairs))[0]["spearman"]}
 
 
 def auc(encoder: Any, objective: Any, rows: list[Any], noisy: list[bool], kind: str) -> float:
@@ -201,7 +201,8 @@ def cells(comparison: str, seed: int, steps: int) -> dict[str, dict[str, float]]
             "first_rank": 10,
             "depth": 40,
         }  # after so few steps all scores are near each other
-        known = by_query(mined(base, rows["retrieval"], section, {"batch_tokens": 8192}, title="medquad"))
+        mined_for = mined(base, rows["retrieval"], section, {"batch_tokens": 8192}, title="medquad")
+        known = by_query(mined_for).get("retrieval", {})
         given = {"retrieval": [row for row in rows["retrieval"] if len(known.get(row.query, ())) >= HARD]}
         for arm in ARMS[comparison]:
             training = settings("retrieval", steps)
@@ -226,7 +227,7 @@ def run(folder: Path, steps: int) -> None:
 
 
 def table(folder: Path) -> None:
-    from pipeline.metric import over_seeds
+    from over_seeds import over_seeds
 
     for comparison, arms in ARMS.items():
         files = sorted(folder.glob(f"{comparison}-*.json"))

@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from over_seeds import Claim, over_seeds_and_items
 from safetensors.torch import load_file
 
 from pipeline.build import build, load
 from pipeline.checkpoint import write_json
-from pipeline.corpus.collection import Collection, collections
+from pipeline.corpus.collection import Collection, Judged, Pairs, collections
 from pipeline.corpus.files import corpora
 from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator.gate import _counts
 from pipeline.evaluator.items import grouped
-from pipeline.metric import Claim, interval, over_seeds_and_items
+from pipeline.evaluator.scores import by_kind, identity
+from pipeline.metric import interval
+from pipeline.task import kind_of
 
 CURATED = Path("data/curated")
 LIMITS = {"max_length_tokens": 32, "batch_tokens": 1024}  # as long as what was trained on
@@ -36,20 +39,23 @@ class Size:
 def cut(collection: Collection, size: Size) -> Collection:
     """The same part for every model and seed."""
     draw = random.Random(f"{collection.corpus} {collection.task}")
-    pairs = draw.sample(collection.pairs, min(size.pairs, len(collection.pairs)))
+    if isinstance(collection, Pairs):
+        return replace(collection, pairs=draw.sample(collection.pairs, min(size.pairs, len(collection.pairs))))
+    if not isinstance(collection, Judged):
+        return collection
     queries = sorted(draw.sample(sorted(collection.queries), min(size.queries, len(collection.queries))))
     judged = {d for query in queries for d in collection.judgements[query]}
     others = sorted(set(collection.documents) - judged)
     kept = judged | set(draw.sample(others, max(0, min(len(others), size.documents - len(judged)))))
     return replace(
-        collection, pairs=pairs, queries={q: collection.queries[q] for q in queries},
+        collection, queries={q: collection.queries[q] for q in queries},
         documents={d: collection.documents[d] for d in sorted(kept)}, judgements={q: collection.judgements[q] for q in queries},
     )  # fmt: skip
 
 
 def evaluators() -> dict[str, Any]:
-    """By task, as the workspace's configuration has them."""
-    return {e.task: e for e in (build(node) for node in load()["evaluate"]["evaluators"].values())}
+    """By kind, as the workspace's configuration has them."""
+    return by_kind({name: build(node) for name, node in load()["evaluate"]["evaluators"].items()})
 
 
 def evaluate(
@@ -72,7 +78,7 @@ def evaluate(
         encoder.backbone.load_state_dict(load_file(Path(path) / "model.safetensors"), strict=False)
         encode = _once(encoder)
         found = {
-            split: {f"{c.task}/{c.corpus}": grouped(asked[c.task].evaluate(encode, c)[1], c) for c in held_out[split]}
+            split: {c.name: identity(c) | grouped(asked[kind_of(c).name].evaluate(encode, c)[1], c) for c in held_out[split]}
             for split in splits[name]
         }
         write_json(out / f"{name}.json", found)
@@ -92,10 +98,10 @@ def _once(encoder: Encoder) -> Any:
     return encode
 
 
-def balanced(scores: Mapping[str, Any]) -> Any:
-    """Of scores by ``task/corpus``: the mean over tasks of the mean over their collections."""
-    tasks = sorted({name.split("/")[0] for name in scores})
-    return np.mean([np.mean([v for n, v in scores.items() if n.startswith(f"{task}/")], axis=0) for task in tasks], axis=0)
+def balanced(scores: Mapping[str, Any], task: Mapping[str, str]) -> Any:
+    """The mean over tasks of the mean over their collections; ``scores`` and ``task`` by label."""
+    tasks = sorted({task[name] for name in scores})
+    return np.mean([np.mean([v for n, v in scores.items() if task[n] == one], axis=0) for one in tasks], axis=0)
 
 
 def drawn(
@@ -103,11 +109,12 @@ def drawn(
 ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """By collection: the main score as measured, then of each draw of whole groups; and how many groups there are. The same draws for
     every model that saw these items; the tasks of one corpus are drawn together, as the gate does."""
-    counts = _counts({name: one["group"] for name, one in items.items()}, resamples, seed=0)
+    corpus = {name: one["corpus"] for name, one in items.items()}
+    counts = _counts({name: one["group"] for name, one in items.items()}, corpus, resamples, seed=0)
     found = {}
     for name, one in items.items():
         whole = np.ones((1, len(one["id"])), dtype=np.uint16)
-        found[name] = asked[name.split("/")[0]].resampled(one, np.concatenate([whole, counts[name]]))
+        found[name] = asked[one["kind"]].resampled(one, np.concatenate([whole, counts[name]]))
     return found, {name: len(set(one["group"])) for name, one in items.items()}
 
 
@@ -119,7 +126,8 @@ def resampled(
     asked, found, few = evaluators(), {}, 0
     for model, splits in items.items():
         scores, groups = drawn(asked, splits[split], resamples)
-        found[model], few = balanced(scores), min(groups.values())
+        task = {name: one["task"] for name, one in splits[split].items()}
+        found[model], few = balanced(scores, task), min(groups.values())
     return found, few
 
 

@@ -81,6 +81,9 @@ def _run(stage: str, rest: list[str]) -> None:
 
 def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> dict[str, float]:
     kind = ITEMS.get(stage)
+    if kind and item in config["left_out"].get(stage, {}):
+        _module("left_out").write_note(stage, item, config["left_out"][stage][item], out)
+        return {}
     if kind:
         known = sorted(config[{"expert": "train", "method": "merge", "model": "models", "baseline": "baseline"}[kind]])
         if item not in known:

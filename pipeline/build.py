@@ -70,8 +70,28 @@ def build(node: Node, *, later: bool = False) -> Any:
         raise
 
 
+def class_value(target: str, name: str, path: str) -> Any:
+    """What the class ``target`` has under ``name``, written there as a literal, without importing it; None where there is none."""
+    for node in getattr(_definition(target, path), "body", []):
+        if isinstance(node, ast.Assign) and any(isinstance(one, ast.Name) and one.id == name for one in node.targets):
+            return ast.literal_eval(node.value)
+    return None
+
+
 def signature(target: str, path: str) -> dict[str, str]:
     """Keyword-only arguments of a function, or of a class's ``__init__``, and their annotations, without importing it."""
+    found = _definition(target, path)
+    if isinstance(found, ast.ClassDef):
+        inits = [node for node in found.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
+        if not inits:
+            return {}
+        found = inits[0]
+    assert isinstance(found, ast.FunctionDef)
+    return {arg.arg: ast.unparse(arg.annotation) if arg.annotation else "Any" for arg in found.args.kwonlyargs}
+
+
+def _definition(target: str, path: str) -> ast.stmt:
+    """The class or function that ``target`` names; ValueError, with the nearest name, where there is none."""
     module, _, name = target.rpartition(".")
     file = Path(__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
     if not file.is_file():
@@ -81,14 +101,7 @@ def signature(target: str, path: str) -> dict[str, str]:
     defined = {node.name: node for node in ast.parse(file.read_text(encoding="utf-8")).body if hasattr(node, "name")}  # pyright: ignore[reportAttributeAccessIssue]
     if name not in defined:
         raise ValueError(f"{path}._target_: {module} defines no {name}{nearest(name, defined)}")
-    found = defined[name]
-    if isinstance(found, ast.ClassDef):
-        inits = [node for node in found.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
-        if not inits:
-            return {}
-        found = inits[0]
-    assert isinstance(found, ast.FunctionDef)
-    return {arg.arg: ast.unparse(arg.annotation) if arg.annotation else "Any" for arg in found.args.kwonlyargs}
+    return defined[name]
 
 
 def nearest(word: str, known: Any) -> str:

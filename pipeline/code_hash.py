@@ -134,12 +134,15 @@ def code_hashes(config: Mapping[str, Any], code: Code | None = None) -> dict[str
     code = code or Code()
     found: dict[str, Any] = {stage: code.hashed(code_of(code, config, stage)) for stage in STAGES}
     for stage, section in ITEMS.items():
-        found[stage] = {item: code.hashed(code_of(code, config, stage, item)) for item in config[section]}
+        items = [*config[section], *(one for one in config["left_out"].get(stage, {}) if one not in config[section])]
+        found[stage] = {item: code.hashed(code_of(code, config, stage, item)) for item in items}
     return found
 
 
 def code_of(code: Code, config: Mapping[str, Any], stage: str, item: str | None = None) -> set[str]:
-    """Files of the package that a stage, or an item of it, reaches."""
+    """Files of the package that a stage, or an item of it, reaches; of one that is left out, those that say so."""
+    if item in config["left_out"].get(stage, {}):
+        return code.reached(f"{code.package.name}.{module}" for module in ("__main__", "stage.left_out"))
     names = {f"{code.package.name}.__main__", f"{code.package.name}.stage.{stage}"}
     names.update(name for section in _sections(config, stage, item) for name in _named(section, config))
     reached = code.reached(names)

@@ -1,6 +1,6 @@
-"""Masked-language-model training of a protein backbone on chains: which residue stood where it was hidden?
+"""Masked-language-model training of a backbone on chains of residues, or on texts: which token stood where it was hidden?
 
-15 % of the residues are asked for; of these 80 % are masked, 10 % replaced by another residue, 10 % left (Devlin et al. 2019,
+15 % of the tokens are asked for; of these 80 % are masked, 10 % replaced by another, 10 % left (Devlin et al. 2019,
 arXiv:1810.04805, section 3.1; for proteins: Rives et al. 2021, doi:10.1073/pnas.2016239118). The layer that answers is tied to the
 embeddings and thrown away afterwards.
 """
@@ -43,7 +43,7 @@ class MaskedChains(Planned[MaskedBatch]):
         self, ids: Sequence[Sequence[int]], encoder: Encoder, *, share: float, batch_size: int, steps: int, seed: int
     ) -> None:
         if len(ids) < batch_size:
-            raise ValueError(f"pretrain.masking: a batch of {batch_size} chains, but there are {len(ids)}; lower batch_size")
+            raise ValueError(f"pretrain.masking: a batch of {batch_size} texts, but there are {len(ids)}; lower batch_size")
         self.ids = ids
         self.share = share
         self.seed = seed
@@ -119,22 +119,17 @@ class MaskedModule(ChunkedModule):
         return torch.zeros(len(rows), device=ids.device, dtype=cost.dtype).index_add(0, owner, cost)
 
 
-def chains_of(texts: Sequence[str]) -> list[str]:
-    """Every chain once, sorted."""
-    return sorted({chain for text in texts for chain in text.split(":") if chain})
-
-
 def fit_masked(
     encoder: Encoder, texts: Sequence[str], training: Mapping[str, Any], runtime: Mapping[str, Any], seed: int,
     inputs: Mapping[str, str],
 ) -> list[Point]:  # fmt: skip
-    """Train ``encoder`` in place on the chains of ``texts``; the loss curve. It holds a dense backbone, no adapter."""
+    """Train ``encoder`` in place on ``texts``, each a sequence of its own; the loss curve. It holds a dense backbone, no adapter."""
     check_precision("pretrain.masking", training, runtime)
     if str(runtime["strategy"]) not in ("auto", "ddp"):
         raise ValueError(
             "pretrain.masking: expected runtime.strategy auto or ddp, which hold the model whole; got " + runtime["strategy"]
         )
-    ids = encoder.token_ids(chains_of(texts), training["max_length_tokens"])
+    ids = encoder.token_ids(list(texts), training["max_length_tokens"])
     data = MaskedChains(
         ids, encoder, share=training["share"], batch_size=training["batch_size"], steps=training["steps"], seed=seed
     )

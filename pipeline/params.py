@@ -11,8 +11,10 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from pipeline.build import CONFIG, check_node, load, nearest, nodes
+from pipeline.build import CONFIG, check_node, class_value, load, nearest, nodes
+from pipeline.models import singles
 from pipeline.shape import Config, Page, checked
+from pipeline.task import Kind, kind_named
 
 CONF = Path("conf")
 PAGE = Path("params.yaml")
@@ -37,8 +39,6 @@ def read_page(path: Path = PAGE) -> Page:
         check_choice(group, name, f"{path}: choose.{group}")
     for name in page.methods:
         check_choice("method", name, f"{path}: methods")
-    for name in page.experts:
-        check_choice("expert", name, f"{path}: experts")
     for name in page.baselines:
         check_choice("baseline", name, f"{path}: baselines")
         if name in page.models:
@@ -73,19 +73,20 @@ def check_choice(group: str, name: str, where: str) -> None:
 def compose_config(page: Page) -> dict[str, Any]:
     """Every stage's section: one composition per item, interpolations resolved, everything checked.
 
-    ``page.set`` holds paths of `data/config.yaml` (``train.sts.steps``); a path of ``train``, ``merge`` or ``baseline`` that names no item
-    (``train.steps``) holds for every item.
+    ``page.set`` holds paths of `data/config.yaml` (``train.sts.steps_per_task``); a path of ``train``, ``merge`` or ``baseline`` that
+    names no item (``train.steps_per_task``) holds for every item.
     """
     _register_resolvers()
     choices = [f"{group}={name}" for group, name in page.choose.items()]
     GlobalHydra.instance().clear()
     with initialize_config_dir(config_dir=str(CONF.absolute()), version_base="1.3"):
         root = compose("config", overrides=choices)
-        trains = {name: compose("config", overrides=[*choices, f"expert={name}"]) for name in page.experts}
         merges = {name: compose("config", overrides=[*choices, f"method={name}"]) for name in page.methods}
         baselines = {name: compose("config", overrides=[*choices, f"+baseline={name}"]) for name in page.baselines}
         corpora = {name: _corpus(name, {}, choices) for name in root.corpora}
         corpora |= {name: _corpus(name, dict(own), choices) for name, own in page.corpora.items()}
+        kinds = kinds_of(corpora)
+        trains = {name: _expert(name, kinds, choices) for name in page.experts}
     sections: dict[str, Any] = {stage: {} for stage in PER_ITEM}
     for stage, items in (("train", trains), ("merge", merges), ("baseline", baselines)):
         _check_item_paths(page.set, stage, items)
@@ -95,14 +96,57 @@ def compose_config(page: Page) -> dict[str, Any]:
     shared = {path: value for path, value in flat(page.set) if path.split(".")[0] not in sections}
     whole = resolved(root, shared, f"{PAGE}: set")
     config = {name: whole[name] for name in Config.model_fields if name in whole} | sections
-    config |= {"experts": page.experts, "models": page.models}
+    config |= {"experts": page.experts, "models": page.models, "tasks": {}, "left_out": {}}
     config["ingest"]["corpora"] = corpora
-    return check_config(config)
+    config = check_config(config)
+    learned = {task for training in trainings(config) for task in training["tasks"]}
+    config["tasks"] = {task: {"kind": kind.name, "learned": task in learned} for task, kind in sorted(kinds.items())}
+    texts = config["encoder"]["prompts"]["texts"]  # those of a kind hold for every task of it
+    texts |= {task: texts[kind.name] for task, kind in kinds.items() if kind.name in texts and task not in texts}
+    return config
+
+
+def trainings(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The sections of all experts and phases."""
+    return [*config["train"].values(), *config["pretrain"]["phases"].values()]
+
+
+def kinds_of(corpora: Mapping[str, Any]) -> dict[str, Kind]:
+    """By task its kind, as the sources of ``corpora`` declare them: by their `task` and `kind`, or in their class. ValueError where a
+    kind is unknown, or a task is of one kind here and of another there."""
+    found: dict[str, tuple[Kind, str]] = {}
+    for name, corpus in corpora.items():
+        for node in filter(None, (corpus["source"], corpus["mirror"])):
+            try:
+                of_class = class_value(node["_target_"], "tasks", name) or ()
+                tasks = [(node["task"], node.get("kind"))] if "task" in node else [(task, None) for task in of_class]
+                kinds = {task: kind_named(task, kind) for task, kind in tasks}
+            except ValueError as error:
+                raise ValueError(f"corpora.{name}: {error}") from None
+            for task, kind in kinds.items():
+                known, first = found.setdefault(task, (kind, name))
+                if known != kind:
+                    raise ValueError(
+                        f"corpora.{name}: task {task!r} is of kind {kind.name} here and of kind {known.name} in corpus {first}; "
+                        f"call one of them otherwise"
+                    )
+    return {task: kind for task, (kind, _) in found.items()}
+
+
+def _expert(name: str, kinds: Mapping[str, Kind], choices: list[str]) -> DictConfig:
+    """An expert of the catalogue, or, of the name of a task, one that is trained on that with the settings of its kind."""
+    if name not in kinds or (CONF / "expert" / f"{name}.yaml").is_file():
+        check_choice("expert", name, f"{PAGE}: experts")
+        return compose("config", overrides=[*choices, f"expert={name}"])
+    check_choice("task", kinds[name].name, f"{PAGE}: experts.{name}, of kind {kinds[name].name}")
+    return compose("config", overrides=[*choices, "~expert", f"+task@train.tasks.{name}={kinds[name].name}"])
 
 
 def check_config(config: dict[str, Any]) -> dict[str, Any]:
-    """``config``, or ValueError that names the key, what was expected, what was found, and the nearest known key."""
+    """``config`` complete, or ValueError that names the key, what was expected, what was found, and the nearest known key."""
     checked(Config, config, str(CONFIG))
+    if config["final"]["candidates"] is None:
+        config["final"]["candidates"] = singles(config)
     if not config["ingest"]["corpora"]:
         raise ValueError(f"no corpus: choose an experiment that names some, or add one line under `corpora:` in {PAGE}")
     for path, node in nodes(config):
@@ -229,5 +273,6 @@ def sweep_config(cfg: DictConfig, page: Page, stage: str, item: str | None, over
     if stage == "train":
         config["experts"].setdefault(str(item), f"checkpoints/experts/{item}")
     config["models"] = dict(page.models)
+    config["tasks"], config["left_out"] = composed["tasks"], {}
     config["ingest"]["corpora"] = composed["ingest"]["corpora"]
     return check_config(config)

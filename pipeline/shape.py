@@ -191,8 +191,15 @@ class Merge(Shape):
     max_distance: float = Field(gt=0)
 
 
+class KnownTask(Shape):
+    """A task that some corpus has rows of. ``learned``: an expert or a phase is trained on it."""
+
+    kind: str
+    learned: bool
+
+
 class Evaluate(Shape):
-    evaluators: dict[str, Node]
+    evaluators: dict[str, Node | None]
     mteb: list[str]  # names of its tasks
     resamples: int = Field(gt=0)
     confidence: float = Field(gt=0, lt=1)
@@ -201,7 +208,7 @@ class Evaluate(Shape):
 
 class Final(Shape):
     forms: dict[str, Node | None]
-    candidates: list[str] = Field(min_length=1)
+    candidates: list[str] | None  # None until compose has filled it
     confidence: float = Field(gt=0, lt=1)
     task_confidence: float = Field(gt=0.5, lt=1)
     margin: float = Field(gt=0, lt=1)
@@ -244,6 +251,8 @@ class Config(Shape):
     seed: int = Field(ge=0)
     experts: dict[str, str]
     models: dict[str, str]
+    tasks: dict[str, KnownTask]  # filled by compose from what the corpora declare
+    left_out: dict[str, dict[str, str]]  # by stage the items of the page that have no rows, with their directories
     ingest: Ingest
     curate: Curate
     encoder: Encoder

@@ -3,13 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.build import nearest
+from pipeline.task import KINDS
+
 
 def check_trainings(config: Mapping[str, Any]) -> None:
     """Every expert, phase and masking of a composed configuration. ValueError says where, what was expected, what was found, what to do."""
     limits = {"longest": config["encoder"]["max_length_tokens"], "processes": num_processes(config["runtime"])}
-    mined = {"retrieval": config["mine"]["miner"].get("num_negatives", 0)}  # the one task that stage mine looks at
+    most = config["mine"]["miner"].get("num_negatives", 0)
+    mined = {task: most for task, one in config["tasks"].items() if KINDS[one["kind"]].pool}  # those that stage mine looks at
     for name, training in config["train"].items():
-        _check_reading(f"train.{name}", training, config["curate"]["controls"])
+        _check_reading(f"train.{name}", training, config["tasks"], config["curate"]["controls"])
         check_precision(f"train.{name}", training, config["runtime"])
         check_training(f"train.{name}", training, mined=mined, **limits)
     for name, phase in config["pretrain"]["phases"].items():
@@ -33,7 +37,7 @@ def check_probes(config: Mapping[str, Any]) -> None:
     """Methods that try merges on rows set aside need these to be set aside, before hours of training go by without."""
     aside = config["curate"]["probe"]["rows"]
     for name, section in config["merge"].items():
-        if section["probe"] is None:
+        if section["probe"] is None or name in config["left_out"].get("merge", {}):
             continue
         need = 2 * section["probe"]["pairs_per_task"]
         lacking = [task for task in sorted(section["probe"]["objectives"]) if aside.get(task, 0) < need]
@@ -46,11 +50,12 @@ def check_probes(config: Mapping[str, Any]) -> None:
             )
 
 
-def _check_reading(where: str, training: Mapping[str, Any], controls: Mapping[str, Any]) -> None:
-    """Task `affinity` and how its complexes are read come together; a control is one that curate makes."""
-    if (training["affinity"] is not None) != ("affinity" in training["tasks"]):
+def _check_reading(where: str, training: Mapping[str, Any], tasks: Mapping[str, Any], controls: Mapping[str, Any]) -> None:
+    """A task of complexes and how they are read come together; a control is one that curate makes."""
+    complexes = any(KINDS[tasks[task]["kind"]].shape == "complexes" for task in training["tasks"] if task in tasks)
+    if (training["affinity"] is not None) != complexes:
         raise ValueError(
-            f"{where}: task `affinity` needs `affinity` (a reading and an architecture) beside it, and the other way round; "
+            f"{where}: a task of kind affinity needs `affinity` (a reading and an architecture) beside it, and the other way round; "
             f"got tasks {', '.join(training['tasks'])} and affinity {'null' if training['affinity'] is None else 'given'}; "
             f"see conf/expert/hp.yaml"
         )
@@ -60,6 +65,42 @@ def _check_reading(where: str, training: Mapping[str, Any], controls: Mapping[st
             f"{where}.control: expected a name under curate.controls ({', '.join(sorted(controls)) or 'there is none'}), for an affinity "
             f"expert, got {control!r}; add it there, or set it to null"
         )
+
+
+def check_tasks(config: Mapping[str, Any], evaluators: Mapping[str, str]) -> None:
+    """What corpora declare, trainings learn and evaluators score fits together. ``evaluators``: by name the kind that each scores."""
+    tasks = config["tasks"]
+    left_out = config["left_out"].get("train", {})
+    named = [(f"train.{name}", "`experts` and `models`", one) for name, one in config["train"].items() if name not in left_out]
+    named += [(f"pretrain.phases.{name}", "the experiment", one) for name, one in config["pretrain"]["phases"].items()]
+    for where, place, training in named:
+        for task in training["tasks"]:
+            if task not in tasks:
+                raise ValueError(
+                    f"{where}: no corpus has rows of task {task!r}{nearest(task, tasks)}; they have {', '.join(tasks) or 'none'}. Add a "
+                    f"corpus, or take {where.rpartition('.')[2]} out of {place}"
+                )
+            if not KINDS[tasks[task]["kind"]].learned:
+                raise ValueError(
+                    f"{where}: task {task!r} is of kind {tasks[task]['kind']}, which is only scored; take it out of its tasks"
+                )
+    by_kind: dict[str, str] = {}
+    for name, kind in evaluators.items():
+        if by_kind.setdefault(kind, name) != name:
+            raise ValueError(
+                f"evaluate.evaluators: {by_kind[kind]} and {name} both score tasks of kind {kind}; set one to null"
+            )
+    for task, one in tasks.items():
+        kind = KINDS[one["kind"]]
+        if kind.evaluated and kind.name not in evaluators.values():
+            raise ValueError(
+                f"evaluate.evaluators: none scores tasks of kind {kind.name}, such as {task!r}; there are {', '.join(sorted(by_kind))}"
+            )
+        if not (kind.evaluated or one["learned"] or config["pretrain"]["masking"]):
+            raise ValueError(
+                f"task {task!r}: its rows are neither scored, as all of kind {kind.name}, nor does an expert or a phase learn them; take "
+                f"its corpus out, or add a phase (conf/phase; `choose.experiment` says which there are)"
+            )
 
 
 def num_processes(runtime: Mapping[str, Any]) -> int:

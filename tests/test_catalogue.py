@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.architecture.architecture import Side
 from pipeline.behaviour.subject import Subject
 from pipeline.build import build, check_node, nodes, signature
-from pipeline.corpus.collection import Collection
+from pipeline.corpus.collection import Complexes, Judged, Labelled, Pairs
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.delta import Models
 from pipeline.params import _register_resolvers
@@ -570,18 +570,16 @@ def small_collection(task):
     pairs = [(str(i), f"q {i}", f"d {i}", float(i)) for i in range(6)]
     classes = [(str(i), f"q {i}", "ab"[i % 2]) for i in range(6)]
     return {
-        "affinity": Collection(
+        "affinity": Complexes(
             "x", "affinity", pairs=pairs, trained=pairs, strata=[""] * len(pairs), groups={pair[0]: "g" for pair in pairs}
         ),
-        "bitext": Collection("x", "bitext", pairs=pairs),
-        "classification": Collection(
-            "x", "classification", labelled=classes, examples=[(k, f"e {t}", c) for k, t, c in classes]
-        ),
-        "clustering": Collection("x", "clustering", labelled=classes),
-        "pair_classification": Collection("x", "pair_classification", pairs=[(*p[:3], float(p[3] > 2)) for p in pairs]),
-        "reranking": Collection("x", "reranking", {q: texts[q] for q in judgements}, documents, judgements),
-        "retrieval": Collection("x", "retrieval", {q: texts[q] for q in judgements}, documents, judgements),
-        "sts": Collection("x", "sts", pairs=pairs),
+        "bitext": Pairs("x", "bitext", pairs=pairs),
+        "classification": Labelled("x", "classification", labelled=classes, examples=[(k, f"e {t}", c) for k, t, c in classes]),
+        "clustering": Labelled("x", "clustering", labelled=classes),
+        "pair_classification": Pairs("x", "pair_classification", pairs=[(*p[:3], float(p[3] > 2)) for p in pairs]),
+        "reranking": Judged("x", "reranking", {q: texts[q] for q in judgements}, documents, judgements),
+        "retrieval": Judged("x", "retrieval", {q: texts[q] for q in judgements}, documents, judgements),
+        "sts": Pairs("x", "sts", pairs=pairs),
     }[task]
 
 
@@ -589,10 +587,10 @@ def small_collection(task):
 def test_every_evaluator_has_a_main_score_that_one_full_draw_gives_again(composed, name):
     evaluator = build(composed(f"+evaluator={name}")["evaluator"])
     predicts = getattr(evaluator, "predicts", False)
-    scores, items = evaluator.evaluate(_values if predicts else _vectors, small_collection(evaluator.task))
+    scores, items = evaluator.evaluate(_values if predicts else _vectors, small_collection(evaluator.kind))
     assert -1 <= scores[evaluator.main] <= 1
     num = len(items["id"])
-    assert num == (10 if evaluator.task == "clustering" else 6)
+    assert num == (10 if evaluator.kind == "clustering" else 6)
     assert evaluator.resampled(items, np.ones((1, num), dtype=np.uint16)) == pytest.approx([scores[evaluator.main]])
     assert evaluator.resampled(items, np.full((3, num), 2, dtype=np.uint16)) == pytest.approx([scores[evaluator.main]] * 3)
     assert evaluator.lowest <= scores[evaluator.main] <= evaluator.highest
@@ -601,7 +599,7 @@ def test_every_evaluator_has_a_main_score_that_one_full_draw_gives_again(compose
         (lambda ligands, receptors: _values([f"{one}!" for one in ligands], receptors))
         if predicts
         else lambda texts, side, task: _vectors([f"{text}!" for text in texts], side, task),
-        small_collection(evaluator.task),
+        small_collection(evaluator.kind),
     )
     there = evaluator.exchanged(items, other[1], none)
     assert there == pytest.approx([scores[evaluator.main] - other[0][evaluator.main]], abs=1e-6)
@@ -615,7 +613,7 @@ def test_every_behaviour_gives_a_value_for_each_of_its_columns_or_is_not_measure
     words = ["lamp is red", "kettle was blue", "table can turn", "window has glass", "carpet must dry"]
     documents = {f"d{i}": f"the {words[i % 5]} number {i} and more of it " * 8 for i in range(60)}
     queries = {f"q{i}": f"which {words[i % 5]} number {i}" for i in range(60)}
-    ranked = Collection("limit_small", "retrieval", queries, documents, {f"q{i}": {f"d{i}": 1} for i in range(60)})
+    ranked = Judged("limit_small", "retrieval", queries, documents, {f"q{i}": {f"d{i}": 1} for i in range(60)})
     subject = Subject(
         encode=lambda texts, side, task, *, max_length_tokens=None: _vectors(texts, side, task),
         tokens=lambda texts, side, task: [_vectors(text.split(), side, task) for text in texts],
@@ -638,10 +636,10 @@ def test_every_baseline_answers_a_task_like_a_model_or_leaves_it(composed, tiny_
     baseline = build(composed(f"+baseline={name}")["baseline"])
     answered = []
     for evaluator in (build(composed(f"+evaluator={task}")["evaluator"]) for task in names("evaluator")):
-        answer = baseline.answer(evaluator, small_collection(evaluator.task))
+        answer = baseline.answer(evaluator, small_collection(evaluator.kind))
         if answer is not None:
             scores, items = answer
-            answered.append(evaluator.task)
+            answered.append(evaluator.kind)
             everything = np.ones((1, len(items["id"])), dtype=np.uint16)
             assert evaluator.resampled(items, everything) == pytest.approx([scores[evaluator.main]])
     assert answered

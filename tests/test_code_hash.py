@@ -228,8 +228,20 @@ def test_a_model_that_curation_asks_is_code_of_curate(config, root):
 
 
 def test_checks_and_shapes_of_the_configuration_and_the_cost_page_are_code_of_no_stage(config, proteins):
-    for file in ("params.py", "shape.py", "code_hash.py", "costs.py", "stage/sweep.py", "stage/compose.py"):
+    files = ("params.py", "shape.py", "code_hash.py", "costs.py", "left_out.py")
+    for file in (*files, "stage/sweep.py", "stage/compose.py", "stage/left_out.py"):
         assert names_of(config, Code(), file) | names_of(proteins, Code(), file) == set(), file
+
+
+def test_the_code_of_an_item_that_is_left_out_is_what_says_so(config):
+    models = {name: path for name, path in config["models"].items() if name != "sts"}
+    gone = {"train": {"sts": config["experts"]["sts"]}, "merge": {}, "evaluate": {"sts": config["models"]["sts"]}}
+    whole, found = code_hashes(config), code_hashes(config | {"models": models, "left_out": gone})
+    assert found["train"]["sts"] == found["evaluate"]["sts"] != whole["train"]["sts"]
+    assert found["train"]["retrieval"] == whole["train"]["retrieval"]
+    code = code_of(Code(), config | {"models": models, "left_out": gone}, "evaluate", "sts")
+    assert "stage/left_out.py" in code
+    assert not {"stage/train.py", "stage/evaluate.py"} & code
 
 
 # What the hash relies on

@@ -3,9 +3,10 @@ import math
 import pytest
 import torch
 
+from pipeline.corpus.row import Row, sequences
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.esm_scratch import EsmScratchBackbone
-from pipeline.masking import NOT_ASKED, MaskedChains, MaskedModule, chains_of, fit_masked
+from pipeline.masking import NOT_ASKED, MaskedChains, MaskedModule, fit_masked
 from pipeline.training.optimizer import adamw
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
@@ -30,17 +31,23 @@ def encoder():
 @pytest.fixture
 def texts():
     """Each chain repeats a letter or two, so what is hidden can be told from what is beside it."""
-    return [f"{a * 12}:{b * 20}" for a, b in zip(LETTERS, LETTERS[::-1], strict=True)]
+    rows = [Row("partners", a, a * 12, b, b * 20) for a, b in zip(LETTERS, LETTERS[::-1], strict=True)]
+    return sequences(rows)
 
 
 def chains(encoder, texts, **changes):
-    ids = encoder.token_ids(chains_of(texts), 40)
+    ids = encoder.token_ids(texts, 40)
     return MaskedChains(ids, encoder, **({"share": 0.15, "batch_size": 8, "steps": 200, "seed": 0} | changes))
 
 
 def test_chains_are_read_once_each_and_by_themselves(texts):
-    assert chains_of(["MKV:GHT", "GHT", "AAA"]) == ["AAA", "GHT", "MKV"]
-    assert len(chains_of(texts)) == 40
+    assert sequences([Row("affinity", "q", "MKV:GHT", "d", "GHT:AAA", 1.0)]) == ["AAA", "GHT", "MKV"]
+    assert len(texts) == 40
+
+
+def test_prose_is_never_cut_at_a_colon():
+    rows = [Row("retrieval", "q", "Note: the lamp", "d", "It is here: look."), Row("mine", "q", "a:b", "d", "c", kind="weak")]
+    assert sequences(rows) == ["It is here: look.", "Note: the lamp", "a:b", "c"]
 
 
 def test_so_many_are_asked_for_and_most_of_these_are_hidden(encoder, texts):
@@ -106,7 +113,7 @@ def test_a_backbone_learns_what_was_hidden(encoder, texts, tmp_path, monkeypatch
 
 
 def test_too_few_chains_or_a_tokenizer_without_a_mask_are_told(encoder, texts):
-    with pytest.raises(ValueError, match="a batch of 64 chains, but there are 40"):
+    with pytest.raises(ValueError, match="a batch of 64 texts, but there are 40"):
         chains(encoder, texts, batch_size=64)
     encoder.tokenizer.mask_token = None
     with pytest.raises(ValueError, match=r"has no mask token; set pretrain\.masking to null"):

@@ -399,3 +399,70 @@ def test_every_page_of_an_experiment_composes(monkeypatch, name):
     assert page.choose["experiment"] == name
     check_trainings(compose_config(page))
     assert set(page.models.values()) >= set(page.experts.values())
+
+
+# What stands in the pages as a comment
+
+
+@pytest.mark.parametrize(
+    "page", ["params.yaml", *(f"conf/page/{file.name}" for file in sorted((ROOT / "conf/page").glob("*.yaml")))]
+)
+def test_every_commented_example_of_a_page_composes(workspace, page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert set(re.findall(r"`([\w.]+): (\d+)`", text)), "no example of `set`"
+    for path, value in re.findall(r"`([\w.]+): (\d+)`", text):
+        (workspace / "params.yaml").write_text(re.sub(r"^set: {}$", f"set: {{{path}: {value}}}", text, flags=re.MULTILINE))
+        found = compose_config(read_page())
+        stage, *item, key = path.split(".")
+        items = [found[stage][name] for name in item or found[stage]]
+        assert [one[key] for one in items] == [int(value)] * len(items)
+    for heading, example in re.findall(r"^(\w+): {}\n((?:#  .+\n)+)", text, flags=re.MULTILINE):
+        written = text.replace(f"{heading}: {{}}\n{example}", f"{heading}:\n" + re.sub(r"^#", "", example, flags=re.MULTILINE))
+        (workspace / "params.yaml").write_text(written)
+        added = yaml.safe_load(re.sub(r"^#", "", example, flags=re.MULTILINE))
+        assert added
+        assert set(added) < set(compose_config(read_page())["ingest"]["corpora"])
+
+
+# Tasks of any name
+
+LEGAL = {"source": "table", "path": "laws.csv", "task": "legal", "kind": "retrieval"}
+SUPPORT = {"source": "beir", "path": "support", "task": "support", "kind": "retrieval"}
+
+
+def test_an_expert_of_a_task_of_any_name_has_the_settings_of_its_kind(composed_anew):
+    experts = {name: f"checkpoints/experts/{name}" for name in ("legal", "support", "retrieval")}
+    config = composed_anew(
+        corpora=SMALL["corpora"] | {"laws": LEGAL, "mail": SUPPORT}, experts=experts, choose={"experiment": "own", "prompt": "e5"},
+        set={"train.legal.tasks.legal.batch_size": 7},
+    )  # fmt: skip
+    assert {task: one["kind"] for task, one in config["tasks"].items()} == dict.fromkeys(
+        ("legal", "retrieval", "support"), "retrieval"
+    )
+    assert list(config["train"]["support"]["tasks"]) == ["support"]
+    assert config["train"]["support"]["tasks"]["support"] == config["train"]["retrieval"]["tasks"]["retrieval"]
+    assert config["train"]["legal"]["tasks"]["legal"]["batch_size"] == 7
+    prompts = config["encoder"]["prompts"]["texts"]
+    assert prompts["legal"] == prompts["support"] == prompts["retrieval"]
+
+
+def test_what_corpora_say_of_a_task_is_checked_before_anything_is_read(composed_anew):
+    for corpora, message in (
+        ({"laws": LEGAL | {"kind": None}}, "corpora.laws: 'legal' is no kind of task; expected one of retrieval"),
+        (
+            {"laws": LEGAL, "mail": LEGAL | {"kind": "sts"}},
+            "corpora.mail: task 'legal' is of kind sts here and of kind retrieval in",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            composed_anew(corpora=corpora)
+    with pytest.raises(ValueError, match=r"params.yaml: experts: no conf/expert/legl.yaml"):
+        composed_anew(corpora={"laws": LEGAL}, experts={"legl": "checkpoints/experts/legl"})
+
+
+def test_what_a_source_yields_is_read_from_its_class(composed_anew):
+    config = composed_anew(choose={"experiment": "apidocs"}, corpora={})
+    assert config["tasks"] == {
+        "retrieval": {"kind": "retrieval", "learned": False}, "sts": {"kind": "sts", "learned": False},
+        "weak": {"kind": "weak", "learned": True}
+    }  # fmt: skip

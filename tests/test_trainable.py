@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from pipeline.trainable import check_probes, check_trainings
+from pipeline.trainable import check_probes, check_tasks, check_trainings
 
 TASK = {"batch_size": 8, "negatives": "gathered", "num_negatives": 0}
 TRAINING = {"chunk_tokens": 64, "max_length_tokens": 32, "precision": "32-true", "tasks": {"retrieval": TASK}}
@@ -11,6 +11,8 @@ CONFIG = {
     "encoder": {"max_length_tokens": 48},
     "runtime": {"devices": 2, "num_nodes": 1, "strategy": "auto"},
     "mine": {"miner": {"num_negatives": 3}},
+    "left_out": {},
+    "tasks": {name: {"kind": name, "learned": True} for name in ("retrieval", "sts", "affinity")},
     "curate": {"controls": {"random": {}}},
     "train": {"expert": EXPERT, "sts": EXPERT | {"tasks": {"sts": TASK}}},
     "pretrain": {
@@ -52,7 +54,7 @@ BAD = [
     ("pretrain.phases.first.tasks.retrieval.num_negatives", 1, r"pretrain.phases.first.tasks.retrieval.num_negatives: expected at most 0"),
     ("pretrain.phases.second.tasks.retrieval.num_negatives", 6, r"expected at most 5, .* got 6"),
     ("train.expert.control", "random", r"train.expert.control: expected a name under curate.controls \(random\), for an affinity"),
-    ("train.expert.affinity", {}, r"train.expert: task `affinity` needs `affinity`.* got tasks retrieval and affinity given"),
+    ("train.expert.affinity", {}, r"train.expert: a task of kind affinity needs `affinity`.* got tasks retrieval and affinity given"),
     ("runtime.num_nodes", 5, r"expected at least 10 for 10 processes with negatives gathered, got 8; raise batch_size, or lower"),
 ]  # fmt: skip
 
@@ -96,6 +98,7 @@ def probes(sts, pairs=10, probe=True):
     asked = {"pairs_per_task": pairs, "objectives": {"retrieval": {}, "sts": {}}}
     rows = {"retrieval": 20, "sts": sts}
     return {
+        "left_out": {},
         "curate": {"probe": {"rows": rows}},
         "merge": {"soup": {"probe": None}, "fisher": {"probe": asked if probe else None}},
     }
@@ -110,3 +113,45 @@ def test_a_method_with_a_probe_needs_twice_its_pairs_of_each_of_its_tasks_set_as
         check_probes(probes(sts=19))
     with pytest.raises(ValueError, match=r"of at least 22 .* got retrieval 20, sts 20"):
         check_probes(probes(sts=20, pairs=11))
+
+
+EVALUATORS = {"search": "retrieval", "sts": "sts", "affinity": "affinity"}
+
+
+def told(changes, message, evaluators=EVALUATORS):
+    config = json.loads(json.dumps(CONFIG)) | {"pretrain": {"phases": {}, "masking": None}} | changes
+    with pytest.raises(ValueError, match=message):
+        check_tasks(config, evaluators)
+
+
+def test_a_task_that_is_learned_without_rows_is_told_with_the_nearest_one():
+    tasks = {name: {"kind": name, "learned": True} for name in ("retrieval", "stss", "affinity")}
+    message = (
+        r"train.sts: no corpus has rows of task 'sts' \(did you mean 'stss'\?\); .* or take sts out of `experts` and `models`"
+    )
+    told({"tasks": tasks | {"stss": {"kind": "sts", "learned": True}}}, message)
+
+
+def test_rows_that_nothing_learns_or_scores_are_told():
+    tasks = CONFIG["tasks"] | {"cheap": {"kind": "weak", "learned": False}}
+    told(
+        {"tasks": tasks},
+        "task 'cheap': its rows are neither scored, as all of kind weak, nor does an expert or a phase learn them",
+    )
+    config = CONFIG | {"tasks": CONFIG["tasks"] | {"cheap": {"kind": "weak", "learned": True}}}
+    check_tasks(config | {"pretrain": {"phases": {}, "masking": None}}, EVALUATORS)
+    told(
+        {"tasks": CONFIG["tasks"] | {"topic": {"kind": "clustering", "learned": False}}},
+        "none scores tasks of kind clustering, such as 'topic'",
+    )
+
+
+def test_two_evaluators_of_one_kind_and_a_kind_that_is_only_scored_are_told():
+    message = "search and again both score tasks of kind retrieval; set one to null"
+    told({}, message, EVALUATORS | {"again": "retrieval"})
+    tasks = CONFIG["tasks"] | {"sts": {"kind": "classification", "learned": True}}
+    told(
+        {"tasks": tasks},
+        "train.sts: task 'sts' is of kind classification, which is only scored",
+        EVALUATORS | {"c": "classification"},
+    )

@@ -23,6 +23,7 @@ from pipeline.distributed import agreed, first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
 from pipeline.metric import spearman
+from pipeline.task import KINDS
 from pipeline.trainable import check_precision
 from pipeline.training.control import shuffled
 from pipeline.training.look import Look
@@ -31,7 +32,7 @@ from pipeline.training.planned import Planned
 from pipeline.training.reading import text_hash
 from pipeline.training.trainer import Point, module_settings, train, without_gradient
 
-TASK = "affinity"
+KIND = KINDS["affinity"]  # a plan is drawn, and a curve is named, after it
 STORE_TOKENS = 8192  # of a batch whose token vectors are computed for the store: part of what they are, to rounding
 
 
@@ -49,7 +50,7 @@ class Complexes(Planned[ComplexBatch]):
 
     def __init__(self, rows: Sequence[Row], *, batch_size: int, steps: int, seed: int, by_length: bool) -> None:
         feed = Feed(batch_size, 1, 1.0, apart=False)
-        batches = plan({TASK: rows}, {TASK: feed}, steps=steps, seed=seed, mixed=False, by_length=by_length)
+        batches = plan({KIND.name: rows}, {KIND.name: feed}, steps=steps, seed=seed, mixed=False, by_length=by_length)
         self.batches = [[group[0] for group in batch.parts[0][1]] for batch in batches]
         self.rows = rows
 
@@ -83,7 +84,7 @@ class AffinityModule(ChunkedModule):
             raise ValueError(
                 f"the processes hold different complexes at step {self.global_step}; start all with the same files"
             )
-        return self.told(self.loss(batch), TASK)
+        return self.told(self.loss(batch), KIND.name)
 
     def loss(self, batch: ComplexBatch) -> Tensor:
         """Of the whole batch, the same on every process."""
@@ -104,9 +105,9 @@ def check_affinity(
     where: str, training: Mapping[str, Any], runtime: Mapping[str, Any], rows: Mapping[str, Sequence[Row]]
 ) -> None:
     """Whether section, machine and rows fit each other. ValueError says where, what was expected, found, and what to do."""
-    if set(training["tasks"]) != {TASK}:
+    if len(training["tasks"]) != 1:
         raise ValueError(
-            f"{where}.tasks: an expert with `affinity` has the one task {TASK}, got {', '.join(training['tasks'])}"
+            f"{where}.tasks: an expert with `affinity` has one task, of kind {KIND.name}, got {', '.join(training['tasks'])}"
         )
     check_precision(where, training, runtime)
     if training["early_stop"] is not None:
@@ -123,7 +124,7 @@ def check_affinity(
         unscored = sum(row.score is None for row in rows[split])
         if not rows[split] or unscored:
             raise ValueError(
-                f"{where}: expected {split} rows of task {TASK}, each with a score, got {len(rows[split])} of which {unscored} have none; "
+                f"{where}: expected {split} {KIND.name} rows, each with a score, got {len(rows[split])} of which {unscored} have none; "
                 f"look at data/curated, or choose.experiment"
             )
 
@@ -135,7 +136,7 @@ def fit_affinity(
     """``rows`` by split. Weights start as ``seed`` draws them, batches as ``seed`` and ``name`` do: experts of other names and the same
     architecture start at one point, so they may be merged."""
     check_affinity(name, training, runtime, rows)
-    settings, task = training["affinity"], training["tasks"][TASK]
+    settings, (task,) = training["affinity"], training["tasks"].values()
     frozen = settings["backbone"] == "frozen"
     torch.manual_seed(seed)
     nodes = {part: settings[part] for part in ("load", "architecture", "head")}

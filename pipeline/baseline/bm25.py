@@ -9,6 +9,7 @@ import bm25s
 import numpy as np
 
 from pipeline.corpus.collection import Collection
+from pipeline.task import kind_of
 
 
 def bm25(queries: list[str], documents: list[str], depth: int, *, k1: float, b: float) -> tuple[np.ndarray, np.ndarray]:
@@ -35,7 +36,7 @@ class Bm25:
 
     def answer(self, evaluator: Any, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]] | None:
         """``(scores, items)`` as ``evaluator`` gives them; None for what is no search."""
-        return evaluator.judge(self.search, collection) if collection.task == "retrieval" else None
+        return evaluator.judge(self.search, collection) if kind_of(collection).pool else None
 
     def search(self, queries: list[str], documents: list[str], depth: int) -> tuple[np.ndarray, np.ndarray]:
         return bm25(queries, documents, depth, k1=self.k1, b=self.b)

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.corpus.collection import Collection
+from pipeline.corpus.collection import Collection, Complexes
 
 
 class Length:
     def answer(self, evaluator: Any, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]] | None:
         """``(scores, items)`` as ``evaluator`` gives them; None for tasks without complexes to learn from."""
-        if not collection.trained:
+        if not isinstance(collection, Complexes) or not collection.trained:
             return None
         ids, ligands, receptors, scores = zip(*collection.trained, strict=True)
         del ids

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.preprocessing import normalize
 
-from pipeline.corpus.collection import Collection
+from pipeline.corpus.collection import Collection, Complexes
 
 
 class Nearest:
@@ -28,7 +28,7 @@ class Nearest:
 
     def answer(self, evaluator: Any, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]] | None:
         """``(scores, items)`` as ``evaluator`` gives them; None for tasks without complexes to learn from."""
-        if not collection.trained:
+        if not isinstance(collection, Complexes) or not collection.trained:
             return None
         _, ligands, receptors, scores = (list(part) for part in zip(*collection.trained, strict=True))
         counter = CountVectorizer(analyzer="char", ngram_range=(self.letters, self.letters), lowercase=False)

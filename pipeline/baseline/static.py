@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.corpus.collection import Collection
+from pipeline.corpus.collection import Collection, Complexes
 from pipeline.encoder.encoder import Encoder
 
 
@@ -24,7 +24,7 @@ class Static:
 
     def answer(self, evaluator: Any, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]] | None:
         """``(scores, items)`` as ``evaluator`` gives them; None for complexes, which have no vector of their own."""
-        return None if collection.trained else evaluator.evaluate(self.encode, collection)
+        return None if isinstance(collection, Complexes) else evaluator.evaluate(self.encode, collection)
 
     def encode(self, texts: Sequence[str], side: str, task: str) -> Float[np.ndarray, "B D"]:
         """Vectors of unit length; of a text without a token, zeros."""

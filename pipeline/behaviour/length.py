@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.behaviour.subject import Measured, Subject
+from pipeline.task import SEARCH
 
 
 class Length:
@@ -40,7 +41,7 @@ class Length:
             return None
         means = []
         for length in lengths:
-            vectors = subject.encode(long, "document", "retrieval", max_length_tokens=length)
+            vectors = subject.encode(long, "document", SEARCH.name, max_length_tokens=length)
             cosine = vectors @ vectors.T
             means.append(float(cosine[np.triu_indices(len(long), 1)].mean()))
         about = f"Mean cosine between {len(long)} unrelated texts cut at so many tokens. Rising: longer texts are harder to tell apart."

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.behaviour.subject import Measured, Subject
-from pipeline.corpus.collection import Collection, checked_judgements
+from pipeline.corpus.collection import Judged, checked_judgements
 from pipeline.evaluator.ranking import Ranked
 from pipeline.evaluator.retrieval import Search, dense
 
@@ -29,16 +29,18 @@ class Limit:
     def measure(self, subject: Subject) -> Measured | None:
         """None where the run has none of the corpora."""
         rows: dict[str, list[float]] = {}
-        searches: dict[str, Search] = {
-            "one vector": dense(subject.encode), "BM25": self.lexical.search, "vectors of tokens": max_sim(subject.tokens)
-        }  # fmt: skip
         for c in subject.ranked(self.corpora):
+            searches: dict[str, Search] = {
+                "one vector": dense(subject.encode, c.task),
+                "BM25": self.lexical.search,
+                "vectors of tokens": max_sim(subject.tokens, c.task),
+            }
             rows |= {f"{c.corpus}: {name}": scored(search, c) for name, search in searches.items()}
         about = "The same queries answered in three ways. LIMIT's are built so that one vector a text cannot rank all of them."
         return Measured(about, "", AT, rows) if rows else None
 
 
-def scored(search: Search, c: Collection) -> list[float]:
+def scored(search: Search, c: Judged) -> list[float]:
     """The values of `AT`."""
     checked_judgements(c)
     queries, documents = sorted(c.queries), sorted(c.documents)
@@ -47,11 +49,11 @@ def scored(search: Search, c: Collection) -> list[float]:
     return [*(float(ranked.recall(depth).mean()) for depth in (2, 10, 20)), float(ranked.ndcg(10).mean())]
 
 
-def max_sim(tokens: Callable[[Sequence[str], str, str], list[np.ndarray]]) -> Search:
+def max_sim(tokens: Callable[[Sequence[str], str, str], list[np.ndarray]], task: str) -> Search:
     """Every document is scored: meant for small collections."""
 
     def search(queries: list[str], documents: list[str], depth: int) -> tuple[np.ndarray, np.ndarray]:
-        query, document = tokens(queries, "query", "retrieval"), tokens(documents, "document", "retrieval")
+        query, document = tokens(queries, "query", task), tokens(documents, "document", task)
         every = np.concatenate(document)
         starts = np.cumsum([0, *(len(one) for one in document[:-1])])
         score_BN = np.stack([np.maximum.reduceat(one @ every.T, starts, axis=1).sum(0) for one in query])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pipeline.behaviour.subject import Measured, Subject
+from pipeline.task import SEARCH
 
 NAMES = ("Ada", "Boris", "Clara", "David", "Elena", "Felix", "Greta", "Hugo", "Irene", "Jonas", "Karin", "Leo", "Marta", "Nils",
          "Olga", "Paul", "Quinn", "Rosa", "Simon", "Tilda")  # fmt: skip
@@ -34,11 +35,11 @@ class Passkey:
         filler = list(PLAIN) if self.filler == "plain" else subject.texts()
         if not lengths or not filler:
             return None
-        asked = subject.encode([f"What is {name}'s pass key?" for name in NAMES[: self.texts]], "query", "retrieval")
+        asked = subject.encode([f"What is {name}'s pass key?" for name in NAMES[: self.texts]], "query", SEARCH.name)
         shares = []
         for length in lengths:
             texts = [_hidden(key, length, filler, subject, draw) for key in keys]
-            found = (asked @ subject.encode(texts, "document", "retrieval").T).argmax(1)
+            found = (asked @ subject.encode(texts, "document", SEARCH.name).T).argmax(1)
             shares.append(sum(int(row == i) for i, row in enumerate(found)) / self.texts)
         about = (
             f"Share of {self.texts} questions for a person's pass key whose text comes first among {self.texts}; the key is hidden in "

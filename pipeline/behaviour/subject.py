@@ -7,7 +7,8 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.corpus.collection import Collection
+from pipeline.corpus.collection import Collection, Judged, Labelled, Pairs
+from pipeline.task import kind_of
 
 
 class EncodeCut(Protocol):
@@ -31,13 +32,15 @@ class Subject:
 
     def texts(self) -> list[str]:
         """The documents of all collections, sorted, each once; where there are none, second texts of pairs, else labelled texts."""
-        found = {text for c in self.collections for text in c.documents.values()}
-        found = found or {pair[2] for c in self.collections for pair in c.pairs}
-        return sorted(found or {text for c in self.collections for _, text, _ in c.labelled})
+        for shape in (Judged, Pairs, Labelled):
+            if found := {text for c in self.collections if isinstance(c, shape) for text in c.texts()[0]}:
+                return sorted(found)
+        return []
 
-    def ranked(self, corpora: Sequence[str] | None = None) -> list[Collection]:
-        """The retrieval collections, of ``corpora`` alone if given."""
-        return [c for c in self.collections if c.task == "retrieval" and (corpora is None or c.corpus in corpora)]
+    def ranked(self, corpora: Sequence[str] | None = None) -> list[Judged]:
+        """The collections in which a query is searched among all documents, of ``corpora`` alone if given."""
+        judged = (c for c in self.collections if isinstance(c, Judged) and kind_of(c).pool)
+        return [c for c in judged if corpora is None or c.corpus in corpora]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ Source: Zhuang and Zuccon 2021, arXiv:2108.12139, sec. 3 (kinds of errors).
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipeline.behaviour.subject import Measured, Subject
-from pipeline.corpus.collection import Collection
 from pipeline.evaluator.retrieval import Retrieval
 
 LEAST_LETTERS = 4
@@ -32,7 +32,7 @@ class Typo:
             rows[whole.corpus] = []
             for number in self.errors:
                 queries = {query: misspelt(whole.queries[query], number, f"{subject.seed} {query}") for query in chosen}
-                collection = Collection(whole.corpus, whole.task, queries, documents, judgements)
+                collection = replace(whole, queries=queries, documents=documents, judgements=judgements)
                 scores, _ = Retrieval(depth=100).evaluate(subject.encode, collection)
                 rows[whole.corpus].append(scores["ndcg@10"])
         about = (

@@ -1,111 +1,176 @@
-"""What an evaluator is given: the texts of one task, made from one split of one corpus."""
+"""What an evaluator is given: the texts of one task, made from one split of one corpus. A class for each shape of task."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 
-from pipeline.corpus.files import control_folder, read
+from pipeline.corpus.files import deal_folder, read
 from pipeline.corpus.grouping import Tied, tied
-from pipeline.corpus.row import LABELLED, RANKED, Document, Row, Split, teaches
+from pipeline.corpus.row import Document, Row, Split, teaches
+from pipeline.task import Kind, kind_of
 
 Encode: TypeAlias = Callable[[Sequence[str], str, str], Float[np.ndarray, "B D"]]  # texts, side, task -> unit vectors
-PAIRED = ("sts", "pair_classification", "bitext")
-AFFINITY = "affinity"
+Pair: TypeAlias = tuple[str, str, str, float]  # id, text, text, score
+Label: TypeAlias = tuple[str, str, str]  # id, text, class
 FRACTIONS = 1000  # of a grade of 1, where grades are fractions
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """Texts by id. ``judgements[query][document]`` is a whole grade, above 0 if relevant (fractions are multiplied, `_grades`); what is not
-    listed is not relevant.
-
-    ``pairs``: (id, text, text, score), of tasks that compare two texts. ``labelled``: (id, text, class), and ``examples`` the same
-    of the train split, for a probe. Of task ``affinity``, whose pairs are (id, ligand, receptor, pKd): ``trained``, the train
-    split's pairs; of each pair ``strata`` name what it belongs to. What a task has no use for is empty.
-
-    ``groups``: by the id of a query, pair or labelled text, what ties it to others (`pipeline.corpus.grouping`).
-
-    ``control``: the deal that all this is of; None: the corpus' own split.
-    """
+    """``kind`` None: the task is called like its kind. ``deal``: the split by which the rows were dealt again; None: the corpus' own.
+    ``groups``: by the id of a query, pair or labelled text, what ties it to others (`pipeline.corpus.grouping`)."""
 
     corpus: str
     task: str
-    queries: dict[str, str] = field(default_factory=dict)
-    documents: dict[str, str] = field(default_factory=dict)
-    judgements: dict[str, dict[str, int]] = field(default_factory=dict)
-    pairs: list[tuple[str, str, str, float]] = field(default_factory=list)
-    labelled: list[tuple[str, str, str]] = field(default_factory=list)
-    examples: list[tuple[str, str, str]] = field(default_factory=list)
-    trained: list[tuple[str, str, str, float]] = field(default_factory=list)
-    strata: list[str] = field(default_factory=list)
+    _: KW_ONLY
     groups: dict[str, str] = field(default_factory=dict)
-    control: str | None = None
+    deal: str | None = None
+    kind: str | None = None
 
     @property
     def name(self) -> str:
-        """What scores are kept by: ``task/corpus``, of a control ``task/corpus@control``."""
-        return f"{self.task}/{self.corpus}" + (f"@{self.control}" if self.control else "")
+        """A label for people: ``task/corpus``, of another deal ``task/corpus@deal``."""
+        return f"{self.task}/{self.corpus}" + (f"@{self.deal}" if self.deal else "")
+
+    def texts(self) -> tuple[list[str], str]:
+        """The texts that are searched or compared with, each once and sorted, and their side."""
+        raise NotImplementedError
+
+    def every_text(self) -> list[str]:
+        """Sorted, each once."""
+        raise NotImplementedError
+
+    def together(self) -> list[tuple[str, str]]:
+        """Pairs of texts that belong together, the second of the side of `texts`; none where the rows do not say."""
+        return []
 
 
-def collections(folder: Path, corpus: str, split: Split, *, control: str | None = None) -> list[Collection]:
-    """The collections of ``corpus`` in ``split`` (as ``control`` dealt it, if given), sorted by task; none where the split is empty.
-    Weak rows are not evaluated."""
-    place = control_folder(folder / corpus, control)
-    rows = read(place / f"{split}.parquet", Row)
+@dataclass(frozen=True, slots=True)
+class Judged(Collection):
+    """``judgements[query][document]`` is a whole grade, above 0 if relevant (fractions are multiplied, `_grades`); what is not listed is
+    not relevant."""
+
+    queries: dict[str, str]
+    documents: dict[str, str]
+    judgements: dict[str, dict[str, int]]
+
+    def texts(self) -> tuple[list[str], str]:
+        return sorted(set(self.documents.values())), "document"
+
+    def every_text(self) -> list[str]:
+        return sorted({*self.queries.values(), *self.documents.values()})
+
+    def together(self) -> list[tuple[str, str]]:
+        return [
+            (self.queries[query], self.documents[key])
+            for query, grades in sorted(self.judgements.items())
+            for key, grade in sorted(grades.items())
+            if grade > 0
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs(Collection):
+    """Two texts and a score."""
+
+    pairs: list[Pair]
+
+    def texts(self) -> tuple[list[str], str]:
+        # as mteb: of a text and its translation neither leads
+        return sorted({pair[2] for pair in self.pairs}), "query" if kind_of(self).shape == "translated" else "document"
+
+    def every_text(self) -> list[str]:
+        return sorted({text for pair in self.pairs for text in pair[1:3]})
+
+    def together(self) -> list[tuple[str, str]]:
+        best = max(pair[3] for pair in self.pairs)
+        return [(pair[1], pair[2]) for pair in self.pairs if pair[3] == best]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled(Collection):
+    """Texts with their class; ``examples``: those of the train split, for kinds whose evaluator learns from them."""
+
+    labelled: list[Label]
+    examples: list[Label] = field(default_factory=list)
+
+    def texts(self) -> tuple[list[str], str]:
+        return self.every_text(), "query"
+
+    def every_text(self) -> list[str]:
+        return sorted({text for _, text, _ in self.labelled})
+
+
+@dataclass(frozen=True, slots=True)
+class Complexes(Collection):
+    """(id, ligand, receptor, pKd) of the split; ``trained``: those of the train split; of each pair ``strata`` name what it belongs to.
+    A complex has no vector of its own."""
+
+    pairs: list[Pair]
+    trained: list[Pair]
+    strata: list[str]
+
+    def texts(self) -> tuple[list[str], str]:
+        return [], "document"
+
+    def every_text(self) -> list[str]:
+        return sorted({text for pair in self.pairs for text in pair[1:3]})
+
+
+def collections(folder: Path, corpus: str, split: Split, *, deal: str | None = None) -> list[Collection]:
+    """The collections of ``corpus`` in ``split`` (as ``deal`` dealt it, if given), sorted by task; none where the split is empty.
+    ValueError where rows are of a task that nobody knows."""
+    place = deal_folder(folder / corpus, deal)
+    of_task: dict[str, list[Row]] = {}
+    for row in read(place / f"{split}.parquet", Row):
+        of_task.setdefault(row.task, []).append(row)
     found: list[Collection] = []
-    for task in RANKED:
-        ranked = [row for row in rows if row.task == task]
-        if any(map(teaches, ranked)):
-            candidates = read(folder / corpus / "documents.parquet", Document) if task == "retrieval" else []
-            found.append(_ranked(corpus, task, split, ranked, candidates))
-    for task in PAIRED:
-        paired = [row for row in rows if row.task == task]
-        if paired:
-            pairs = [
-                (
-                    f"{r.query_id}|{r.document_id}|{i}",
-                    r.query,
-                    r.document,
-                    1.0 if r.score is None and task != "sts" else r.score or 0.0,
-                )
-                for i, r in enumerate(paired)
-            ]
-            groups = tied({pair[0]: Tied(pair[1:3], row.group) for pair, row in zip(pairs, paired, strict=True)})
-            found.append(
-                Collection(corpus, task, pairs=[(key, a, b, float(score)) for key, a, b, score in pairs], groups=groups)
-            )
-    for task in LABELLED:
-        labelled = _labelled(rows, task)
-        if labelled:
-            examples = _labelled(read(place / "train.parquet", Row), task) if task == "classification" else []
-            named = [row.group for row in rows if row.task == task]
-            groups = tied({key: Tied([text], group) for (key, text, _), group in zip(labelled, named, strict=True)})
-            found.append(Collection(corpus, task, labelled=labelled, examples=examples, groups=groups))
-    found += _affinity(place, corpus, split) if any(row.task == AFFINITY for row in rows) else []
-    return sorted((replace(one, control=control) for one in found), key=lambda collection: collection.task)
+    for _, rows in sorted(of_task.items()):
+        kind = kind_of(rows[0])
+        if not kind.evaluated:
+            continue
+        examples = [row for row in read(place / "train.parquet", Row) if row.task == rows[0].task] if kind.examples else []
+        about = {"deal": deal, "kind": rows[0].kind}
+        if kind.shape == "ranked":
+            candidates = read(folder / corpus / "documents.parquet", Document) if kind.pool else []
+            found += _judged(corpus, split, rows, candidates, about)
+        elif kind.shape == "labelled":
+            labelled = _labelled(rows)
+            groups = tied({key: Tied([text], row.group) for (key, text, _), row in zip(labelled, rows, strict=True)})
+            found.append(Labelled(corpus, rows[0].task, labelled, _labelled(examples), groups=groups, **about))
+        elif kind.shape == "complexes":
+            found.append(_complexes(corpus, place, rows, examples, about))
+        else:
+            pairs = _pairs(rows, kind)
+            groups = tied({pair[0]: Tied(pair[1:3], row.group) for pair, row in zip(pairs, rows, strict=True)})
+            found.append(Pairs(corpus, rows[0].task, pairs, groups=groups, **about))
+    return found
 
 
-def _affinity(folder: Path, corpus: str, split: Split) -> list[Collection]:
-    """Complexes of ``split``, and those of train for baselines that learn from them."""
-    rows, train = ([row for row in read(folder / f"{part}.parquet", Row) if row.task == AFFINITY] for part in (split, "train"))
+def _pairs(rows: Sequence[Row], kind: Kind) -> list[Pair]:
+    plain = 1.0 if kind.answers else 0.0
+    return [
+        (f"{r.query_id}|{r.document_id}|{i}", r.query, r.document, float(plain if r.score is None else r.score))
+        for i, r in enumerate(rows)
+    ]
+
+
+def _complexes(corpus: str, place: Path, rows: list[Row], train: list[Row], about: dict[str, Any]) -> Complexes:
+    """Complexes of a split, and those of train for baselines that learn from them."""
+    task = rows[0].task
     unscored = sum(row.score is None for row in (*rows, *train))
     if unscored:
-        raise ValueError(f"{folder}: expected a score on every row of task {AFFINITY}, {unscored} have none")
-    pairs, trained = (
-        [(f"{r.query_id}|{r.document_id}|{i}", r.query, r.document, float(r.score or 0.0)) for i, r in enumerate(given)]
-        for given in (rows, train)
-    )
-    strata = [row.strata or "" for row in rows]
+        raise ValueError(f"{place}: expected a score on every row of task {task}, {unscored} have none")
+    pairs, trained = (_pairs(of, kind_of(rows[0])) for of in (rows, train))
     groups = {pair[0]: row.group or pair[0] for row, pair in zip(rows, pairs, strict=True)}
-    found = Collection(corpus, AFFINITY, pairs=pairs, trained=trained, strata=strata, groups=groups)
-    return [found] if rows else []
+    return Complexes(corpus, task, pairs, trained, [row.strata or "" for row in rows], groups=groups, **about)
 
 
-def checked_judgements(collection: Collection) -> None:
+def checked_judgements(collection: Judged) -> None:
     """ValueError unless there is a document, every query is judged, and every judgement names a document that is there."""
     if not collection.documents:
         raise ValueError(
@@ -122,7 +187,10 @@ def checked_judgements(collection: Collection) -> None:
         )
 
 
-def _ranked(corpus: str, task: str, split: Split, rows: list[Row], candidates: list[Document]) -> Collection:
+def _judged(corpus: str, split: Split, rows: list[Row], candidates: list[Document], about: dict[str, Any]) -> list[Judged]:
+    """None where no query has a relevant document."""
+    if not any(map(teaches, rows)):
+        return []
     given = [(c.document_id, c.document) for c in candidates if c.split in (None, split)]
     documents = _by_id(corpus, "document", [*given, *((row.document_id, row.document) for row in rows)])
     judgements: dict[str, dict[str, int]] = {}
@@ -139,7 +207,7 @@ def _ranked(corpus: str, task: str, split: Split, rows: list[Row], candidates: l
                 named.setdefault(row.query_id, row.group)
     groups = tied({query: Tied(texts, named.get(query)) for query, texts in answers.items()})
     judged = {query: judgements[query] for query in queries}
-    return Collection(corpus, task, queries, documents, judged, groups=groups)
+    return [Judged(corpus, rows[0].task, queries, documents, judged, groups=groups, **about)]
 
 
 def _by_id(corpus: str, kind: str, texts: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -153,8 +221,8 @@ def _by_id(corpus: str, kind: str, texts: Iterable[tuple[str, str]]) -> dict[str
     return found
 
 
-def _labelled(rows: list[Row], task: str) -> list[tuple[str, str, str]]:
-    return [(f"{row.query_id}|{i}", row.query, row.document) for i, row in enumerate(r for r in rows if r.task == task)]
+def _labelled(rows: Sequence[Row]) -> list[Label]:
+    return [(f"{row.query_id}|{i}", row.query, row.document) for i, row in enumerate(rows)]
 
 
 def _grades(rows: Sequence[Row]) -> list[int]:

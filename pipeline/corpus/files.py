@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.corpus.row import Row, Split, fault
+from pipeline.corpus.row import IF_ANY, Row, Split, fault
 
 T = TypeVar("T")
 
@@ -57,13 +57,18 @@ class Negative:
     query: str
     document: str
     rank: int
+    task: str
 
 
 def write(path: Path, kind: type[Any], records: Iterable[Any]) -> None:
     """Records of one dataclass as Parquet; equal records give equal bytes."""
     hints = get_type_hints(kind)
-    schema = pa.schema([(field.name, _TYPES.get(hints[field.name], pa.string())) for field in fields(kind)])
-    pq.write_table(pa.Table.from_pylist([asdict(record) for record in records], schema=schema), path, compression="zstd")
+    found = [asdict(record) for record in records]
+    columns = [
+        one.name for one in fields(kind) if one.metadata != IF_ANY or any(record[one.name] is not None for record in found)
+    ]
+    schema = pa.schema([(name, _TYPES.get(hints[name], pa.string())) for name in columns])
+    pq.write_table(pa.Table.from_pylist(found, schema=schema), path, compression="zstd")
 
 
 def read(path: Path, kind: type[T]) -> list[T]:
@@ -92,22 +97,22 @@ def corpora(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
-def control_folder(corpus: Path, control: str | None) -> Path:
-    """Where the splits of a curated ``corpus`` lie: dealt by ``control``, or, without one, as they are to be reported."""
-    return corpus / "controls" / control if control is not None else corpus
+def deal_folder(corpus: Path, deal: str | None) -> Path:
+    """Where the splits of a curated ``corpus`` lie: as ``deal`` dealt them, or, without one, as they are to be reported."""
+    return corpus / "controls" / deal if deal is not None else corpus
 
 
 def read_rows(
-    folder: Path, split: Split | Literal["probe"], tasks: Sequence[str] | None = None, *, control: str | None = None
+    folder: Path, split: Split | Literal["probe"], tasks: Sequence[str] | None = None, *, deal: str | None = None
 ) -> list[tuple[str, Row]]:
-    """``(corpus, row)`` of a split, or of the rows set aside, over all curated corpora: of ``tasks`` only if given, as ``control`` dealt
-    them if given."""
-    places = [(name, control_folder(folder / name, control)) for name in corpora(folder)]
+    """``(corpus, row)`` of a split, or of the rows set aside, over all curated corpora: of ``tasks`` only if given, as ``deal`` dealt them
+    if given."""
+    places = [(name, deal_folder(folder / name, deal)) for name in corpora(folder)]
     found = [(name, row) for name, place in places for row in read(place / f"{split}.parquet", Row)]
     return [(name, row) for name, row in found if tasks is None or row.task in tasks]
 
 
-def controls(folder: Path, corpus: str) -> list[str]:
+def deals(folder: Path, corpus: str) -> list[str]:
     """Names of the further deals of ``corpus``, sorted."""
     found = folder / corpus / "controls"
     return sorted(path.name for path in found.iterdir() if path.is_dir()) if found.is_dir() else []

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pipeline.corpus.cells import Cells, refused
 from pipeline.corpus.row import Document, Record, Rejected, Row, Split, checked_row, filled
+from pipeline.corpus.task_rows import TaskRows
 from pipeline.corpus.values import label_in, score_in, text_in
 
 ID, QUERY_ID, CORPUS_ID = ("_id", "id"), ("query-id", "query_id"), ("corpus-id", "corpus_id")  # BEIR's name, then mteb's
@@ -17,9 +18,10 @@ def judged_records(
     queries: Iterable[Cells | Rejected],
     judgements: Iterable[tuple[Split, Iterable[Cells | Rejected]]],
     *,
+    of: TaskRows,
     relevant_above: float,
 ) -> Iterator[Record]:
-    """Every document of the corpus, then a retrieval row for every judgement, a judgement of 0 (not relevant) among them.
+    """Every document of the corpus, then a row of the task ``of`` for every judgement, a judgement of 0 (not relevant) among them.
 
     A judgement counts as relevant above ``relevant_above``; at or below it becomes 0, which training and evaluation read alike.
     Price: the texts of the corpus and of the queries are held in memory, for a judgement may name any of them.
@@ -33,7 +35,7 @@ def judged_records(
             yield record
     fractional = 0
     for split, cells in judgements:
-        for record in _judged_rows(cells, questions, documents, split, relevant_above):
+        for record in _judged_rows(cells, questions, documents, split, of, relevant_above):
             fractional += isinstance(record, Row) and record.score != int(record.score or 0)
             yield record
     if fractional:
@@ -88,6 +90,7 @@ def _judged_rows(
     questions: Mapping[str, str],
     documents: Mapping[str, str],
     split: Split,
+    of: TaskRows,
     relevant_above: float,
 ) -> Iterator[Record]:
     seen: set[tuple[str, str]] = set()
@@ -112,5 +115,5 @@ def _judged_rows(
             continue
         seen.add((query_id, document_id))
         judged = 0.0 if score <= relevant_above else score
-        row = Row("retrieval", query_id, questions[query_id], document_id, documents[document_id], judged, split)
+        row = of.row(query_id, questions[query_id], document_id, documents[document_id], judged, split)
         yield checked_row(record.file, record.line, row, lines=record.lines, size=record.size)

@@ -10,22 +10,23 @@ from typing import Any
 from pipeline.corpus.cells import Cells, Needed, refused
 from pipeline.corpus.conversation import turns
 from pipeline.corpus.identity import Identities
-from pipeline.corpus.row import LABELLED, RANKED, Rejected, Row, Split, checked_row
+from pipeline.corpus.row import Rejected, Row, Split, checked_row
 from pipeline.corpus.settings import ROLES, Columns, checked_columns, checked_split
+from pipeline.corpus.task_rows import TaskRows
 from pipeline.corpus.values import content_id, has, label_in, labels_in, number, text_in, texts_in, value_at
+from pipeline.task import KINDS
 
-GRADED = ("sts", "pair_classification", "reranking")  # tasks that need a score
 LISTS = ("document", "document_id", "score", "negative", "negative_id")  # roles of which one record may hold several values
 TEACHER = ("score", "teacher", "margin", "logit")  # in names of roles that do not exist: what a teacher says of each candidate
 
 
 class ColumnMap:
-    """``columns`` of a task, checked; `rows` reads a record by them. ``by_id``: texts of documents stand in a file of their own.
+    """``columns`` of the task ``of``, checked; `rows` reads a record by them. ``by_id``: texts of documents stand in a file of their own.
 
     A judgement counts as relevant above ``relevant_above``; at or below it becomes 0, which training and evaluation read alike.
     """
 
-    def __init__(self, columns: Columns, *, task: str, split: Split | None, relevant_above: float, by_id: bool) -> None:
+    def __init__(self, columns: Columns, *, of: TaskRows, split: Split | None, relevant_above: float, by_id: bool) -> None:
         for role in columns:
             if role not in ROLES and any(word in role for word in TEACHER):
                 raise ValueError(
@@ -44,23 +45,26 @@ class ColumnMap:
                 raise ValueError(
                     f"columns.{role} must name one column, got {list(value)}; only {', '.join(LISTS)} may name several"
                 )
-        graded = ("score",) if task in GRADED and not own.get("negative") else ()
+        graded = ("score",) if of.kind.score != "none" and not own.get("negative") else ()
         pair = ("query", "document_id" if by_id else "document", *graded)
         named = checked_columns(own, required=("conversation",) if own.get("conversation") else pair, known=ROLES)
         self.several = {role: (value,) if isinstance(value, str) else tuple(value or ()) for role, value in named.items()}
         self.one = {role: names[0] if names else None for role, names in self.several.items()}
         negative = [role for role in ("negative", "negative_id") if self.several[role]]
-        if negative and (task not in RANKED or own.get("conversation")):
+        self.ranked = of.kind.shape == "ranked"
+        if negative and (not self.ranked or own.get("conversation")):
+            ranked = " and ".join(name for name, kind in KINDS.items() if kind.shape == "ranked")
+            given = "a conversation" if own.get("conversation") else f"task {of.task!r} of kind {of.kind.name}"
             raise ValueError(
-                f"columns.{negative[0]} is for pairs of the tasks {' and '.join(RANKED)}, whose training takes hard negatives; got "
-                f"{'a conversation' if own.get('conversation') else f'task {task!r}'}; set {negative[0]} to null, or choose another task"
+                f"columns.{negative[0]} is for pairs of tasks of the kinds {ranked}, whose training takes hard negatives; got {given}; "
+                f"set {negative[0]} to null, or choose another task"
             )
         if ("negative_id" in negative) != (by_id and bool(negative)):
             raise ValueError(
                 "columns.negative names texts, and negative_id names documents of the file `documents`; use the one that fits"
             )
         self.split: Split | None = split
-        self.task, self.relevant_above, self.by_id = task, relevant_above, by_id
+        self.of, self.relevant_above, self.by_id = of, relevant_above, by_id
         self.known = Identities()
         self.fractional = 0  # judgements
         self.unseen = set(negative)  # roles that no record had
@@ -101,16 +105,14 @@ class ColumnMap:
             judged = [(text_in(values, self.one["query"]), self._judged(values, texts))]
         for query, documents in judged:
             query_id = label_in(values, self.one["query_id"]) or content_id(query)
-            if self.task in RANKED and self.one["query_id"]:
+            if self.ranked and self.one["query_id"]:
                 self.known.check_text("query", query_id, query, where)
-            if self.task in LABELLED and group is None:
-                group = query_id  # texts of one class need not stay in one split
             for document_id, document, score in documents:
-                if self.task in RANKED:
+                if self.ranked:
                     if self.one["document_id"]:
                         self.known.check_text("document", document_id, document, where)
                     self.known.check_pair(query_id, document_id, score, where)
-                yield Row(self.task, query_id, query, document_id, document, score, split, group)
+                yield self.of.row(query_id, query, document_id, document, score, split, group)
 
     def _judged(self, values: Mapping[str, object], texts: Mapping[str, str]) -> list[tuple[str, str, float | None]]:
         """(id, text, score) of the positives, then of the negatives; each text once."""
@@ -153,7 +155,7 @@ class ColumnMap:
             ]
         if not self.several[role]:
             return []
-        if self.task in LABELLED:
+        if self.of.kind.shape == "labelled":
             found: list[str | None] = [label_in(values, self.one[role])]
         else:
             found = texts_in(values, self.several[role])
@@ -181,7 +183,7 @@ class ColumnMap:
             raise ValueError(f"{_told(names)} holds {len(value)} scores for {count} documents; one each is expected")
         else:
             scores = [number(one, names[0]) for one in value]
-        return [self.judged(score) for score in scores] if self.task in RANKED else scores
+        return [self.judged(score) for score in scores] if self.ranked else scores
 
     def judged(self, score: float) -> float:
         """A judgement as training and evaluation read it: above 0 is relevant."""

@@ -4,7 +4,6 @@ Texts that nothing tells apart (equal sets of shingles) share a *set*; pairs sta
 500 times is one set and no pair, where a list of all pairs would hold 124,750.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,16 +38,6 @@ class Near:
             found.setdefault(left, [(left, 1.0)]).append((right, similarity))
             found.setdefault(right, [(right, 1.0)]).append((left, similarity))
         return found
-
-    def text_pairs(self) -> Iterator[tuple[int, int, float]]:
-        """Every near pair of texts ``(i, j, similarity)`` with ``i < j``, equal ones with 1. Grows with the square of a cluster."""
-        members: dict[int, list[int]] = {}
-        for text, one in enumerate(self.set_of.tolist()):
-            members.setdefault(one, []).append(text)
-        for texts in members.values():
-            yield from ((i, j, 1.0) for k, i in enumerate(texts) for j in texts[k + 1 :])
-        for left, right, similarity in zip(self.left.tolist(), self.right.tolist(), self.similarity.tolist(), strict=True):
-            yield from ((min(i, j), max(i, j), similarity) for i in members[left] for j in members[right])
 
 
 def kept_twins(near: Near, rank: Int[np.ndarray, " T"], *, chains: bool) -> Int[np.ndarray, " T"]:

@@ -8,25 +8,23 @@ The types below are the schema: pydantic checks records by them where they come 
 """
 
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, ConfigDict, FiniteFloat, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
+from pipeline.task import kind_of
+
 Split: TypeAlias = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-WEAK = "weak"  # the task of cheap pairs: trained on, never evaluated
-PROTEIN = ("affinity", "partners")  # their texts are chains of residues joined by CHAIN_BREAK
 CHAIN_BREAK = ":"
 CHAINS, MARKED, JOINED = (
     "chains",
     "marked",
     "joined",
 )  # a stratum: JOINED where a side may be several chains without a mark between them
-RANKED = ("retrieval", "reranking")  # their `document` answers the query where the score is above 0
-LABELLED = ("classification", "clustering")  # their `document` is the name of a class, no text of its own
 
 
 def filled(text: str) -> bool:
@@ -40,6 +38,7 @@ def _filled(text: str) -> str:
     return text
 
 
+IF_ANY = {"column": "if any"}  # of a field: no file holds it as a column in which every row is empty
 Text: TypeAlias = Annotated[str, AfterValidator(_filled)]
 
 
@@ -47,15 +46,11 @@ Text: TypeAlias = Annotated[str, AfterValidator(_filled)]
 class Row:
     """One judged pair.
 
-    ``task`` names what the pair teaches and how it is scored: ``retrieval`` (document answers query), ``sts`` (score is a
-    graded similarity, any finite scale) or ``weak`` (a cheap pair for pretraining only). Evaluated only: ``pair_classification``
-    (score 1: means the same, 0: does not), ``reranking`` (the documents of a query are its candidates, score above 0: relevant),
-    ``bitext`` (document is the translation), ``classification`` and ``clustering`` (document is the name of the query's class).
-    Of proteins: ``affinity`` (query: the ligand's chains, document: the receptor's, each joined by ":"; score: pKd, -log10 of the
-    dissociation constant in mol/l) and ``partners`` (two proteins that bind, no score).
-    ``score`` is None for a plain positive.
+    ``task`` is any name; its ``kind`` says what the row holds, teaches and is scored by (`pipeline.task`), None where the task is
+    called like its kind. ``score`` is None for a plain positive.
     ``split`` is None where curation may choose; ``group`` ties rows that must end in one split. ``strata`` says what kind of row
-    it is, for scores by kind: "name=value;name=value", sorted by name (`strata`).
+    it is, for scores by kind: "name=value;name=value", sorted by name (`strata`). ``thing`` names what the document is about where
+    several documents are about one thing, which a search then shows together; curated rows have none.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(revalidate_instances="always")
@@ -69,6 +64,8 @@ class Row:
     split: Split | None = None
     group: str | None = None
     strata: str | None = None
+    kind: str | None = field(default=None, metadata=IF_ANY)
+    thing: str | None = field(default=None, metadata=IF_ANY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +119,6 @@ def fault(error: Any) -> str:
     return f"{field} is {error['input']!r}, expected {error['msg'].removeprefix('Input should be ')}"
 
 
-def teaches(row: Row) -> bool:
-    """Graded pairs all teach; of judged ones only those that are relevant: in training and in evaluation alike."""
-    return row.task == "sts" or row.score is None or row.score > 0
-
-
 def strata(values: Mapping[str, str]) -> str | None:
     """``values`` as `Row.strata` holds them; None where there are none. What would break the form is taken out of them."""
     plain = {name: " ".join(value.replace(";", ",").replace("=", "-").split()) for name, value in values.items()}
@@ -137,3 +129,18 @@ def stratum(row: Row, name: str) -> str | None:
     """The value of one of ``row``'s strata; None without."""
     pairs = (part.partition("=") for part in (row.strata or "").split(";"))
     return next((value for key, _, value in pairs if key == name), None)
+
+
+def teaches(row: Row) -> bool:
+    """Graded pairs all teach; of judged ones only those that are relevant: in training and in evaluation alike."""
+    return not kind_of(row).answers or row.score is None or row.score > 0
+
+
+def sequences(rows: Iterable[Row]) -> list[str]:
+    """What of the texts is read as one sequence, sorted, each once: of proteins every chain, of prose the whole text."""
+    found: set[str] = set()
+    for row in rows:
+        residues = kind_of(row).texts == "residues"
+        for text in (row.query, row.document):
+            found.update(filter(None, text.split(CHAIN_BREAK)) if residues else [text])
+    return sorted(found)

@@ -6,18 +6,6 @@ from typing import TypeAlias, TypeVar
 
 from pipeline.corpus.row import SPLITS, Split
 
-TASKS = (
-    "retrieval",
-    "sts",
-    "weak",
-    "pair_classification",
-    "classification",
-    "clustering",
-    "reranking",
-    "bitext",
-    "affinity",
-    "partners",
-)
 ROLES = (
     "query",
     "document",
@@ -57,13 +45,6 @@ def checked_columns(columns: Mapping[str, T], *, required: Sequence[str], known:
                 "(a name that begins with # needs quotes, or YAML takes it for a comment)"
             )
     return {role: columns.get(role) for role in known}
-
-
-def checked_task(task: str) -> str:
-    """``task`` itself, if it is one that `Row` knows."""
-    if task not in TASKS:
-        raise ValueError(f"task must be one of {', '.join(TASKS)}, got {task!r}{nearest(task, TASKS)}")
-    return task
 
 
 def checked_split(split: str | None) -> Split | None:

@@ -12,6 +12,7 @@ from typing import Literal
 from pipeline.corpus.files import Dropped, dropped_row
 from pipeline.corpus.row import CHAIN_BREAK, Row, stratum
 from pipeline.dedup.exact import Exact
+from pipeline.task import kind_of
 
 REPEATED = "complex measured again"
 LESSER = "complex measured again, by a lesser assay"
@@ -39,7 +40,7 @@ class Assays:
         self.conflicts = conflicts
 
     def __call__(self, corpus: str, rows: Sequence[Row], normal: Callable[[str], str]) -> tuple[list[Row], list[Dropped]]:
-        measured = [row for row in rows if row.task == "affinity" and row.split not in ("validation", "test")]
+        measured = [row for row in rows if kind_of(row).shape == "complexes" and row.split not in ("validation", "test")]
         groups: dict[object, list[Row]] = {}
         for row in measured:
             groups.setdefault(self._key(row), []).append(row)

@@ -28,6 +28,7 @@ from pipeline.build import Node, build
 from pipeline.checkpoint import write_yaml
 from pipeline.encoder.directory import folders, open_model, save_model
 from pipeline.encoder.inputs import check_inputs, modality, num_positions, plain, pooled, tokenized
+from pipeline.task import SEARCH
 
 SETTINGS = "encoder.yaml"
 CPU_TOKENS = (
@@ -93,7 +94,7 @@ class Encoder(nn.Module):
         if not (texts := prompts["texts"]):
             return
         theirs = {f"{task}_{side}": prompt for task, sides in texts.items() for side, prompt in sides.items()}
-        theirs |= texts.get("retrieval", {})  # as `query` and `document`, which their encode_query and encode_document take
+        theirs |= texts.get(SEARCH.name, {})  # as `query` and `document`, which their encode_query and encode_document take
         self.model.prompts = {"query": "", "document": ""} | theirs
         self.model.default_prompt_name = None
         for module in self.model.modules():

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float, Int
 
-from pipeline.corpus.collection import Collection
+from pipeline.corpus.collection import Complexes
 from pipeline.evaluator.items import RankedPairs, item_counts
 from pipeline.metric import draw_counts, drawn_spearman, interval, spearman
 
@@ -41,7 +41,7 @@ ENDS = {"spearman": (-1.0, 1.0), "pearson": (-1.0, 1.0), "rmse": (0.0, 16.0)}  #
 class Affinity(RankedPairs):
     """``least`` complexes, of two or more groups, make a stratum worth a number."""
 
-    task = "affinity"
+    kind = "affinity"
     main = "spearman"
     lowest = -1.0
     answer = "prediction"
@@ -51,7 +51,7 @@ class Affinity(RankedPairs):
         self.least = least
         self.seed = seed
 
-    def evaluate(self, predict: Predict, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    def evaluate(self, predict: Predict, collection: Complexes) -> tuple[dict[str, float], dict[str, list[Any]]]:
         """``(scores, items)``; per complex its id, predicted and measured pKd, and its strata."""
         keys, ligands, receptors, gold = (list(part) for part in zip(*collection.pairs, strict=True))
         order = list(range(len(receptors)))

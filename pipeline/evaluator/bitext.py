@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.corpus.collection import Collection, Encode
+from pipeline.corpus.collection import Encode, Pairs
 from pipeline.evaluator.items import MeanOfItems, finite
 
 
 class Bitext(MeanOfItems):
     """``block``: queries compared at once."""
 
-    task = "bitext"
+    kind = "bitext"
     main = "f1"
 
     def __init__(self, *, block: int) -> None:
@@ -22,10 +22,12 @@ class Bitext(MeanOfItems):
             raise ValueError(f"block must be at least 1, got {block}; see conf/evaluator/bitext.yaml")
         self.block = block
 
-    def evaluate(self, encode: Encode, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    def evaluate(self, encode: Encode, collection: Pairs) -> tuple[dict[str, float], dict[str, list[Any]]]:
         """``(scores, items)``; an item is a pair: F1 of its translation as a class of its own, found right and called how often."""
-        left = finite(encode([pair[1] for pair in collection.pairs], "query", self.task), "query")
-        right = finite(encode([pair[2] for pair in collection.pairs], "query", self.task), "document")  # as mteb: no side leads
+        left = finite(encode([pair[1] for pair in collection.pairs], "query", collection.task), "query")
+        right = finite(
+            encode([pair[2] for pair in collection.pairs], "query", collection.task), "document"
+        )  # as mteb: no side leads
         chosen = np.concatenate([(left[i : i + self.block] @ right.T).argmax(1) for i in range(0, len(left), self.block)])
         correct = chosen == np.arange(len(chosen))
         f1 = 2 * correct / (1 + np.bincount(chosen, minlength=len(chosen)))

@@ -13,14 +13,14 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from pipeline.corpus.collection import Collection, Encode
+from pipeline.corpus.collection import Encode, Labelled
 from pipeline.evaluator.items import MeanOfItems, finite
 
 
 class Classification(MeanOfItems):
     """``iterations``: of the solver at most; ``seed``: of the draws of training texts."""
 
-    task = "classification"
+    kind = "classification"
     main = "accuracy"
 
     def __init__(self, *, examples_per_label: int, experiments: int, iterations: int, seed: int) -> None:
@@ -34,20 +34,20 @@ class Classification(MeanOfItems):
         self.iterations = iterations
         self.seed = seed
 
-    def evaluate(self, encode: Encode, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    def evaluate(self, encode: Encode, collection: Labelled) -> tuple[dict[str, float], dict[str, list[Any]]]:
         """``(scores, items)``; an item is a text: in which share of the experiments its class was found."""
         known = [label for _, _, label in collection.examples]
         wanted = np.asarray([label for _, _, label in collection.labelled])
         if len(set(known)) < 2:
             raise ValueError(
                 f"{collection.corpus}: a probe learns from training rows of two classes or more, got {sorted(set(known))}; "
-                "give the corpus a train split of task classification"
+                f"give the corpus a train split of task {collection.task}"
             )
         chosen = few_of_each(known, self.examples_per_label, self.experiments, self.seed)
         rows = sorted(set().union(*chosen))
         place = {row: i for i, row in enumerate(rows)}
-        taught = finite(encode([collection.examples[row][1] for row in rows], "query", self.task), "training text")
-        asked = finite(encode([text for _, text, _ in collection.labelled], "query", self.task), "text")
+        taught = finite(encode([collection.examples[row][1] for row in rows], "query", collection.task), "training text")
+        asked = finite(encode([text for _, text, _ in collection.labelled], "query", collection.task), "text")
         found = []
         for one in chosen:
             probe = LogisticRegression(max_iter=self.iterations, random_state=self.seed)

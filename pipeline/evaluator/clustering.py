@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.metrics import v_measure_score
 
-from pipeline.corpus.collection import Collection, Encode
+from pipeline.corpus.collection import Encode, Labelled
 from pipeline.evaluator.items import MeanOfItems, finite
 
 
@@ -20,7 +20,7 @@ class Clustering(MeanOfItems):
     """Items are the experiments: the interval says how far k-means and its samples scatter. They are all drawn from the same texts, so
     they are no sample of what the task is about: two models are not told apart by them. ``batch``: texts of a k-means step."""
 
-    task = "clustering"
+    kind = "clustering"
     main = "v_measure"
     sampled = False
 
@@ -35,12 +35,12 @@ class Clustering(MeanOfItems):
         self.batch = batch
         self.seed = seed
 
-    def evaluate(self, encode: Encode, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    def evaluate(self, encode: Encode, collection: Labelled) -> tuple[dict[str, float], dict[str, list[Any]]]:
         """``(scores, items)``: the mean over experiments, and each experiment's V-measure."""
         labels = np.asarray([label for _, _, label in collection.labelled])
         if len(set(labels)) < 2:
             raise ValueError(f"{collection.corpus}: clustering needs two classes or more, got {sorted(set(labels))}")
-        vectors = finite(encode([text for _, text, _ in collection.labelled], "query", self.task), "text")
+        vectors = finite(encode([text for _, text, _ in collection.labelled], "query", collection.task), "text")
         dice = random.Random(self.seed)
         settings: dict[str, Any] = {"init": "k-means++", "n_init": 1}
         model = MiniBatchKMeans(n_clusters=len(set(labels)), batch_size=self.batch, random_state=self.seed, **settings)

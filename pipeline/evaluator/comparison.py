@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.evaluator.items import item_counts
 from pipeline.metric import draw_counts, exchange_p, holm, interval
 
-Items = Mapping[str, Mapping[str, Any]]  # per "task/corpus": what an evaluator's `resampled` reads
+Items = Mapping[str, Mapping[str, Any]]  # by label: the identity of a collection, and what an evaluator's `resampled` reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +31,13 @@ class Difference:
 def differences(
     evaluators: Mapping[str, Any], a: Items, b: Items, *, resamples: int, confidence: float, seed: int
 ) -> dict[str, Difference]:
-    """For every collection, by ``task/corpus``. Both models were evaluated on the same items in the same order.
+    """For every collection, by label; ``evaluators`` by kind. Both models were evaluated on the same items in the same order.
 
     From a single group, or from items that are no sample, no interval can be drawn: it then holds all that a difference can be.
     """
     found: dict[str, Difference] = {}
     for name in sorted(a):
-        evaluator, groups = evaluators[name.split("/")[0]], groups_of(name, a, b)
+        evaluator, groups = evaluators[a[name]["kind"]], groups_of(name, a, b)
         whole = np.ones((1, len(groups)), dtype=np.uint16)
         value = float((evaluator.resampled(a[name], whole) - evaluator.resampled(b[name], whole))[0])
         num_groups = len(set(groups))
@@ -58,7 +58,7 @@ def p_values(evaluators: Mapping[str, Any], a: Items, b: Items, *, exchanges: in
     """
     found: dict[str, float] = {}
     for name in sorted(a):
-        evaluator, groups = evaluators[name.split("/")[0]], groups_of(name, a, b)
+        evaluator, groups = evaluators[a[name]["kind"]], groups_of(name, a, b)
         if not evaluator.sampled:
             continue
         names, group = np.unique(groups, return_inverse=True)

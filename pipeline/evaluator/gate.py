@@ -17,7 +17,7 @@ The rule is our design. Source of the parts: bootstrap of a maximum, White 2000,
 2005, doi:10.1111/j.1468-0262.2005.00615.x; non-inferiority, Piaggio et al. 2012, doi:10.1001/jama.2012.87802.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,17 +31,9 @@ FEW = 30  # groups that differ, fewer than that and than half of all: a normal d
 _ROUNDS = 20  # of draws, to have enough that leave no collection empty
 
 
-def weighed(evaluators: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """The collections that the gate looks at, by ``task/corpus``, sorted."""
-    return sorted(name for name in names if "@" not in name and evaluators[name.split("/")[0]].sampled)
-
-
-def mean_of_tasks(scores: Mapping[str, float]) -> float:
-    """The mean over tasks of the mean over a task's collections; ``scores`` by ``task/corpus``, at least one."""
-    of_task: dict[str, list[float]] = {}
-    for name, score in scores.items():
-        of_task.setdefault(name.split("/")[0], []).append(score)
-    return sum(sum(found) / len(found) for found in of_task.values()) / len(of_task)
+def weighed(evaluators: Mapping[str, Any], items: Items) -> list[str]:
+    """Labels of the collections that the gate looks at, sorted."""
+    return sorted(name for name, one in items.items() if one["deal"] is None and evaluators[one["kind"]].sampled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +77,19 @@ def stand(
         return {}
     of_task: dict[str, list[str]] = {}
     for name in names:
-        of_task.setdefault(name.split("/")[0], []).append(name)
-    counts = _counts({name: groups_of(name, single, single) for name in names}, resamples, seed=seed)
-    own, own_drawn = _by_task(evaluators, single, of_task, counts)
+        of_task.setdefault(single[name]["task"], []).append(name)
+    judges = {task: evaluators[single[within[0]]["kind"]] for task, within in of_task.items()}
+    corpus = {name: single[name]["corpus"] for name in names}
+    counts = _counts({name: groups_of(name, single, single) for name in names}, corpus, resamples, seed=seed)
+    own, own_drawn = _by_task(judges, single, of_task, counts)
     values, drawn = {}, {}
     for merge, items in merges.items():
         for name in names:
             groups_of(name, items, single)
-        value, at = _by_task(evaluators, items, of_task, counts)
+        value, at = _by_task(judges, items, of_task, counts)
         values[merge], drawn[merge] = value - own, at - own_drawn  # T, T R
     num_groups = {task: min(len(set(single[name]["group"])) for name in within) for task, within in of_task.items()}
-    widest = {task: evaluators[task].highest - evaluators[task].lowest for task in of_task}
+    widest = {task: judge.highest - judge.lowest for task, judge in judges.items()}
     mean = _simultaneous(
         {m: float(v.mean()) for m, v in values.items()}, {m: d.mean(0) for m, d in drawn.items()}, (1 - confidence) / 2,
         num_groups=min(num_groups.values()), widest=max(widest.values()), rare=dict.fromkeys(merges, 0.0),
@@ -105,7 +99,7 @@ def stand(
         tasks = {
             task: _simultaneous(
                 {merge: float(values[merge][t])}, {merge: drawn[merge][t]}, 1 - task_confidence,
-                num_groups=num_groups[task], widest=widest[task], rare={merge: _rare_loss(evaluators[task], items, single, within)},
+                num_groups=num_groups[task], widest=widest[task], rare={merge: _rare_loss(judges[task], items, single, within)},
             )[merge]
             for t, (task, within) in enumerate(of_task.items())
         }  # fmt: skip
@@ -126,7 +120,9 @@ def _rare_loss(evaluator: Any, items: Items, single: Items, names: list[str]) ->
     return largest
 
 
-def _counts(groups: Mapping[str, list[str]], resamples: int, *, seed: int) -> dict[str, Int[np.ndarray, "R N"]]:
+def _counts(
+    groups: Mapping[str, list[str]], corpus: Mapping[str, str], resamples: int, *, seed: int
+) -> dict[str, Int[np.ndarray, "R N"]]:
     """How often each item of a collection is in each draw. Corpora are drawn apart, and so are groups that only share a text; those
     that the source names are drawn for all tasks of their corpus together. Draws that leave a collection empty are made anew."""
     named = {name: [group if group.startswith("group ") else f"{name} {group}" for group in of] for name, of in groups.items()}
@@ -134,8 +130,8 @@ def _counts(groups: Mapping[str, list[str]], resamples: int, *, seed: int) -> di
     enough = 0
     for again in range(_ROUNDS):
         found: dict[str, np.ndarray] = {}
-        for number, corpus in enumerate(sorted({name.partition("/")[2] for name in groups})):
-            names = [name for name in groups if name.partition("/")[2] == corpus]
+        for number, one in enumerate(sorted(set(corpus.values()))):
+            names = [name for name in groups if corpus[name] == one]
             known = sorted({group for name in names for group in named[name]})
             place = {group: i for i, group in enumerate(known)}
             counts = draw_counts(len(known), resamples, seed=seed + 1000 * again + number)
@@ -150,12 +146,12 @@ def _counts(groups: Mapping[str, list[str]], resamples: int, *, seed: int) -> di
 
 
 def _by_task(
-    evaluators: Mapping[str, Any], items: Items, of_task: Mapping[str, list[str]], counts: Mapping[str, np.ndarray]
+    judges: Mapping[str, Any], items: Items, of_task: Mapping[str, list[str]], counts: Mapping[str, np.ndarray]
 ) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, "T R"]]:
     """Each task's score, and that on each draw."""
     value, drawn = [], []
     for task, names in of_task.items():
-        evaluator = evaluators[task]
+        evaluator = judges[task]
         whole = [evaluator.resampled(items[name], np.ones((1, counts[name].shape[1]), dtype=np.uint16)) for name in names]
         value.append(float(np.mean(whole)))
         drawn.append(np.mean([evaluator.resampled(items[name], counts[name]) for name in names], axis=0))

@@ -1,4 +1,4 @@
-"""Tasks of the MTEB package: any of its own by name, and collections of ours in its form, scored by its code in its format.
+"""Tasks of the MTEB package: any of its own by name, scored by its code in its format.
 
 The package is an extra (``pip install tributary[mteb]``); it fetches the data of named tasks from the Hub.
 
@@ -14,18 +14,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.checkpoint import whole_directory, write_json
-from pipeline.corpus.collection import Collection, Encode
+from pipeline.corpus.collection import Encode
+from pipeline.task import KINDS, SEARCH
 
-# mteb's type -> the task whose prompts our encoder puts before a text
-PROMPTED = {
-    "STS": "sts", "PairClassification": "pair_classification", "BitextMining": "bitext", "Classification": "classification",
-    "Clustering": "clustering", "Reranking": "reranking", "Retrieval": "retrieval",
-}  # fmt: skip
-MAIN = {
-    "STS": "cosine_spearman", "PairClassification": "similarity_ap", "BitextMining": "f1", "Classification": "accuracy",
-    "Clustering": "v_measure", "Reranking": "map_at_1000", "Retrieval": "ndcg_at_10",
-}  # fmt: skip
-TYPES = {task: kind for kind, task in PROMPTED.items()}
+PROMPTED = {kind.mteb: kind.name for kind in KINDS.values() if kind.mteb}  # mteb's type -> whose prompts a text gets
 
 
 def package() -> Any:
@@ -49,7 +41,7 @@ class MtebModel:
     def encode(self, inputs: Iterable[Any], *, task_metadata: Any, prompt_type: Any = None, **_: Any) -> np.ndarray:
         texts = [text for batch in inputs for text in batch["text"]]
         side = "query" if prompt_type is None else str(getattr(prompt_type, "value", prompt_type))
-        return self.of(texts, side, PROMPTED.get(task_metadata.type, "retrieval"))
+        return self.of(texts, side, PROMPTED.get(task_metadata.type, SEARCH.name))
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> np.ndarray:
         return np.asarray(embeddings1) @ np.asarray(embeddings2).T
@@ -98,63 +90,3 @@ def run(tasks: Sequence[Any], model: MtebModel, folder: Path) -> dict[str, float
 def results(folder: Path) -> list[Path]:
     """The files that `run` wrote there, one for each task."""
     return sorted(file for file in folder.glob("results/*/*/*.json") if file.name != "model_meta.json")
-
-
-def local(collection: Collection, **settings: Any) -> Any:
-    """``collection`` as a task of mteb with a test split. ``settings`` are attributes of its class of tasks."""
-    package()
-    from datasets import Dataset, DatasetDict
-    from mteb.abstasks import AbsTaskClassification, AbsTaskClustering, AbsTaskPairClassification, AbsTaskRetrieval, AbsTaskSTS
-    from mteb.abstasks.task_metadata import TaskMetadata
-    from mteb.abstasks.text.bitext_mining import AbsTaskBitextMining
-    from mteb.types import PromptType
-
-    kind: Any = TYPES[collection.task]
-    bases = {
-        "STS": AbsTaskSTS, "PairClassification": AbsTaskPairClassification, "BitextMining": AbsTaskBitextMining,
-        "Classification": AbsTaskClassification, "Clustering": AbsTaskClustering, "Reranking": AbsTaskRetrieval,
-        "Retrieval": AbsTaskRetrieval,
-    }  # fmt: skip
-    words = "".join(part.capitalize() for part in f"{collection.corpus}_{kind}".replace("-", "_").split("_"))
-    metadata = TaskMetadata(
-        name=f"Local{words}", description=f"{collection.task} of corpus {collection.corpus}", reference=None, type=kind,
-        category="t2t", dataset={"path": f"local/{collection.corpus}", "revision": "local"}, modalities=["text"],
-        eval_splits=["test"], eval_langs=["eng-Latn"], main_score=MAIN[kind], date=None, domains=None, task_subtypes=None,
-        license=None, annotations_creators=None, dialect=None, sample_creation=None, bibtex_citation=None,
-    )  # fmt: skip
-
-    def table(pairs: Sequence[Any], **columns: int) -> Any:
-        return Dataset.from_dict({name: [pair[at] for pair in pairs] for name, at in columns.items()})
-
-    def splits(**tables: Any) -> Any:
-        return DatasetDict(tables)  # pyright: ignore[reportCallIssue, reportArgumentType]  as its documentation calls it
-
-    def load_data(self: Any, *_: Any, **__: Any) -> None:
-        if collection.task in ("retrieval", "reranking"):
-            texts = [{"id": key, "title": "", "text": text} for key, text in sorted(collection.documents.items())]
-            asked = [{"id": key, "text": text} for key, text in sorted(collection.queries.items())]
-            own = {query: sorted(grades) for query, grades in collection.judgements.items()}
-            self.dataset = {"default": {"test": {
-                "corpus": Dataset.from_list(texts), "queries": Dataset.from_list(asked),
-                "relevant_docs": {query: dict(grades) for query, grades in collection.judgements.items()},
-                "top_ranked": own if collection.task == "reranking" else None,
-            }}}  # fmt: skip
-        elif collection.task == "classification":
-            columns = {"text": 1, "label": 2}
-            self.dataset = splits(train=table(collection.examples, **columns), test=table(collection.labelled, **columns))
-        elif collection.task == "clustering":
-            self.dataset = splits(test=table(collection.labelled, sentences=1, labels=2))
-        elif collection.task == "pair_classification":
-            split = table([(*pair[:3], int(pair[3])) for pair in collection.pairs], sentence1=1, sentence2=2, labels=3)
-            self.dataset = splits(test=split)
-        else:
-            self.dataset = splits(test=table(collection.pairs, sentence1=1, sentence2=2, score=3))
-        self.data_loaded = True
-
-    sides = (
-        {"input1_prompt_type": PromptType.query, "input2_prompt_type": PromptType.document}
-        if kind in ("STS", "PairClassification")
-        else {}
-    )
-    whole = {"max_fraction_of_documents_to_embed": None} if kind == "Clustering" else {}
-    return type(metadata.name, (bases[kind],), {"metadata": metadata, "load_data": load_data, **sides, **whole, **settings})()

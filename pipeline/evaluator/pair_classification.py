@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from pipeline.corpus.collection import Collection, Encode
+from pipeline.corpus.collection import Encode, Pairs
 from pipeline.evaluator.items import RankedPairs, cosines
 from pipeline.metric import average_precision, drawn_average_precision
 
 
 class PairClassification(RankedPairs):
-    task = "pair_classification"
+    kind = "pair_classification"
     main = "ap"
 
-    def evaluate(self, encode: Encode, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    def evaluate(self, encode: Encode, collection: Pairs) -> tuple[dict[str, float], dict[str, list[Any]]]:
         """``(scores, items)``; per pair its id, cosine and class (1 means the same)."""
         gold = np.asarray([pair[3] for pair in collection.pairs])
         if not set(gold.tolist()) == {0.0, 1.0}:
@@ -26,7 +26,7 @@ class PairClassification(RankedPairs):
                 f"{collection.corpus}: expected scores 0 (differs) and 1 (means the same), both of them, "
                 f"got {sorted(set(gold.tolist()))[:5]}; graded pairs are task sts"
             )
-        cosine = cosines(encode, collection.pairs, corpus=collection.corpus, task=self.task)
+        cosine = cosines(encode, collection.pairs, corpus=collection.corpus, task=collection.task)
         scores = {self.main: float(self.of(cosine, gold)), **best_thresholds(cosine, gold > 0)}
         return scores, {"id": [pair[0] for pair in collection.pairs], "cosine": cosine.tolist(), "score": gold.tolist()}
 

@@ -4,7 +4,7 @@ The two are different test rows (and, for what is trained, two trainings), so th
 a difference of two samples.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,18 +14,17 @@ from pipeline.evaluator.items import item_counts
 from pipeline.metric import draw_counts, interval
 
 
-def pairs_of(items: Mapping[str, Items]) -> list[tuple[str, str, str, str]]:
-    """``(model, collection, model of the control, collection of the control)``, sorted. By name: the control of ``hp`` is
-    ``hp_random`` for the deal ``random``; a baseline answers both deals itself."""
-    found = []
-    for model, at in sorted(items.items()):
-        for name in sorted(name for name in at if "@" not in name):
-            for other, there in sorted(items.items()):
-                for control in sorted(there):
-                    own, _, deal = control.partition("@")
-                    if deal and own == name and other in (f"{model}_{deal}", model):
-                        found.append((model, name, other, control))
-    return found
+def pairs_of(items: Mapping[str, Items], controls: Mapping[str, Sequence[str]]) -> list[tuple[str, str, str, str]]:
+    """``(model, collection, model of the control, collection of the control)``, sorted. ``controls``: by model those of the same
+    training on another deal; a baseline answers both deals itself."""
+    return [
+        (model, name, other, control)
+        for model, at in sorted(items.items())
+        for name, own in sorted(at.items())
+        for other in sorted({model, *controls.get(model, ())} & set(items))
+        for control, dealt in sorted(items[other].items())
+        if own["deal"] is None and dealt["deal"] is not None and all(own[key] == dealt[key] for key in ("task", "corpus"))
+    ]
 
 
 def price(

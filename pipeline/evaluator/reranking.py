@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.corpus.collection import Collection, Encode, checked_judgements
+from pipeline.corpus.collection import Encode, Judged, checked_judgements
 from pipeline.evaluator.items import MeanOfItems, finite
 from pipeline.evaluator.ranking import Ranked
 
 
 class Reranking(MeanOfItems):
-    task = "reranking"
+    kind = "reranking"
     main = "map"
 
-    def evaluate(self, encode: Encode, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    def evaluate(self, encode: Encode, collection: Judged) -> tuple[dict[str, float], dict[str, list[Any]]]:
         """``(scores, items)``: the means over queries, and per query its id and average precision."""
         checked_judgements(collection)
         queries, documents = sorted(collection.queries), sorted(collection.documents)
         place = {document: i for i, document in enumerate(documents)}
-        query_BD = finite(encode([collection.queries[q] for q in queries], "query", self.task), "query")
-        document_ND = finite(encode([collection.documents[d] for d in documents], "document", self.task), "document")
+        query_BD = finite(encode([collection.queries[q] for q in queries], "query", collection.task), "query")
+        document_ND = finite(encode([collection.documents[d] for d in documents], "document", collection.task), "document")
         longest = max(len(collection.judgements[q]) for q in queries)
         row_BK = np.full((len(queries), longest), -1)
         score_BK = np.full((len(queries), longest), -np.inf, dtype=np.float32)

@@ -9,19 +9,19 @@ from typing import Any, TypeAlias
 import faiss
 import numpy as np
 
-from pipeline.corpus.collection import Collection, Encode, checked_judgements
+from pipeline.corpus.collection import Encode, Judged, checked_judgements
 from pipeline.evaluator.items import MeanOfItems, finite
 from pipeline.evaluator.ranking import Ranked
 
 Search: TypeAlias = Callable[[list[str], list[str], int], tuple[np.ndarray, np.ndarray]]  # queries, documents, depth
 
 
-def dense(encode: Encode) -> Search:
-    """Exact nearest documents by inner product: ``(scores, rows)``, each ``[B, depth]``, best first."""
+def dense(encode: Encode, task: str) -> Search:
+    """Exact nearest documents by inner product, with the prompts of ``task``: ``(scores, rows)``, each ``[B, depth]``, best first."""
 
     def search(queries: list[str], documents: list[str], depth: int) -> tuple[np.ndarray, np.ndarray]:
-        document_ND = finite(encode(documents, "document", "retrieval"), "document")
-        query_BD = finite(encode(queries, "query", "retrieval"), "query")
+        document_ND = finite(encode(documents, "document", task), "document")
+        query_BD = finite(encode(queries, "query", task), "query")
         index = faiss.IndexFlatIP(document_ND.shape[1])
         index.add(document_ND)
         return index.search(query_BD, min(depth, len(documents)))
@@ -32,7 +32,7 @@ def dense(encode: Encode) -> Search:
 class Retrieval(MeanOfItems):
     """``depth``: documents ranked per query, at least 100 for recall@100."""
 
-    task = "retrieval"
+    kind = "retrieval"
     main = "ndcg@10"
 
     def __init__(self, *, depth: int) -> None:
@@ -42,11 +42,11 @@ class Retrieval(MeanOfItems):
             )
         self.depth = depth
 
-    def evaluate(self, encode: Encode, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    def evaluate(self, encode: Encode, collection: Judged) -> tuple[dict[str, float], dict[str, list[Any]]]:
         """`judge` of the nearest documents by ``encode``."""
-        return self.judge(dense(encode), collection)
+        return self.judge(dense(encode, collection.task), collection)
 
-    def judge(self, search: Search, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]]:
+    def judge(self, search: Search, collection: Judged) -> tuple[dict[str, float], dict[str, list[Any]]]:
         """``(scores, items)``: the means over queries, and per query its id, its nDCG@10 and the document found first."""
         checked_judgements(collection)
         queries, documents = sorted(collection.queries), sorted(collection.documents)

@@ -6,23 +6,23 @@ from collections.abc import Sequence
 
 from pipeline.corpus.row import CHAIN_BREAK, CHAINS, JOINED, Row, stratum
 from pipeline.corpus.verdict import Fault, Verdict
+from pipeline.task import kind_of
 
 
 class Residues:
-    """Asked of rows of ``tasks`` only. ``alphabet``: the letters a chain may hold; ``max_residues``: of a whole complex, null for any."""
+    """Asked of rows of proteins only. ``alphabet``: the letters a chain may hold; ``max_residues``: of a whole complex, null for any."""
 
-    def __init__(self, *, tasks: Sequence[str], alphabet: str, min_residues: int, max_residues: int | None) -> None:
+    def __init__(self, *, alphabet: str, min_residues: int, max_residues: int | None) -> None:
         if min_residues < 1 or (max_residues is not None and max_residues < min_residues):
             raise ValueError(
                 f"expected 1 <= min_residues <= max_residues, got {min_residues} and {max_residues}; see conf/filter/residues.yaml"
             )
-        self.tasks = tuple(tasks)
         self.alphabet = frozenset(alphabet)
         self.min_residues = min_residues
         self.max_residues = max_residues
 
     def __call__(self, rows: Sequence[Row]) -> list[Verdict]:
-        return [self._verdict(row) if row.task in self.tasks else None for row in rows]
+        return [self._verdict(row) if kind_of(row).texts == "residues" else None for row in rows]
 
     def _verdict(self, row: Row) -> Verdict:
         chains = [chain for side in (row.query, row.document) for chain in side.split(CHAIN_BREAK)]

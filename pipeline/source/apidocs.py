@@ -265,6 +265,8 @@ def _picked(
 class ApiDocs:
     """``packages``: import name -> version, which must be the installed one, for other versions hold other texts."""
 
+    tasks = ("retrieval", "sts", "weak")
+
     def __init__(
         self,
         *,
@@ -318,10 +320,11 @@ class ApiDocs:
                 continue
             description = self._cut(" ".join(each.prose.description))
             if len(description.split()) >= self.min_description_words:
-                yield Row("retrieval", f"{name}#summary", summary, name, description, None, None, each.family)
+                yield Row("retrieval", f"{name}#summary", summary, name, description, group=each.family, thing=name)
             if each.signature:
                 signature = self._cut(each.signature)
-                yield Row("weak", f"{name}#signature", signature, f"{name}#summary", summary, None, None, each.family)
+                ends = (f"{name}#signature", signature, f"{name}#summary", summary)
+                yield Row("weak", *ends, group=each.family, thing=name)
         for row in graded_rows(objects, min_words=self.min_summary_words, min_unrelated=self.min_unrelated):
             yield replace(row, query=self._cut(row.query), document=self._cut(row.document))
 

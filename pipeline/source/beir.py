@@ -20,6 +20,7 @@ from pipeline.corpus.place import PACKED, found, inside, plain_or_packed, shards
 from pipeline.corpus.reading import read_cells
 from pipeline.corpus.row import Record, Rejected, Split
 from pipeline.corpus.settings import checked_splits
+from pipeline.corpus.task_rows import TaskRows
 
 FORMS = (".jsonl", ".json", ".parquet", ".csv", ".tsv")
 JUDGED = (".tsv", *(form for form in FORMS if form != ".tsv"))
@@ -33,8 +34,14 @@ class Beir:
     """
 
     def __init__(
-        self, *, path: str, root: str | None, splits: Mapping[str, str | Sequence[str] | None], relevant_above: float
-    ) -> None:
+        self, *, path: str, root: str | None, splits: Mapping[str, str | Sequence[str] | None], task: str, kind: str | None,
+        relevant_above: float,
+    ) -> None:  # fmt: skip
+        self.of = TaskRows(task, kind)
+        if self.of.kind.shape != "ranked":
+            raise ValueError(
+                f"a BEIR folder holds judged documents, so its task must be of kind retrieval, got {self.of.kind.name!r}"
+            )
         self.path = inside(path, root)
         self.root = root
         self.relevant_above = relevant_above
@@ -57,7 +64,7 @@ class Beir:
             tell_beside(folder, [path for path in read if path.parent == folder])
         tell_beside(self.path, [*read, *(path for _, paths in texts for path in paths)])
         corpus, queries = (cells for cells, _ in texts)
-        return judged_records(corpus, queries, judgements, relevant_above=self.relevant_above)
+        return judged_records(corpus, queries, judgements, of=self.of, relevant_above=self.relevant_above)
 
     def _judgement_files(self, asked: Path) -> list[Path]:
         """The file itself, in another format or packed; or its parts in one of the folders that newer repositories have."""

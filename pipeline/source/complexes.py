@@ -50,6 +50,8 @@ class Complexes:
     checked where ``id`` names a column.
     """
 
+    tasks = ("affinity",)
+
     def __init__(
         self,
         *,

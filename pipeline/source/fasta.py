@@ -10,6 +10,8 @@ from pipeline.corpus.row import Document, Record, Rejected
 
 
 class Fasta:
+    tasks = ()
+
     def __init__(self, *, path: str, root: str | None) -> None:
         self.path = inside(path, root)
         self.file = shown(self.path, root)

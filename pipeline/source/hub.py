@@ -14,7 +14,8 @@ from pipeline.corpus.cells import Cells, Tally, characters
 from pipeline.corpus.judged import judged_records
 from pipeline.corpus.mapping import ColumnMap
 from pipeline.corpus.row import Record, Rejected, Split
-from pipeline.corpus.settings import checked_splits, checked_task, nearest
+from pipeline.corpus.settings import checked_splits, nearest
+from pipeline.corpus.task_rows import TaskRows
 
 LAYOUTS = ("pairs", "beir")
 OFFLINE = ("1", "true", "yes", "on")  # the values that huggingface_hub takes for yes
@@ -42,6 +43,7 @@ class Hub:
         splits: Mapping[str, str | Sequence[str] | None],
         columns: Mapping[str, str | Sequence[str] | None],
         task: str,
+        kind: str | None,
         relevant_above: float,
     ) -> None:
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo) or Path(repo).exists():
@@ -55,16 +57,18 @@ class Hub:
             )
         if layout not in LAYOUTS:
             raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got {layout!r}{nearest(layout, LAYOUTS)}")
-        if layout == "beir" and task != "retrieval":
-            raise ValueError(f"layout beir holds judged documents, so its task must be retrieval, got {task!r}")
+        self.of = TaskRows(task, kind)
+        if layout == "beir" and self.of.kind.shape != "ranked":
+            raise ValueError(
+                f"layout beir holds judged documents, so its task must be of kind retrieval, got {self.of.kind.name!r}"
+            )
         self.repo, self.name, self.revision, self.layout = repo, name, revision, layout
         self.parts: list[tuple[Split, str]] = checked_splits("splits", splits)
-        self.task = checked_task(task)
         self.relevant_above = relevant_above
         if columns.get("split") is not None:
             raise ValueError(f"columns.split must be null, got {columns['split']!r}; splits names the hub's splits already")
         self.map = (
-            ColumnMap(columns, task=self.task, split=None, relevant_above=relevant_above, by_id=False)
+            ColumnMap(columns, of=self.of, split=None, relevant_above=relevant_above, by_id=False)
             if layout == "pairs"
             else None
         )
@@ -76,7 +80,7 @@ class Hub:
                 (split, self._cells(self.name or "default", theirs, self.tallies[3])) for split, theirs in self.parts
             ]
             corpus, queries = self._texts("corpus", self.tallies[1]), self._texts("queries", self.tallies[2])
-            yield from judged_records(corpus, queries, judgements, relevant_above=self.relevant_above)
+            yield from judged_records(corpus, queries, judgements, of=self.of, relevant_above=self.relevant_above)
             return
         for split, theirs in self.parts:
             for cells in self._cells(self.name, theirs, self.tallies[0]):

@@ -12,9 +12,12 @@ from pipeline.corpus.reading import read_cells
 from pipeline.corpus.row import Record, Rejected, Row, checked_row
 from pipeline.corpus.settings import checked_columns
 from pipeline.corpus.values import label_in, score_in
+from pipeline.task import KINDS
 
 ROLES = ("protein1", "protein2", "binds")
-TASKS = ("partners", "pair_classification")
+TASKS = tuple(
+    name for name, kind in KINDS.items() if kind.shape == "paired" and (kind.score == "binary" or kind.texts == "residues")
+)
 
 
 class Ppi:
@@ -29,6 +32,7 @@ class Ppi:
         self.root = root
         self.columns = checked_columns(columns, required=ROLES, known=ROLES)
         self.task = task
+        self.all = KINDS[task].score == "binary"
         self.delimiter = delimiter
         self.tallies = [Tally()]
 
@@ -51,7 +55,7 @@ class Ppi:
             except ValueError as error:
                 yield refused(cells, str(error))
                 continue
-            if binds or self.task == "pair_classification":
+            if binds or self.all:
                 left, right = (chains[name] for name in names)
-                score = None if self.task == "partners" else binds
+                score = binds if self.all else None
                 yield checked_row(cells.file, cells.line, Row(self.task, names[0], left, names[1], right, score))

@@ -14,6 +14,7 @@ from pipeline.corpus.place import inside, plain_or_packed, shown, tell_beside
 from pipeline.corpus.reading import read_cells
 from pipeline.corpus.row import Record, Rejected, Row, Split
 from pipeline.corpus.settings import checked_columns, checked_splits
+from pipeline.corpus.task_rows import TaskRows
 
 
 class Sts:
@@ -26,7 +27,12 @@ class Sts:
         root: str | None,
         files: Mapping[str, str | Sequence[str] | None],
         columns: Mapping[str, str | None],
+        task: str,
+        kind: str | None,
     ) -> None:
+        of = TaskRows(task, kind)
+        if of.kind.score == "none":
+            raise ValueError(f"these pairs are scored, so their task must be of kind sts, got {of.kind.name!r}")
         self.root = root
         self.parts: list[tuple[Split, Path]] = [
             (split, inside(f"{path}/{file}", root)) for split, file in checked_splits("files", files)
@@ -38,7 +44,7 @@ class Sts:
         # The pair's id stands in for both texts' until `read` tells them apart, so a bad one is rejected like any other.
         columns = {"query": named["sentence1"], "document": named["sentence2"], "score": named["score"]}
         columns |= {"query_id": self.id_column, "document_id": self.id_column}
-        self.map = ColumnMap(columns, task="sts", split=None, relevant_above=0, by_id=False)
+        self.map = ColumnMap(columns, of=of, split=None, relevant_above=0, by_id=False)
         self.folder = inside(path, root)
         self.tallies = [Tally()]
 

@@ -14,7 +14,8 @@ from pipeline.corpus.mapping import ColumnMap
 from pipeline.corpus.place import inside, shards, shown
 from pipeline.corpus.reading import read_cells
 from pipeline.corpus.row import Document, Record, Rejected, Split
-from pipeline.corpus.settings import checked_columns, checked_split, checked_task
+from pipeline.corpus.settings import checked_columns, checked_split
+from pipeline.corpus.task_rows import TaskRows
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
@@ -36,6 +37,7 @@ class Table:
         root: str | None,
         columns: Mapping[str, str | Sequence[str] | None],
         task: str,
+        kind: str | None,
         split: str | None,
         delimiter: str | None,
         quoting: bool,
@@ -53,7 +55,7 @@ class Table:
             else None
         )
         self.map = ColumnMap(
-            columns, task=checked_task(task), split=self.split, relevant_above=relevant_above, by_id=self.documents is not None
+            columns, of=TaskRows(task, kind), split=self.split, relevant_above=relevant_above, by_id=self.documents is not None
         )
         if split is not None and columns.get("split") is not None:
             raise ValueError(

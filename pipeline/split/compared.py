@@ -6,14 +6,15 @@ Code that compares such sequences calls each of them a chain. What is written fo
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from pipeline.corpus.row import CHAIN_BREAK, CHAINS, JOINED, PROTEIN, Row, stratum
+from pipeline.corpus.row import CHAIN_BREAK, CHAINS, JOINED, Row, stratum
+from pipeline.task import kind_of
 
 CHAIN, SIDE = "chains", "sides"
 
 
 def chains_of(row: Row) -> list[str]:
     """The chains of both sides, of a side without marks the whole side; none of a row that holds no proteins."""
-    return [*row.query.split(CHAIN_BREAK), *row.document.split(CHAIN_BREAK)] if row.task in PROTEIN else []
+    return [*row.query.split(CHAIN_BREAK), *row.document.split(CHAIN_BREAK)] if kind_of(row).texts == "residues" else []
 
 
 def different(rows: Iterable[Row]) -> list[str]:
@@ -26,7 +27,7 @@ def kinds(rows: Iterable[Row]) -> dict[str, str]:
     without a mark."""
     found: dict[str, str] = {}
     for row in rows:
-        for side in (row.query, row.document) if row.task in PROTEIN else ():
+        for side in (row.query, row.document) if kind_of(row).texts == "residues" else ():
             parts = side.split(CHAIN_BREAK)
             joined = len(parts) == 1 and stratum(row, CHAINS) == JOINED
             for one in parts:

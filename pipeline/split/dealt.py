@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from pipeline.corpus.row import SPLITS, WEAK, Row, Split
+from pipeline.corpus.row import SPLITS, Row, Split
+from pipeline.task import kind_of
 
 Stratum: TypeAlias = tuple[str, float | None]  # task, grade rounded to a whole number
 TOLERANCE = 0.02  # of all rows: how far a split may be from its share before that is worth a line
@@ -78,7 +79,7 @@ def deal(
     among those with room for it whole; one with room nowhere goes to train. Stratified by task and, where graded, by grade.
     ``largest``: see `most_of_a_unit`.
     """
-    needs = {one: Counter(_stratum(row) for row in rows if row.task != WEAK) for one, rows in members.items()}
+    needs = {one: Counter(_stratum(row) for row in rows if kind_of(row).evaluated) for one, rows in members.items()}
     total = sum(needs.values(), Counter())
     num_rows = total.total()
     room: dict[Split, float] = {split: share * num_rows for split, share in shares.items()}
@@ -86,7 +87,7 @@ def deal(
         split: {s: share * n for s, n in total.items()} for split, share in shares.items()
     }
     known: list[Split] = [split for split in SPLITS if split in shares]
-    by_task = {one: Counter(row.task for row in rows if row.task != WEAK) for one, rows in members.items()}
+    by_task = {one: Counter(row.task for row in rows if kind_of(row).evaluated) for one, rows in members.items()}
     num_of_task = sum(by_task.values(), Counter())
     held_out: dict[Split, dict[str, float]] = {
         split: {task: share * n for task, n in num_of_task.items()} for split, share in shares.items() if split != "train"

@@ -9,14 +9,15 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pipeline.corpus.row import RANKED, WEAK, Row, Split, teaches
+from pipeline.corpus.row import Row, Split, teaches
 from pipeline.split.dealt import Dealt, dealt, most_of_a_unit
+from pipeline.task import kind_of
 
 
 class Group:
     """Deals groups, in an order drawn from ``seed``, to test and validation while they fit, and the rest to train.
 
-    ``validation`` and ``test`` are shares of the rows of each task; weak rows, never evaluated, are not counted. A group that does
+    ``validation`` and ``test`` are shares of the rows of each task that is evaluated; others are not counted. A group that does
     not fit goes to train whole, and so does one with more than ``largest`` of the rows of a task that the split shall have, unless
     smaller ones cannot fill it: scores are to be of many groups. Rows whose split the source fixed keep it, and the open rows of
     their groups follow; where such a source has train but no validation rows, validation is taken from its train rows.
@@ -51,11 +52,11 @@ class Group:
         units: dict[str, list[Row]] = {}
         for row, unit in zip(rows, unit_keys(rows), strict=True):
             units.setdefault(unit, []).append(row)
-        total = Counter(row.task for row in rows if row.task != WEAK)
+        total = Counter(row.task for row in rows if kind_of(row).evaluated)
         room: dict[Split, dict[str, float]] = {
             split: {task: share * n for task, n in total.items()} for split, share in shares.items()
         }
-        needs = {unit: Counter(row.task for row in members if row.task != WEAK) for unit, members in units.items()}
+        needs = {unit: Counter(row.task for row in members if kind_of(row).evaluated) for unit, members in units.items()}
         most = most_of_a_unit(needs.values(), room, self.largest)
         split_of: dict[int, Split] = {}
         sizes: list[int] = []
@@ -75,7 +76,9 @@ class Group:
                 for split in sorted(room)
                 if all(min(room[split][task], most[split][task]) >= n for task, n in need.items())
             ]
-            split: Split = fits[0] if fits and need else "train"  # a unit of weak rows alone would be lost elsewhere
+            split: Split = (
+                fits[0] if fits and need else "train"
+            )  # a unit without rows that are evaluated would be lost elsewhere
             for task, n in need.items():
                 if fits:
                     room[split][task] -= n
@@ -108,7 +111,7 @@ def unit_keys(rows: Sequence[Row]) -> list[str]:
     right: list[int] = []
     for row in rows:
         ends = [f"g {row.group}"] if row.group is not None else [f"q {row.query_id}", f"d {row.document_id}"]
-        if row.group is None and row.task in RANKED and not teaches(row):
+        if row.group is None and kind_of(row).shape == "ranked" and not teaches(row):
             del ends[1]
         nodes = [names.setdefault(end, len(names)) for end in ends]
         left.append(nodes[0])

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.corpus.row import WEAK, Row
+from pipeline.corpus.row import Row, teaches
 from pipeline.split.group import unit_keys
+from pipeline.task import kind_of
 
 
 class Aside(NamedTuple):
@@ -44,7 +45,7 @@ class SetAside:
         seen: set[str] = set()
         for name, members in self._units(train):
             of = train[name]
-            size = Counter(of[i].task for i in members if of[i].task != WEAK)
+            size = Counter(of[i].task for i in members if kind_of(of[i]).evaluated)
             if not any(kept[task] < most and size[task] for task, most in self.wanted.items()):
                 continue
             if any(gone[task] + size[task] > self.share * num[task] for task in size):
@@ -56,7 +57,7 @@ class SetAside:
             }
             for i in sorted(members, key=order.__getitem__):
                 task, texts = of[i].task, {of[i].query, of[i].document}
-                if kept[task] < self.wanted.get(task, 0) and _teaches(of[i]) and not seen & texts:
+                if kept[task] < self.wanted.get(task, 0) and teaches(of[i]) and not seen & texts:
                     found.rows[name].append(i)
                     kept[task] += 1
                     seen |= texts
@@ -80,8 +81,3 @@ class SetAside:
 
     def _draw(self, *names: str) -> bytes:
         return hashlib.sha256(" ".join([str(self.seed), "probe", *names]).encode()).digest()
-
-
-def _teaches(row: Row) -> bool:
-    """A pair that is judged irrelevant has nothing to be tried on; a graded one has, whatever its score."""
-    return row.task == "sts" or row.score is None or row.score > 0

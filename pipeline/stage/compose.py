@@ -6,16 +6,23 @@ Writes: data/config.yaml
 
 from pathlib import Path
 
+from pipeline.build import CONFIG, class_value
 from pipeline.checkpoint import write_yaml
 from pipeline.code_hash import code_hashes
-from pipeline.params import CONFIG, compose_config, read_page
-from pipeline.trainable import check_probes, check_trainings
+from pipeline.left_out import leave_out
+from pipeline.params import compose_config, read_page
+from pipeline.trainable import check_probes, check_tasks, check_trainings
 
 
 def run(out: Path) -> None:
     config = compose_config(read_page())
+    for line in leave_out(config):
+        print(line)
+    evaluators = {name: node["_target_"] for name, node in config["evaluate"]["evaluators"].items() if node is not None}
+    check_tasks(config, {name: class_value(target, "kind", name) for name, target in evaluators.items()})
     check_trainings(config)
     check_probes(config)
     write_yaml(out / CONFIG, config | {"code": code_hashes(config)})
-    corpora = ", ".join(config["ingest"]["corpora"])
-    print(f"{CONFIG}: corpora {corpora}; experts {', '.join(config['train'])}; merges {', '.join(config['merge'])}")
+    merges = (name for name in config["merge"] if name not in config["left_out"]["merge"])
+    parts = {"corpora": config["ingest"]["corpora"], "experts": config["experts"], "merges": merges}
+    print(f"{CONFIG}: " + "; ".join(f"{what} {', '.join(names)}" for what, names in parts.items()))

@@ -22,8 +22,8 @@ import pytorch_lightning as pl
 
 from pipeline.build import build
 from pipeline.checkpoint import read_json, sha256, whole_directory, write_json
-from pipeline.corpus.files import Dropped, control_folder, corpora, dropped_row, read, write
-from pipeline.corpus.row import LABELLED, SPLITS, WEAK, Document, Rejected, Row, Split
+from pipeline.corpus.files import Dropped, corpora, deal_folder, dropped_row, read, write
+from pipeline.corpus.row import SPLITS, Document, Rejected, Row, Split
 from pipeline.corpus.verdict import Verdict
 from pipeline.split.audit import Audit, Found
 from pipeline.split.contamination import Contamination
@@ -31,6 +31,7 @@ from pipeline.split.dealt import Dealt
 from pipeline.split.group import unit_keys
 from pipeline.split.set_aside import SetAside
 from pipeline.split.shared import in_words
+from pipeline.task import kind_of
 
 RAW = Path("data/raw")
 HELD_OUT: tuple[Split, ...] = ("test", "validation")
@@ -89,7 +90,7 @@ class CuratedData(pl.LightningDataModule):
             self.dropped[corpus] = [
                 Dropped(corpus, "", "not readable", f"{r.file}:{r.line}: {r.reason}", r.text, "") for r in rejected
             ]
-            rows = read(RAW / corpus / "rows.parquet", Row)
+            rows = [replace(row, thing=None) for row in read(RAW / corpus / "rows.parquet", Row)]
             self.funnel[corpus] = [("read", len(rows) + len(rejected)), ("readable", len(rows))]
             rows = self._filtered(corpus, rows)
             self.fixed |= {row for row in rows if row.split in HELD_OUT}
@@ -103,9 +104,9 @@ class CuratedData(pl.LightningDataModule):
                 self.rows[corpus] = [row for row in self.rows[corpus] if row.split is not None]
         self._drop(
             lambda rows: {
-                i: (f"weak row of a {row.split} group", None, 0.0)
+                i: (f"{row.task} row of a {row.split} group", None, 0.0)
                 for i, row in enumerate(rows)
-                if row.task == WEAK and row.split != "train"
+                if not kind_of(row).evaluated and row.split != "train"
             }
         )
         for held_out in HELD_OUT:
@@ -256,7 +257,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         build(section["probe"]),
     )
     data.prepare_data()
-    _check_rows(data)
+    _check_rows(data, cfg["tasks"])
     leakage = {where: found.as_json() for where, found in data.audited().items()} | data.measured()
     controls, reached = data.dealt_again()
     for where, counts in reached.items():
@@ -284,7 +285,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
 
 def _tied(data: CuratedData) -> str:
     """What to do where no unit of tied rows is small enough for a held-out split; empty where some are."""
-    rows = [row for of_corpus in data.rows.values() for row in of_corpus if row.task != WEAK]
+    rows = [row for of_corpus in data.rows.values() for row in of_corpus if kind_of(row).evaluated]
     sizes = Counter(unit_keys(rows)).values()
     if not rows or min(sizes) <= max(1, SMALL_UNIT * len(rows)):  # single rows are tied to nothing
         return ""
@@ -295,8 +296,8 @@ def _tied(data: CuratedData) -> str:
     )
 
 
-def _check_rows(data: CuratedData) -> None:
-    """ValueError where a split that the run cannot do without is empty, with what became of the rows."""
+def _check_rows(data: CuratedData, known: Mapping[str, Mapping[str, Any]]) -> None:
+    """ValueError where a split that the run cannot do without is empty, with what became of the rows. ``known``: the tasks of the run."""
     left = Counter(row.split for rows in data.rows.values() for row in rows)
     gone = Counter(row.reason for rows in data.dropped.values() for row in rows)
     fate = f"of {left.total() + gone.total()} records {left.total()} are left ({', '.join(f'{n} {split}' for split, n in left.items())})"
@@ -313,14 +314,23 @@ def _check_rows(data: CuratedData) -> None:
             f"curation left no test row, and what a model is worth is measured on these: {fate}; add a corpus with a test split, or, "
             "where the source has none of its own, raise curate.split.test"
         )
-    tasks = {split: {row.task for rows in data.rows.values() for row in rows if row.split == split} for split in SPLITS}
-    for task in sorted(tasks["train"] - tasks["test"] - {WEAK}):
+    every = [row for rows in data.rows.values() for row in rows]
+    tasks = {split: {row.task for row in every if row.split == split} for split in SPLITS}
+    if lacking := sorted(task for task, one in known.items() if one["learned"] and task not in tasks["train"]):
+        raise ValueError(
+            f"curation left no train row of task {' and '.join(lacking)}, which an expert or a phase learns: {fate}; bring more different "
+            f"rows, or take what learns it out of params.yaml"
+        )
+    scored = {row.task for row in every if kind_of(row).evaluated}
+    for task in sorted(scored & tasks["train"] - tasks["test"]):
         print(f"{task}: rows to train on, and no test row in any corpus: no score will say what they are worth")
+    for task in sorted(scored & tasks["train"] - tasks["validation"]):
+        print(f"{task}: rows to train on, and no validation row in any corpus: no model is chosen by them")
 
 
 def _texts(rows: list[Row]) -> list[Row]:
     """Rows as they are compared: the name of a class stands in every split and gives nothing away."""
-    return [replace(row, document=row.query) if row.task in LABELLED else row for row in rows]
+    return [replace(row, document=row.query) if kind_of(row).shape == "labelled" else row for row in rows]
 
 
 def _write(
@@ -332,7 +342,7 @@ def _write(
     reached: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, int]:
     rows, dropped, dealt = data.rows[corpus], data.dropped[corpus], data.dealt[corpus]
-    for folder, these in {target: rows, **{control_folder(target, name): again for name, again in controls.items()}}.items():
+    for folder, these in {target: rows, **{deal_folder(target, name): again for name, again in controls.items()}}.items():
         folder.mkdir(parents=True)
         for split in SPLITS:
             write(folder / f"{split}.parquet", Row, [row for row in these if row.split == split])
@@ -347,6 +357,7 @@ def _write(
         "raw": read_json(RAW / corpus / "card.json"),
         "funnel": data.funnel[corpus],
         "kept": dict(sorted(counts.items())),
+        "splits": {split: sum(row.split == split for row in rows) for split in SPLITS},
         "probe": dict(sorted(aside.items())),
         "dropped": dict(sorted(reasons.items())),
         "clusters": _cluster_sizes(dropped),
@@ -381,7 +392,7 @@ def _largest_groups(rows: Sequence[Row]) -> dict[str, tuple[str, float]]:
     """By held-out split and task, the group with most rows and its share of them; rows without a group are each their own."""
     of: dict[str, Counter[str]] = {}
     for row in rows:
-        if row.split in HELD_OUT and row.task != WEAK:
+        if row.split in HELD_OUT and kind_of(row).evaluated:
             of.setdefault(f"{row.split}/{row.task}", Counter())[row.group or f"{row.query_id} {row.document_id}"] += 1
     return {where: (name, n / counts.total()) for where, counts in sorted(of.items()) for name, n in counts.most_common(1)}
 

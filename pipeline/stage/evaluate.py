@@ -25,7 +25,8 @@ from pipeline.encoder.directory import weights_hash
 from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator import mteb_tasks
 from pipeline.evaluator.geometry import alignment, geometry
-from pipeline.evaluator.items import grouped, summary
+from pipeline.evaluator.scores import by_kind, scored
+from pipeline.task import kind_of
 from pipeline.training.prepare import prepare
 
 CURATED = Path("data/curated")
@@ -42,7 +43,7 @@ class Predicting(Protocol):
 
 
 class EvaluationModule(pl.LightningModule):
-    """One collection a step; ``scores`` and ``items`` hold the result by split and ``task/corpus``."""
+    """One collection a step; ``scores`` and ``items`` hold the result by split and label. ``evaluators`` by kind."""
 
     def __init__(
         self, encoder: Encoder, evaluators: Mapping[str, Any], *, model: Predicting | None,
@@ -52,7 +53,7 @@ class EvaluationModule(pl.LightningModule):
         self.encoder = encoder
         self.model = model
         self.cache = cache
-        self.evaluators = {evaluator.task: evaluator for evaluator in evaluators.values()}
+        self.evaluators = evaluators
         self.max_length_tokens = max_length_tokens
         self.batch_tokens = batch_tokens
         self.resamples = resamples
@@ -68,41 +69,27 @@ class EvaluationModule(pl.LightningModule):
 
     def test_step(self, batch: tuple[str, Collection], batch_idx: int) -> None:
         split, collection = batch
-        evaluator = self.evaluators[collection.task]
+        evaluator = self.evaluators[kind_of(collection).name]
         name = collection.name
         predicts = getattr(evaluator, "predicts", False)
         try:
-            scores, items = evaluator.evaluate(self.predict if predicts else self.encode, collection)
+            found = evaluator.evaluate(self.predict if predicts else self.encode, collection)
         except ValueError as error:
             raise ValueError(f"{name}, {split} rows: {error}") from error
-        items = grouped(items, collection)
         limits = {"resamples": self.resamples, "confidence": self.confidence}
-        self.scores[split][name] = {**scores, **summary(evaluator, items, limits, self.seed)}
-        self.lies[split][name] = {} if predicts else self._geometry(collection)
-        self.items[split][name] = items
+        self.scores[split][name], self.items[split][name] = scored(evaluator, collection, found, limits, self.seed)
+        self.lies[split][name] = self._geometry(collection)
 
     def _geometry(self, collection: Collection) -> dict[str, float]:
         """Of at most `GEOMETRY_TEXTS` of the collection's texts, with alignment where texts belong together."""
-        task = collection.task
-        document = "query" if task == "bitext" else "document"
-        texts = [*collection.documents.values(), *(pair[2] for pair in collection.pairs)]
-        side = document if texts else "query"
-        texts = sorted(set(texts or [text for _, text, _ in collection.labelled]))
+        texts, side = collection.texts()
         if len(texts) < 2:
             return {}
-        found = geometry(self.encode(texts[:: -(-len(texts) // GEOMETRY_TEXTS)], side, task))
-        together = [
-            (collection.queries[query], collection.documents[key])
-            for query, grades in sorted(collection.judgements.items())
-            for key, grade in sorted(grades.items())
-            if grade > 0
-        ]
-        if task in ("sts", "pair_classification", "bitext"):
-            best = max(pair[3] for pair in collection.pairs)
-            together = [(pair[1], pair[2]) for pair in collection.pairs if pair[3] == best]
-        if together:
+        found = geometry(self.encode(texts[:: -(-len(texts) // GEOMETRY_TEXTS)], side, collection.task))
+        if together := collection.together():
             left, right = zip(*together, strict=True)
-            found["alignment"] = alignment(self.encode(left, "query", task), self.encode(right, document, task))
+            both = self.encode(left, "query", collection.task), self.encode(right, side, collection.task)
+            found["alignment"] = alignment(*both)
         return found
 
     def predict(self, ligands: Sequence[str], receptors: Sequence[str]) -> np.ndarray:
@@ -137,7 +124,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     model: Predicting | None = build(settings["load"], later=True)(directory) if settings is not None else None
     module = EvaluationModule(
         Encoder.load(directory) if model is None else model.encoder,
-        {name: build(node) for name, node in section["evaluators"].items()},
+        by_kind({name: build(node) for name, node in section["evaluators"].items() if node is not None}),
         model=model,
         cache=cache,
         max_length_tokens=cut,
@@ -148,15 +135,12 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     )
     deal = settings["control"] if settings is not None else None  # a model that learned from a control is judged by that
     held_out = [
-        (split, c)
-        for corpus in corpora(CURATED)
-        for split in HELD_OUT
-        for c in collections(CURATED, corpus, split, control=deal)
+        (split, c) for corpus in corpora(CURATED) for split in HELD_OUT for c in collections(CURATED, corpus, split, deal=deal)
     ]
     if not any(split == "test" for split, _ in held_out):
         raise ValueError("no corpus has a test row to evaluate; raise curate.split.test, or add a corpus with a test split")
     if model is None:  # it has vectors of texts, and no opinion of a complex
-        held_out = [(split, c) for split, c in held_out if not getattr(module.evaluators[c.task], "predicts", False)]
+        held_out = [(split, c) for split, c in held_out if not getattr(module.evaluators[kind_of(c).name], "predicts", False)]
     module.encoder.spread(encoding_devices(runtime))
     trainer = pl.Trainer(
         accelerator=runtime["accelerator"], devices=1, logger=False, enable_checkpointing=False,
@@ -176,7 +160,6 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     else:
         with whole_directory(out / f"data/mteb/{item}") as folder:
             write_json(folder / "model_meta.json", {"name": f"tributary/{item}", "revision": revision})
-    mains = {evaluator.task: evaluator.main for evaluator in module.evaluators.values()}
-    test = {name: s[mains[name.split("/")[0]]] for name, s in module.scores["test"].items()}
+    test = {name: one["value"] for name, one in module.scores["test"].items()}
     print(f"{item}: " + ", ".join(f"{name} {value:.4f}" for name, value in test.items()))
     return test

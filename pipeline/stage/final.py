@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipeline import __version__
+from pipeline._version import __version__
 from pipeline.build import build
 from pipeline.checkpoint import ARCHITECTURE, PROVENANCE, read_json, whole_directory, write_json
 from pipeline.corpus.collection import Collection, Encode, collections
 from pipeline.corpus.files import corpora
-from pipeline.corpus.row import SPLITS
 from pipeline.encoder.directory import weights_hash
 from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator.comparison import differences
-from pipeline.evaluator.gate import Stand, mean_of_tasks, stand, weighed
+from pipeline.evaluator.gate import Stand, stand
 from pipeline.evaluator.items import grouped
+from pipeline.evaluator.scores import Scores, averaged, by_kind, identity, means, unlike
+from pipeline.models import merges
+from pipeline.task import kind_of
 from pipeline.training.prepare import prepare
 
 METRICS, EVALUATED, CURATED = Path("data/metrics/evaluate"), Path("data/evaluated"), Path("data/curated")
@@ -44,24 +46,23 @@ class Verdict:
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
     prepare(runtime, cfg["seed"])
-    evaluators = {e.task: e for e in (build(node) for node in cfg["evaluate"]["evaluators"].values())}
-    mains = {task: evaluator.main for task, evaluator in evaluators.items()}
+    evaluators = by_kind({name: build(node) for name, node in cfg["evaluate"]["evaluators"].items() if node is not None})
     models = [*cfg["baseline"], *cfg["models"]]
-    scores = {name: read_json(METRICS / f"{name}.json") for name in models}
+    scores = {name: Scores.read(METRICS / f"{name}.json") for name in models}
     items = {name: read_json(EVALUATED / f"{name}.json") for name in models}
-    verdict = judge(cfg, scores, items, evaluators, mains)
+    verdict = judge(cfg, scores, items, evaluators)
     print(verdict.sentence)
     source = Path(cfg["models"][verdict.final])
     with whole_directory(out / "checkpoints/final") as folder:
         shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("snapshots"))
         write_json(folder / "chosen.json", {
-            "model": verdict.final, "verdict": verdict.sentence, "test": scores[verdict.final]["test"],
+            "model": verdict.final, "verdict": verdict.sentence, "test": scores[verdict.final].test,
             "best_single": verdict.best_single, "refused": verdict.refused, "sha256": weights_hash(source),
             "merges": {name: asdict(one) for name, one in verdict.merges.items()}, "rows": verdict.rows,
         })  # fmt: skip
         encoder = Encoder.load(folder)
         forms = _forms(cfg, runtime, folder, encoder, evaluators)
-        (folder / "README.md").write_text(_card(cfg, verdict, scores, mains, forms, folder, encoder), encoding="utf-8")
+        (folder / "README.md").write_text(_card(cfg, verdict, scores, forms, folder, encoder), encoding="utf-8")
     measured = {
         name: {key: form[key] for key in ("test", "vector_bytes", "farthest") if key in form} for name, form in forms.items()
     }
@@ -69,33 +70,35 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     for name, form in forms.items():
         changes = [f"{at} {one['change']:+.4f}" for at, one in form.get("test", {}).items()]
         print(f"{name}: " + (", ".join(changes) or f"equal within {form['farthest']:.1e}"))
-    return {f"final/{name}": score[mains[name.split("/")[0]]] for name, score in scores[verdict.final]["test"].items()}
+    return {f"final/{name}": value for name, value in scores[verdict.final].main().items()}
 
 
 def judge(
     cfg: Mapping[str, Any],
-    scores: Mapping[str, Any],
+    scores: Mapping[str, Scores],
     items: Mapping[str, Any],
     evaluators: Mapping[str, Any],
-    mains: Mapping[str, str],
 ) -> Verdict:
     """Decided on validation alone; test scores are only shown."""
     section = cfg["final"]
-    singles = [name for name in section["candidates"] if name in cfg["models"] and name not in cfg["merge"]]
+    merged = merges(cfg["models"])
+    known = [name for name in section["candidates"] if name in cfg["models"] and name not in merged]
+    singles = [name for name in known if averaged(evaluators, scores[name].validation)] or known
+    if silent := sorted(set(known) - set(singles)):
+        print(f"{', '.join(silent)}: no score on validation rows, so no candidates")
     if not singles:
         raise ValueError(
             f"final.candidates names no single model that is evaluated: {section['candidates']}; add one to `models` in params.yaml"
         )
-    merges = sorted(name for name in cfg["models"] if name in cfg["merge"])
-    means = {model: _mean(model, scores[model]["validation"], evaluators, mains) for model in (*singles, *merges)}
-    best = max(singles, key=lambda name: means[name])
+    mean_of = means(evaluators, {model: scores[model].validation for model in (*singles, *merged)})
+    best = max(singles, key=lambda name: mean_of[name])
     own = items[best]["validation"]
     limits = {name: section[name] for name in ("resamples", "confidence", "margin", "task_confidence")}
-    stands = stand(evaluators, own, {name: items[name]["validation"] for name in merges}, **limits, seed=cfg["seed"])
+    stands = stand(evaluators, own, {name: items[name]["validation"] for name in merged}, **limits, seed=cfg["seed"])
     passed = [name for name, one in stands.items() if one.accepted]
-    final = max(passed, key=lambda name: means[name]) if passed else best
-    unseen = {name.split("/")[0] for name in scores[best]["test"]} - {name.split("/")[0] for name in own}
-    rows = _rows(stands, own, section, sorted(unseen))
+    final = max(passed, key=lambda name: mean_of[name]) if passed else best
+    unseen = unlike(scores[best].test, {one["task"] for one in own.values()})
+    rows = _rows(stands, own, section, unseen)
     if passed:
         one = stands[final]
         worst = min(one.tasks, key=lambda task: one.tasks[task].low)
@@ -106,21 +109,10 @@ def judge(
         )
     else:
         reason = "no merge is better beyond chance without risk to a task" if stands else "there was no merge to choose from"
-        if merges and not stands:
+        if merged and not stands:
             reason = "validation holds no rows by which a merge could be told from it"
         sentence = f"{best}, the best single model on validation, is final: {reason}."
-    return Verdict(final, best, stands, [name for name in merges if name not in passed], sentence, rows)
-
-
-def _mean(model: str, scores: Mapping[str, Any], evaluators: Mapping[str, Any], mains: Mapping[str, str]) -> float:
-    """The mean over tasks that the gate weighs; over all, where it weighs none."""
-    names = weighed(evaluators, scores) or list(scores)
-    if not names:
-        raise ValueError(
-            f"{model} has no score on validation rows, so it cannot be chosen by them; raise curate.split.validation, or take it out "
-            f"of final.candidates"
-        )
-    return mean_of_tasks({name: scores[name][mains[name.split("/")[0]]] for name in names})
+    return Verdict(final, best, stands, [name for name in merged if name not in passed], sentence, rows)
 
 
 def _rows(stands: Mapping[str, Stand], own: Mapping[str, Any], section: Mapping[str, Any], unseen: Sequence[str]) -> str:
@@ -184,7 +176,7 @@ def _forms(
 
 
 def _items(evaluators: Mapping[str, Any], encode: Encode, test: Sequence[Collection]) -> dict[str, Any]:
-    return {c.name: grouped(evaluators[c.task].evaluate(encode, c)[1], c) for c in test}
+    return {c.name: {**identity(c), **grouped(evaluators[kind_of(c).name].evaluate(encode, c)[1], c)} for c in test}
 
 
 def _remembering(encode: Encode, encoder: Encoder) -> Encode:
@@ -205,26 +197,24 @@ def _farthest(encode: Encode, plain: Encode, test: Sequence[Collection], number:
     """The largest difference of a number of a vector, over texts spread evenly over those of each collection."""
     found = 0.0
     for c in test:
-        texts = sorted({*c.queries.values(), *c.documents.values(), *(t for pair in c.pairs for t in pair[1:3]),
-                        *(text for _, text, _ in c.labelled)})  # fmt: skip
+        texts = c.every_text()
         texts = texts[:: -(-len(texts) // number)]
         found = max(found, float(np.abs(encode(texts, "query", c.task) - plain(texts, "query", c.task)).max()))
     return found
 
 
 def _card(
-    cfg: Mapping[str, Any], verdict: Verdict, scores: Mapping[str, Any], mains: Mapping[str, str], forms: Mapping[str, Any],
-    folder: Path, encoder: Encoder,
+    cfg: Mapping[str, Any], verdict: Verdict, scores: Mapping[str, Scores], forms: Mapping[str, Any], folder: Path,
+    encoder: Encoder,
 ) -> str:  # fmt: skip
-    own = scores[verdict.final]["test"]
+    own = scores[verdict.final].test
     names = sorted(own)
     provenance = read_json(folder / PROVENANCE)
     data = []
     for corpus in corpora(CURATED):
         card = read_json(CURATED / corpus / "card.json")
         licence = cfg["ingest"]["corpora"].get(corpus, {}).get("licence", "not stated")
-        kept = {split: sum(n for key, n in card["kept"].items() if key.split("/")[0] == split) for split in SPLITS}
-        data.append({"name": corpus, "kept": kept, "licence": licence})
+        data.append({"name": corpus, "kept": card["splits"], "licence": licence})
     backbone = cfg["encoder"]["backbone"]
     given = backbone.get("package") or backbone.get("name")
     environment = Environment(
@@ -232,8 +222,8 @@ def _card(
         autoescape=False,  # noqa: S701  Markdown
     )  # fmt: skip
     return environment.get_template("card.md").render(
-        verdict=verdict, names=names, metric={name: mains[name.split("/")[0]] for name in names}, forms=forms, data=data,
-        scores={model: score["test"] for model, score in scores.items()}, encoder=cfg["encoder"],
+        verdict=verdict, names=names, metric={name: own[name]["metric"] for name in names}, forms=forms, data=data,
+        scores={model: one.test for model, one in scores.items()}, encoder=cfg["encoder"],
         came_from=f"the weights of {given}" if given else "weights drawn at random, trained from scratch here",
         affinity=(folder / ARCHITECTURE).is_file(),
         confidence=cfg["final"]["confidence"], inputs=provenance["inputs"], version=__version__,

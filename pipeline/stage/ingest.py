@@ -17,11 +17,13 @@ from pipeline.checkpoint import sha256, whole_directory, write_json
 from pipeline.corpus.cells import Tally
 from pipeline.corpus.files import write
 from pipeline.corpus.row import Document, Rejected, Row
+from pipeline.task import kind_of
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
     metrics: dict[str, float] = {}
     section = cfg["ingest"]
+    kinds: dict[str, tuple[str, str]] = {}  # by task the kind, and the corpus that was first to have it
     with whole_directory(out / "data/raw") as folder:
         for name, corpus in sorted(section["corpora"].items()):
             source = _source(corpus, runtime)
@@ -39,6 +41,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
                 tallies = [Tally(records=len(records), lines=len(records), files={record.file for record in rejected})]
             for tally in tallies:
                 _check(name, tally, rejected, section["max_rejected"])
+            _check_tasks(name, rows, kinds)
             target = folder / name
             target.mkdir()
             write(target / "rows.parquet", Row, rows)
@@ -46,8 +49,8 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
             write(target / "rejected.parquet", Rejected, rejected)
             tasks = dict(sorted(Counter(row.task for row in rows).items()))
             files = {f"{kind}_sha256": sha256(target / f"{kind}.parquet") for kind in ("rows", "documents", "rejected")}
-            kinds = Counter(record.reason.split(":")[0] for record in rejected)
-            reasons = {"reasons": dict(sorted(kinds.items()))} if rejected else {}
+            faults = Counter(record.reason.split(":")[0] for record in rejected)
+            reasons = {"reasons": dict(sorted(faults.items()))} if rejected else {}
             card = {"rows": tasks, "documents": len(documents), "rejected": len(rejected), **reasons, **files}
             write_json(target / "card.json", card)
             counts = ", ".join(f"{n} {task}" for task, n in tasks.items())
@@ -88,3 +91,14 @@ def _check(name: str, tally: Tally, rejected: Sequence[Rejected], max_rejected: 
 
 def _examples(rejected: Sequence[Rejected]) -> str:
     return "".join(f"\n  {one.file}:{one.line}: {one.reason}" for one in rejected[:5])
+
+
+def _check_tasks(name: str, rows: list[Row], kinds: dict[str, tuple[str, str]]) -> None:
+    """ValueError where a task is of no known kind, or of another one than in a corpus before; ``kinds`` is filled."""
+    for row in {(row.task, row.kind): row for row in rows}.values():
+        kind = kind_of(row).name
+        known, first = kinds.setdefault(row.task, (kind, name))
+        if known != kind:
+            raise ValueError(
+                f"task {row.task!r} is of kind {known} in corpus {first} and of kind {kind} in {name}; call one of them otherwise"
+            )

@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from pipeline import __version__
+from pipeline._version import __version__
 from pipeline.build import build
 from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory, write_json, write_provenance, write_text
 from pipeline.delta import Models, check_distance, total

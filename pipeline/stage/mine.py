@@ -1,4 +1,4 @@
-"""mine: hard negatives for the queries of task `retrieval`: those that people gave, then those that the base finds.
+"""mine: hard negatives for queries that are searched among all documents: those that people gave, then those that the base finds.
 
 Reads:  checkpoints/base/, data/curated/
 Writes: data/mined/<corpus>.parquet
@@ -13,6 +13,7 @@ from pipeline.corpus.files import Negative, read_rows, write
 from pipeline.corpus.row import Row, teaches
 from pipeline.distributed import encoding_devices
 from pipeline.encoder.encoder import Encoder
+from pipeline.task import kind_of
 from pipeline.training.mined import mined, with_given
 from pipeline.training.prepare import prepare
 
@@ -22,17 +23,22 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     prepare(runtime, cfg["seed"])
     encoder = Encoder.load(Path("checkpoints/base"))
     encoder.spread(encoding_devices(runtime))
-    rows: dict[str, list[Row]] = {}
-    for corpus, row in read_rows(Path("data/curated"), "train", ["retrieval"]):
-        rows.setdefault(corpus, []).append(row)
+    rows: dict[str, dict[str, list[Row]]] = {}  # by corpus and task
+    for corpus, row in read_rows(Path("data/curated"), "train"):
+        if kind_of(row).pool:
+            rows.setdefault(corpus, {}).setdefault(row.task, []).append(row)
     metrics: dict[str, float] = {}
     with whole_directory(out / "data/mined") as folder:
-        for corpus, of_corpus in rows.items():
-            positive = [row for row in of_corpus if teaches(row)]
-            if not positive:
+        for corpus, tasks in rows.items():
+            negatives: list[Negative] = []
+            given = 0
+            for _, of_task in sorted(tasks.items()):
+                if positive := [row for row in of_task if teaches(row)]:
+                    negatives += with_given(of_task, mined(encoder, positive, section, runtime, title=corpus))
+                    given += len(of_task) - len(positive)
+            if not negatives:
                 continue
-            negatives = with_given(of_corpus, mined(encoder, positive, section, runtime, title=corpus))
-            if given := len(of_corpus) - len(positive):
+            if given:
                 print(f"{corpus}: {given} negatives that were given come before these")
             write(folder / f"{corpus}.parquet", Negative, negatives)
             metrics |= {f"{corpus}/negatives": len(negatives), f"{corpus}/queries": len({n.query for n in negatives})}

@@ -13,11 +13,11 @@ from typing import Any
 
 from safetensors.torch import load_model, save_model
 
-from pipeline import __version__
+from pipeline._version import __version__
 from pipeline.build import build
 from pipeline.checkpoint import read_json, sha256, whole_directory, write_json, write_provenance, write_text
 from pipeline.corpus.files import Negative, read, read_rows, write
-from pipeline.corpus.row import Row, teaches
+from pipeline.corpus.row import Row, sequences, teaches
 from pipeline.distributed import first_process, together
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
@@ -34,6 +34,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     prepare(runtime, seed)
     rows = [row for _, row in read_rows(CURATED, "train")]
     texts = sorted({text for row in rows for text in (row.query, row.document)})
+    masked = sequences(rows)
     rest = {name: settings[name] for name in ("max_length_tokens", "pooling", "prompts", "adapter")}
     encoder = Encoder(build(settings["backbone"])(texts), **rest)
     inputs = {"data/curated": CURATED}
@@ -48,7 +49,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         inputs_of = {"before": _mark(before)}
         curves += _kept(
             encoder, "masking", before,
-            lambda: build(section["masking"]["fit"], later=True)(encoder, texts, section["masking"], runtime, seed, inputs_of),
+            lambda: build(section["masking"]["fit"], later=True)(encoder, masked, section["masking"], runtime, seed, inputs_of),
         )  # fmt: skip
     if section["phases"]:
         adapt(encoder)
@@ -129,4 +130,4 @@ def _negatives(
                 found = mined(encoder, positive, phase["mine"], runtime, title=task)
                 write(partial / f"{task}.parquet", Negative, with_given(of_task, found))
     together()
-    return {task: by_query(read(folder / f"{task}.parquet", Negative)) for task in rows}
+    return by_query([negative for task in rows for negative in read(folder / f"{task}.parquet", Negative)])

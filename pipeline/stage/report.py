@@ -12,42 +12,36 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipeline import __version__
+from pipeline._version import __version__
 from pipeline.build import build
 from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory
-from pipeline.corpus.collection import collections
+from pipeline.corpus.collection import Judged, collections
 from pipeline.corpus.files import Dropped, corpora, read
 from pipeline.evaluator.comparison import exchanges_needed, p_values, significant
-from pipeline.evaluator.gate import mean_of_tasks
 from pipeline.evaluator.mteb_tasks import results
+from pipeline.evaluator.scores import Scores, averaged, by_kind, mean
+from pipeline.models import controls, merges
 from pipeline.stage.report_affinity import affinity_parts
 from pipeline.stage.report_pictures import behaviours, curves, graph
+from pipeline.task import KINDS
 
 METRICS, EVALUATED, CURATED = Path("data/metrics"), Path("data/evaluated"), Path("data/curated")
 FINAL, MTEB = Path("checkpoints/final"), Path("data/mteb")
 TEMPLATES = Path(__file__).parent / "report_templates"
-MEANS = {  # of main scores, for who meets them first
-    "ndcg@10": "1 if what is relevant stands first among the documents found, 0 if none of it is in the first ten",
-    "map": "1 if what is relevant stands before all else",
-    "spearman": "1 if the model orders the pairs as their measured scores do, 0 if there is no relation",
-    "ap": "1 if every pair that belongs together is nearer than every other",
-    "f1": "1 if every text's nearest is its translation",
-    "accuracy": "share of texts whose class is told from their vector",
-    "v_measure": "1 if clusters are the classes",
-}
+MEANS = {kind.metric: kind.metric_meaning for kind in KINDS.values()}  # of main scores, for who meets them first
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
     section = cfg["report"]
-    evaluators = {e.task: e for e in (build(node) for node in cfg["evaluate"]["evaluators"].values())}
-    order = sorted(cfg["models"], key=lambda name: (name in cfg["merge"], name in cfg["experts"], name))
+    evaluators = by_kind({name: build(node) for name, node in cfg["evaluate"]["evaluators"].items() if node is not None})
+    merged = merges(cfg["models"])
+    order = sorted(cfg["models"], key=lambda name: (name in merged, name in cfg["experts"], name))
     models = [*cfg["baseline"], *order]
-    scores = {name: read_json(METRICS / f"evaluate/{name}.json") for name in models}
+    scores = {name: Scores.read(METRICS / f"evaluate/{name}.json") for name in models}
     items = {name: read_json(EVALUATED / f"{name}.json") for name in models}
-    mains = {task: evaluator.main for task, evaluator in evaluators.items()}
     verdict = read_json(FINAL / "chosen.json")
     final = verdict["model"]
-    table = _table(scores, mains, final, _marks(cfg, scores, items, evaluators, final), cfg["final"]["confidence"])
+    table = _table(scores, evaluators, final, _marks(cfg, scores, items, evaluators, final), cfg["final"]["confidence"])
     browser = _browser(items, final, section["examples"])
     stress = read_json(METRICS / "stress.json")
     facts = {name: cfg["final"][name] for name in ("confidence", "task_confidence", "margin")} | {
@@ -55,7 +49,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         "forms": read_json(METRICS / "final.json"),
     }
     limits = {name: cfg["final"][name] for name in ("resamples", "confidence")} | {"seed": cfg["seed"]}
-    affinity = affinity_parts(scores, items, evaluators, final, limits)
+    affinity = affinity_parts(scores, items, controls(cfg), evaluators, final, limits)
     facts |= {"corpora": corpora(CURATED), "verdict": verdict, "table": table, "affinity": affinity}
     with whole_directory(out / "data/report") as folder:
         page = _render(
@@ -67,49 +61,48 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         plain = _render("report.md", **facts)
         (folder / "report.md").write_text(plain.replace("|\n\n|", "|\n|"), encoding="utf-8")
     print(f"{verdict['verdict']}\nthe page: data/report/index.html   the model: checkpoints/final")
-    return {f"final/{name}": score[mains[name.split("/")[0]]] for name, score in scores[final]["test"].items()}
+    return {f"final/{name}": value for name, value in scores[final].main().items()}
 
 
 def _marks(
-    cfg: Mapping[str, Any], scores: Mapping[str, Any], items: Mapping[str, Any], evaluators: Mapping[str, Any], final: str
+    cfg: Mapping[str, Any], scores: Mapping[str, Scores], items: Mapping[str, Any], evaluators: Mapping[str, Any], final: str
 ) -> dict[tuple[str, str], str]:
     """Of every model and collection: better or worse than ``final`` on test, by permutation test with Holm's correction."""
     own, confidence = items[final]["test"], cfg["final"]["confidence"]
     asked = {
         model: {name: at["test"][name] for name in at["test"] if name in own} for model, at in items.items() if model != final
     }
-    cells = sum(evaluators[name.split("/")[0]].sampled for at in asked.values() for name in at)
+    cells = sum(evaluators[one["kind"]].sampled for at in asked.values() for one in at.values())
     exchanges = max(cfg["final"]["resamples"], exchanges_needed(cells, confidence=confidence))
     found: dict[tuple[str, str], float] = {}
     for model, at in asked.items():
         found |= {(model, name): p for name, p in p_values(evaluators, at, own, exchanges=exchanges, seed=cfg["seed"]).items()}
     marked = significant(found, confidence=confidence)
-    main = {name: evaluators[name.split("/")[0]].main for name in own}
     return {
-        (model, name): "better"
-        if scores[model]["test"][name][main[name]] > scores[final]["test"][name][main[name]]
-        else "worse"
+        (model, name): "better" if scores[model].test[name]["value"] > scores[final].test[name]["value"] else "worse"
         for (model, name), sure in marked.items()
         if sure
     }
 
 
 def _browser(items: Mapping[str, Any], final: str, examples: int) -> list[dict[str, Any]]:
-    """Test queries at which the final model and another differ most in nDCG@10, with the texts that each found first."""
+    """Test queries at which the final model and another differ most in the main score, with the texts that each found first."""
     found = []
     for name, own in sorted(items[final]["test"].items()):
-        if not name.startswith("retrieval/"):
+        kind = KINDS[own["kind"]]
+        if not kind.pool or own["deal"] is not None:
             continue
-        corpus = name.partition("/")[2]
-        (collection,) = (c for c in collections(CURATED, corpus, "test") if c.task == "retrieval")
+        (collection,) = (c for c in collections(CURATED, own["corpus"], "test") if c.name == name)
+        assert isinstance(collection, Judged)
         for model, at in items.items():
             other = at["test"].get(name)
             if model == final or other is None:
                 continue
-            gains = sorted(range(len(own["id"])), key=lambda i: (own["ndcg@10"][i] - other["ndcg@10"][i], own["id"][i]))
+            gain = [a - b for a, b in zip(own[kind.metric], other[kind.metric], strict=True)]
+            order = sorted(range(len(gain)), key=lambda i: (gain[i], own["id"][i]))
             rows = []
-            for i in [*gains[::-1][:examples], *gains[:examples]]:
-                query, value = own["id"][i], own["ndcg@10"][i] - other["ndcg@10"][i]
+            for i in [*order[::-1][:examples], *order[:examples]]:
+                query, value = own["id"][i], gain[i]
                 if value == 0:
                     continue
                 right = [collection.documents[d] for d, grade in sorted(collection.judgements[query].items()) if grade > 0]
@@ -117,9 +110,8 @@ def _browser(items: Mapping[str, Any], final: str, examples: int) -> list[dict[s
                 rows.append(
                     {"query": collection.queries[query], "gain": value, "right": right[0], "own": first[0], "other": first[1]}
                 )
-            signs = [own["ndcg@10"][i] - other["ndcg@10"][i] for i in gains]
-            counts = {"queries": len(gains), "better": sum(s > 0 for s in signs), "worse": sum(s < 0 for s in signs)}
-            found.append({"name": name, "model": model, "rows": rows, **counts})
+            counts = {"queries": len(gain), "better": sum(g > 0 for g in gain), "worse": sum(g < 0 for g in gain)}
+            found.append({"name": name, "model": model, "metric": kind.metric, "rows": rows, **counts})
     return found
 
 
@@ -137,19 +129,24 @@ def _geometry(models: Iterable[str]) -> dict[str, Any]:
 
 
 def _table(
-    scores: Mapping[str, Any], mains: Mapping[str, str], final: str, marks: Mapping[tuple[str, str], str], confidence: float
+    scores: Mapping[str, Scores],
+    evaluators: Mapping[str, Any],
+    final: str,
+    marks: Mapping[tuple[str, str], str],
+    confidence: float,
 ) -> dict[str, Any]:
     """Test scores: a row per model, a column per collection; ``shade`` from 0 (worst of the column) to 1 (best). ``markless``: columns
     of so few groups that no exchange of them could give a mark."""
-    columns = sorted({name for score in scores.values() for name in score["test"]})
-    main = {column: mains[column.split("/")[0]] for column in columns}
-    compared = sum(len(score["test"]) for model, score in scores.items() if model != final)
+    known = {name: one for score in scores.values() for name, one in score.test.items()}
+    columns, counted = sorted(known), averaged(evaluators, known)
+    compared = sum(len(score.test) for model, score in scores.items() if model != final)
     rows = []
     for model, score in scores.items():
-        cells = [_cell(score["test"].get(c), main[c], marks.get((model, c), "")) for c in columns]
-        own = {c: cell["value"] for c, cell in zip(columns, cells, strict=True) if cell and "@" not in c}  # no controls
-        mean = mean_of_tasks(own) if own and len(own) == sum("@" not in c for c in columns) else None
-        rows.append({"model": model, "cells": cells, "mean": mean, "final": model == final})
+        cells = [_cell(score.test.get(c), marks.get((model, c), "")) for c in columns]
+        whole = counted and all(name in score.test for name in counted)
+        rows.append(
+            {"model": model, "cells": cells, "mean": mean(score.test, counted) if whole else None, "final": model == final}
+        )
     for i in range(len(columns)):
         values = [row["cells"][i]["value"] for row in rows if row["cells"][i]]
         low, high = min(values), max(values)
@@ -160,8 +157,11 @@ def _table(
     heads = [
         {
             "name": c,
-            "metric": main[c],
-            **next({k: s["test"][c][f"num_{k}"] for k in ("items", "groups")} for s in scores.values() if c in s["test"]),
+            "metric": known[c]["metric"],
+            "task": known[c]["task"],
+            "of": " @ ".join(filter(None, (known[c]["corpus"], known[c]["deal"]))),
+            "noun": KINDS[known[c]["kind"]].items,
+            **next({k: s.test[c][f"num_{k}"] for k in ("items", "groups")} for s in scores.values() if c in s.test),
         }
         for c in columns
     ]
@@ -169,12 +169,10 @@ def _table(
     return {"heads": heads, "rows": rows, "markless": markless}
 
 
-def _cell(score: Mapping[str, Any] | None, main: str, mark: str) -> dict[str, Any] | None:
+def _cell(score: Mapping[str, Any] | None, mark: str) -> dict[str, Any] | None:
     if score is None:
         return None
-    beside = (main, "low", "high", "num_items", "num_groups", "strata")
-    others = {key: value for key, value in score.items() if key not in beside}
-    return {"value": score[main], "low": score["low"], "high": score["high"], "others": others, "mark": mark}
+    return {"value": score["value"], **score["interval"], "others": score["others"], "mark": mark}
 
 
 def _cards(examples: int) -> list[dict[str, Any]]:
@@ -227,7 +225,7 @@ def _main_score(result: Mapping[str, Any]) -> float:
 def _searches(cfg: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Of each merge whose coefficients were searched: what was found, its way there, and the picture."""
     found = []
-    for name in sorted(name for name in cfg["models"] if name in cfg["merge"]):
+    for name in merges(cfg["models"]):
         folder = Path(cfg["models"][name])
         if not (folder / "trajectory.csv").is_file():
             continue

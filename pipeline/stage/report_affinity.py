@@ -1,7 +1,7 @@
 """Of the page: what affinity models score without leaks and with them, by stratum, and where their predictions lie."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -9,35 +9,39 @@ import numpy as np
 
 from pipeline.corpus.row import CHAINS, JOINED
 from pipeline.evaluator.price import pairs_of, price
+from pipeline.evaluator.scores import Scores
+from pipeline.task import KINDS
 
-TASK = "affinity"
+KIND = KINDS["affinity"]
 MEASURES = ("spearman", "pearson", "rmse")
 
 
 def affinity_parts(
-    scores: Mapping[str, Any], items: Mapping[str, Any], evaluators: Mapping[str, Any], final: str, limits: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """What `affinity.html` shows; None where no model was asked for affinities. ``limits`` say how intervals are drawn."""
-    test = {model: {n: one for n, one in at["test"].items() if n.startswith(f"{TASK}/")} for model, at in items.items()}
+    scores: Mapping[str, Scores], items: Mapping[str, Any], controls: Mapping[str, Sequence[str]], evaluators: Mapping[str, Any],
+    final: str, limits: Mapping[str, Any],
+) -> dict[str, Any] | None:  # fmt: skip
+    """What `affinity.html` shows; None where no model was asked for affinities. ``controls``: by model those of the same training on
+    another deal. ``limits`` say how intervals are drawn."""
+    test = {model: {n: one for n, one in at["test"].items() if one["kind"] == KIND.name} for model, at in items.items()}
     if not any(test.values()):
         return None
     prices = []
-    for model, name, other, control in pairs_of(test):
-        cost = price(evaluators[TASK], test[model][name], test[other][control], **limits)
-        own, dealt = scores[model]["test"][name], scores[other]["test"][control]
+    for model, name, other, control in pairs_of(test, controls):
+        cost = price(evaluators[KIND.name], test[model][name], test[other][control], **limits)
+        own, dealt = scores[model].test[name], scores[other].test[control]
         prices.append({
             "model": model, "name": name, "control": control, "price": cost,
             "own": own["strata"]["all"]["spearman"], "dealt": dealt["strata"]["all"]["spearman"],
             "rmse": own["strata"]["all"]["rmse"], "dealt_rmse": dealt["strata"]["all"]["rmse"],
-            "shuffled": own["shuffled"], "num_items": (own["num_items"], dealt["num_items"]),
+            "shuffled": own["others"]["shuffled"], "num_items": (own["num_items"], dealt["num_items"]),
         })  # fmt: skip
     strata = {
-        name: {model: at[name]["strata"] for model, at in ((m, s["test"]) for m, s in scores.items()) if name in at}
+        name: {model: at[name]["strata"] for model, at in ((m, s.test) for m, s in scores.items()) if name in at}
         for name in sorted({name for at in test.values() for name in at})
     }
     columns = {name: sorted({s for of_model in rows.values() for s in of_model}) for name, rows in strata.items()}
     shown = [(m, n) for m, n in [(final, name) for name in test.get(final, {})]]
-    shown += [(other, control) for model, _, other, control in pairs_of(test) if model == final and other != final]
+    shown += [(other, control) for model, _, other, control in pairs_of(test, controls) if model == final and other != final]
     kinds = {text for at in test.values() for one in at.values() for text in one["strata"]}
     joined = any(f"{CHAINS}={JOINED}" in text.split(";") for text in kinds)
     things = "chain, or side whose chains are joined without a mark," if joined else "chain"
@@ -68,8 +72,9 @@ def _scatter(test: Mapping[str, Any], shown: list[tuple[str, str]]) -> str:
             axis.plot(ends, ends, "-", color="0.5", linewidth=1, label="predicted = measured")
             axis.plot(measured, predicted, ".", markersize=3, alpha=0.5)
             error = float(np.sqrt(((predicted - measured) ** 2).mean()))
+            place = " @ ".join(filter(None, (test[model][name][key] for key in ("corpus", "deal"))))
             axis.set(
-                title=f"{model} on {name.partition('/')[2]}\nRMSE {error:.2f} pKd",
+                title=f"{model} on {place}\nRMSE {error:.2f} pKd",
                 xlabel="measured pKd",
                 ylabel="predicted pKd",
             )

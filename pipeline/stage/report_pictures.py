@@ -68,7 +68,8 @@ def behaviours(measured: Mapping[str, Mapping[str, Any]]) -> str:
             places = range(len(one["at"]))
             for row, values in one["rows"].items():
                 axis.plot(places, values, ".-", linewidth=1, markersize=4, label=row)
-            axis.set(title=name, xlabel=one["axis"], ylim=(min(0, *(v for row in one["rows"].values() for v in row)), 1.03))
+            values = [value for row in one["rows"].values() for value in row]
+            axis.set(title=name, xlabel=one["axis"], ylim=(min(0, *values), 1.03 * max(1, *values)))
             axis.set_xticks(places, [str(value) for value in one["at"]])
             if len(one["rows"]) > 1:
                 axis.legend(frameon=False, fontsize=8)

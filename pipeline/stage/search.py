@@ -26,6 +26,7 @@ from pipeline.distributed import encoding_devices
 from pipeline.encoder.cache import EmbeddingCache
 from pipeline.encoder.directory import weights_hash
 from pipeline.encoder.encoder import Encoder
+from pipeline.task import SEARCH, kind_of
 
 FINAL, RAW, INDEX = Path("checkpoints/final"), Path("data/raw"), Path("data/index")
 KEYS = ("corpus", "text", "name", "model", "tokens", "top")
@@ -54,7 +55,7 @@ def run(words: list[str]) -> None:
     if not texts:
         raise ValueError(f"{given.get('corpus', RAW)} holds no text to search")
     names, index = _index(encoder, f"{weights_hash(model)} {limits['max_length_tokens']}", texts, limits)
-    vector = encoder.encode([question], **limits, title="question", task="retrieval", side="query", unit=True)
+    vector = encoder.encode([question], **limits, title="question", task=SEARCH.name, side="query", unit=True)
     score_1K, row_1K = index.search(vector, min(top, len(names)))
     for score, row in zip(score_1K[0], row_1K[0], strict=True):
         first_line = texts[names[row]].split("\n")[0]
@@ -69,11 +70,11 @@ def _index(encoder: Encoder, model: str, texts: dict[str, str], limits: dict[str
     file = cache.folder / f"{content}.faiss"
     if file.is_file():
         return names, faiss.read_index(str(file))
-    prompt = encoder.reading("retrieval", "document")
+    prompt = encoder.reading(SEARCH.name, "document")
 
     def encoded(missing: list[str]) -> np.ndarray:
         print(f"indexing {len(missing)} of {len(set(texts.values()))} texts, once for this model")
-        return encoder.encode(missing, **limits, title="index", task="retrieval", side="document", unit=True)
+        return encoder.encode(missing, **limits, title="index", task=SEARCH.name, side="document", unit=True)
 
     vectors = cache.encode([texts[name] for name in names], prompt, encoded)
     index = faiss.IndexFlatIP(vectors.shape[1])
@@ -126,12 +127,13 @@ def _table(path: Path, text: str, name: str | None) -> dict[str, str]:
 
 
 def _documents() -> dict[str, str]:
-    """Text by name over all corpora; the part of an id behind ``#`` says which text of one thing it is (docstring summary, say)."""
+    """Text by name over all corpora; documents about one thing (summary and description of a docstring, say) are one text."""
     texts: dict[str, list[str]] = {}
     for corpus in corpora(RAW):
-        rows = [row for row in read(RAW / corpus / "rows.parquet", Row) if row.task in ("weak", "retrieval")]
-        for row in sorted(rows, key=lambda row: row.task, reverse=True):  # summaries (weak) before descriptions
-            texts.setdefault(row.document_id.split("#")[0], []).append(row.document)
+        rows = [(kind_of(row), row) for row in read(RAW / corpus / "rows.parquet", Row)]
+        cheap = [row for kind, row in rows if kind.texts == "prose" and not kind.evaluated]  # summaries before descriptions
+        for row in [*cheap, *(row for kind, row in rows if kind.pool)]:
+            texts.setdefault(row.thing or row.document_id, []).append(row.document)
         for document in read(RAW / corpus / "documents.parquet", Document):
             texts.setdefault(document.document_id, []).append(document.document)
     return {name: "\n".join(dict.fromkeys(parts)) for name, parts in texts.items()}

@@ -61,11 +61,8 @@ def _stage(name: str, stage: Mapping[str, Any], project: str, mode: str) -> None
             content = json.loads(Path(out["path"]).read_text(encoding="utf-8"))
             run.summary.update(dict(numbers(content)))
             if {"validation", "test"} <= content.keys() and out["path"].startswith("data/metrics/evaluate/"):
-                rows = []
-                for key, value in numbers(content):
-                    (split, collection), metric = key.rsplit("/", 1)[0].split("/", 1), key.rsplit("/", 1)[1]
-                    rows.append([split, collection, metric, value])
-                run.log({"scores": wandb.Table(columns=["split", "collection", "metric", "value"], data=rows)})
+                columns: list[Any] = ["split", "task", "corpus", "deal", "metric", "value"]
+                run.log({"scores": wandb.Table(columns=columns, data=score_rows(content))})
     run.finish()
 
 
@@ -90,6 +87,16 @@ def _artifact(entry: Mapping[str, Any]) -> wandb.Artifact:
             if file.is_file():
                 artifact.add_file(str(file), name=file.relative_to(path).as_posix(), policy="immutable", skip_cache=True)
     return artifact
+
+
+def score_rows(content: Mapping[str, Any]) -> list[Any]:
+    """A row for each number of a model's scores: split, task, corpus, deal, metric, value."""
+    return [
+        [split, one["task"], one["corpus"], one["deal"], metric, value]
+        for split, entries in content.items()
+        for one in entries.values()
+        for metric, value in {one["metric"]: one["value"], **one["interval"], **one["others"]}.items()
+    ]
 
 
 def numbers(tree: Any, prefix: str = "") -> Iterator[tuple[str, float]]:

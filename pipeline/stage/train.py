@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors.torch import load_model
 
-from pipeline import __version__
+from pipeline._version import __version__
 from pipeline.build import build
 from pipeline.checkpoint import sha256, whole_directory, write_provenance, write_text
 from pipeline.corpus.files import Negative, read, read_rows
@@ -35,7 +35,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     prepare(runtime, seed)
     if section["affinity"] is not None:
         return _affinity(cfg, runtime, str(item), out)
-    negatives = {"retrieval": by_query([n for file in sorted(MINED.glob("*.parquet")) for n in read(file, Negative)])}
+    negatives = by_query([n for file in sorted(MINED.glob("*.parquet")) for n in read(file, Negative)])
     rows: dict[str, list[Row]] = {}
     known = known_rows(CURATED)
     for task, settings in section["tasks"].items():
@@ -70,7 +70,7 @@ def _affinity(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str, out
     """An expert that predicts a number for a complex, on the deal of the rows that its section names."""
     seed, section = cfg["seed"], cfg["train"][item]
     rows = {
-        split: [row for _, row in read_rows(CURATED, split, list(section["tasks"]), control=section["control"])]
+        split: [row for _, row in read_rows(CURATED, split, list(section["tasks"]), deal=section["control"])]
         for split in SPLITS
     }
     encoder = Encoder.load(BASE)

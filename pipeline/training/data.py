@@ -10,12 +10,11 @@ from torch import Tensor
 
 from pipeline.corpus.batches import Batch, Feed, plan
 from pipeline.corpus.row import Row
+from pipeline.task import kind_of
 from pipeline.training.control import dealt
 from pipeline.training.planned import Planned
 from pipeline.training.reading import Known, Reader, code_of, text_hash
 from pipeline.training.teacher import Teacher
-
-GRADED = ("sts",)  # tasks whose rows say how near two texts are, not that one answers the other
 
 
 @dataclass  # not frozen: Lightning moves the tensors to the device in place
@@ -167,8 +166,9 @@ class TrainingData(pl.LightningDataModule):
     ) -> None:  # fmt: skip
         super().__init__()
         every = [*known, *(row for of_task in rows.values() for row in of_task)]
-        answers_only = Known([row for row in every if row.task not in GRADED], reader)
-        of_task = {task: Known(every, reader) if task in GRADED else answers_only for task in rows}
+        answers_only = Known([row for row in every if kind_of(row).answers], reader)
+        graded = {task for task, own in rows.items() if own and not kind_of(own[0]).answers}
+        of_task = {task: Known(every, reader) if task in graded else answers_only for task in rows}
         rows, sources = dict(rows), {}
         for task in shuffled:
             own = rows[task]

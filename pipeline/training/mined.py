@@ -29,28 +29,28 @@ def mined(
         own[row.query].add(place[row.document])
     copies = _copies(queries, documents, own)
     found = build(section["miner"])(query_BD, document_ND, [own[query] for query in queries], copies)
-    negatives = [Negative(q, documents[j], rank) for q, js in zip(queries, found, strict=True) for rank, j in enumerate(js)]
+    negatives = [
+        Negative(q, documents[j], rank, task) for q, js in zip(queries, found, strict=True) for rank, j in enumerate(js)
+    ]
     print(f"{title}: {len(negatives)} hard negatives for {len(queries)} queries among {len(documents)} documents")
     return negatives
 
 
-def by_query(negatives: Sequence[Negative]) -> dict[str, list[str]]:
-    """Documents of each query, hardest first."""
-    found: dict[str, list[str]] = {}
+def by_query(negatives: Sequence[Negative]) -> dict[str, dict[str, list[str]]]:
+    """By task, the documents of each query, hardest first."""
+    found: dict[str, dict[str, list[str]]] = {}
     for negative in sorted(negatives, key=lambda n: (n.query, n.rank)):
-        found.setdefault(negative.query, []).append(negative.document)
+        found.setdefault(negative.task, {}).setdefault(negative.query, []).append(negative.document)
     return found
 
 
 def with_given(rows: Sequence[Row], found: Sequence[Negative]) -> list[Negative]:
-    """What a person judged irrelevant (the ``rows`` that do not teach), then what was ``found``, by query; each text once."""
-    given: dict[str, list[str]] = {}
-    for row in rows:
-        if not teaches(row):
-            given.setdefault(row.query, []).append(row.document)
-    mined = by_query(found)
-    both = {query: dict.fromkeys([*given.get(query, ()), *mined.get(query, ())]) for query in sorted({*given, *mined})}
-    return [Negative(query, text, rank) for query, texts in both.items() for rank, text in enumerate(texts)]
+    """What a person judged irrelevant (the ``rows``, of one task, that do not teach), then what was ``found``, by query; each text once."""
+    both: dict[str, dict[str, None]] = {}
+    told = [(row.query, row.document) for row in rows if not teaches(row)]
+    for query, text in [*told, *((one.query, one.document) for one in sorted(found, key=lambda one: (one.query, one.rank)))]:
+        both.setdefault(query, {})[text] = None
+    return [Negative(query, text, rank, rows[0].task) for query in sorted(both) for rank, text in enumerate(both[query])]
 
 
 def known_rows(curated: Path) -> dict[Split, list[Row]]:

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.baseline.bm25 import Bm25
 from pipeline.baseline.bm25 import bm25 as searched
-from pipeline.corpus.collection import Collection
+from pipeline.corpus.collection import Judged
 from pipeline.evaluator.retrieval import Retrieval
 
 DOCUMENTS = ["cat sat mat", "dog ran park ran", "cat cat dog", "sunny weather outside tomorrow", "mat"]
@@ -61,7 +61,7 @@ def test_a_query_without_a_known_word_finds_nothing():
 
 def test_a_document_without_a_common_word_is_not_found_whatever_its_name():
     """The last document by id would stand first among equal scores: an answer by luck."""
-    collection = Collection("x", "retrieval", {"q": "unseen"}, {"a": "cat", "z": "dog"}, {"q": {"z": 1}})
+    collection = Judged("x", "retrieval", {"q": "unseen"}, {"a": "cat", "z": "dog"}, {"q": {"z": 1}})
     scores, _ = Bm25(k1=K1, b=B).answer(Retrieval(depth=100), collection)
     assert scores == {"ndcg@10": 0, "recall@100": 0, "mrr@10": 0}
 

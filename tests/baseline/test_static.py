@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.baseline.static import Static
-from pipeline.corpus.collection import Collection
+from pipeline.corpus.collection import Pairs
 from pipeline.evaluator.sts import Sts
 
 
@@ -37,6 +37,6 @@ def test_a_text_without_a_token_is_near_nothing(static):
 def test_every_task_is_answered(static):
     ours, _ = static
     pairs = [("0", "the cat", "the cat", 5.0), ("1", "the cat", "sum of all numbers", 0.0)]
-    scores, items = ours.answer(Sts(), Collection("x", "sts", pairs=pairs))
+    scores, items = ours.answer(Sts(), Pairs("x", "sts", pairs))
     assert items["cosine"][0] == pytest.approx(1)
     assert scores["spearman"] == pytest.approx(1)

@@ -11,7 +11,7 @@ from pipeline.behaviour.negation import Negation, negated
 from pipeline.behaviour.passkey import Passkey
 from pipeline.behaviour.subject import Subject
 from pipeline.behaviour.typo import Typo, misspelt
-from pipeline.corpus.collection import Collection
+from pipeline.corpus.collection import Judged
 
 WORDS = [f"word{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(200)]
 
@@ -30,7 +30,7 @@ def subject(encode, *, num=40, collections=None):
     draw = np.random.default_rng(0)
     documents = {f"d{i}": " ".join(draw.choice(WORDS, 12, replace=False)) + f" is thing{i}" for i in range(num)}
     queries = {f"q{i}": " ".join(documents[f"d{i}"].split()[:3]) for i in range(num)}
-    ranked = Collection("x", "retrieval", queries, documents, {f"q{i}": {f"d{i}": 1} for i in range(num)})
+    ranked = Judged("x", "retrieval", queries, documents, {f"q{i}": {f"d{i}": 1} for i in range(num)})
     return Subject(
         encode=encode, tokens=lambda texts, side, task: [bag(text.split()) for text in texts],
         count=lambda texts: [len(text.split()) + 2 for text in texts], max_length_tokens=64,
@@ -130,7 +130,9 @@ def test_hidden_keys_stand_whole_in_texts_of_at_most_the_length():
 def test_max_sim_adds_up_each_query_token_s_best_document_token():
     draw = np.random.default_rng(0)
     vectors = {text: draw.normal(size=(length, 4)) for text, length in {"a": 2, "b": 3, "x": 4, "y": 1, "z": 2}.items()}
-    scores, rows = max_sim(lambda texts, side, task: [vectors[text] for text in texts])(["a", "b"], ["x", "y", "z"], 2)
+    scores, rows = max_sim(lambda texts, side, task: [vectors[text] for text in texts], "retrieval")(
+        ["a", "b"], ["x", "y", "z"], 2
+    )
     for i, query in enumerate("ab"):
         expected = [max(0, 0) + sum(max(q @ d for d in vectors[document]) for q in vectors[query]) for document in "xyz"]
         assert rows[i].tolist() == sorted(range(3), key=lambda n: -expected[n])[:2]

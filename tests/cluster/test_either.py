@@ -2,13 +2,14 @@ import random
 
 import pytest
 
+from benchmarks.text_pairs import text_pairs
 from pipeline.cluster.either import Either
 from pipeline.cluster.equal import Equal
 from pipeline.cluster.join import Join
 
 
 def pairs(find, texts):
-    return {(i, j): round(similarity, 9) for i, j, similarity in find(texts).text_pairs()}
+    return {(i, j): round(similarity, 9) for i, j, similarity in text_pairs(find(texts))}
 
 
 def test_either_finds_the_pairs_of_each_part_with_the_higher_similarity():

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.text_pairs import text_pairs
 from pipeline.cluster.join import Join
 from pipeline.cluster.spread import Spread
 from pipeline.corpus.near import kept_twins
@@ -45,7 +46,7 @@ def reference(texts, unit, size, threshold):
 
 def joined(texts, unit, size, threshold, workers=1):
     near = Join(unit=unit, size=size, threshold=threshold, workers=workers)(texts)
-    return {(i, j): similarity for i, j, similarity in near.text_pairs()}
+    return {(i, j): similarity for i, j, similarity in text_pairs(near)}
 
 
 def edited_texts(count, seed=0):
@@ -105,7 +106,7 @@ def test_the_number_of_workers_and_of_parts_changes_nothing():
 def test_texts_without_a_word_are_near_to_none():
     near = Join(unit="word", size=2, threshold=0.5, workers=1)(["", "!!!", "!!!", "a b"])
     assert len(set(near.set_of.tolist())) == 4
-    assert list(near.text_pairs()) == []
+    assert list(text_pairs(near)) == []
 
 
 @pytest.mark.parametrize("threshold", [30, 0, -0.1, 1.01])
@@ -120,7 +121,7 @@ def test_every_dropped_text_has_a_kept_twin_of_lower_rank_and_kept_ones_are_apar
     near = Join(unit="word", size=1, threshold=0.5, workers=1)(texts)
     rank = np.random.default_rng(0).permutation(len(texts))
     twin = kept_twins(near, rank, chains=chains)
-    pairs = {pair for i, j, _ in near.text_pairs() for pair in ((i, j), (j, i))}
+    pairs = {pair for i, j, _ in text_pairs(near) for pair in ((i, j), (j, i))}
     assert np.array_equal(twin[twin], twin)
     assert all(rank[t] <= rank[i] for i, t in enumerate(twin))
     kept = {i for i, t in enumerate(twin.tolist()) if i == t}
@@ -145,4 +146,4 @@ def test_pairs_exactly_at_the_threshold_are_found_whatever_their_sizes(threshold
     expected = {(i, i + 1) for i in range(0, len(texts), 2)}
     assert set(joined(texts, "word", 1, threshold)) == expected
     near = Spread(unit="word", size=1, threshold=threshold, parts=3, workers=1, scheduler=None, scratch=None)
-    assert {(i, j) for i, j, _ in near.on(lambda f, items: [f(item) for item in items])(texts).text_pairs()} == expected
+    assert {(i, j) for i, j, _ in text_pairs(near.on(lambda f, items: [f(item) for item in items])(texts))} == expected

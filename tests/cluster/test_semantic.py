@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.text_pairs import text_pairs
 from pipeline.cluster import semantic
 from pipeline.cluster.semantic import Semantic
 
@@ -17,6 +18,6 @@ def test_pairs_are_those_whose_cosine_reaches_the_threshold(monkeypatch, block):
     texts = list("abcdefga")
     near = Semantic(model=model, threshold=0.95)(texts)
     expected = [(i, j) for i in range(8) for j in range(i + 1, 8) if np.cos(angles[texts[i]] - angles[texts[j]]) >= 0.95]
-    assert sorted((i, j) for i, j, _ in near.text_pairs()) == expected
+    assert sorted((i, j) for i, j, _ in text_pairs(near)) == expected
     with pytest.raises(ValueError, match="cosine in"):
         Semantic(model=model, threshold=30)

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.shards import deduplicate_shards
 from pipeline.checkpoint import sha256
 from pipeline.cluster.join import Join
 from pipeline.cluster.spread import Spread, near_in_parts
-from pipeline.dedup.shards import deduplicate_shards
 
 
 def texts(count, seed=0):

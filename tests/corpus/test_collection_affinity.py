@@ -26,7 +26,7 @@ def curated(tmp_path):
 @pytest.mark.parametrize("control", [None, "random"])
 def test_baselines_learn_from_train_rows_of_the_same_deal_and_never_from_those_they_are_asked_for(curated, split, control):
     rows = ROWS[::-1] if control else ROWS
-    (found,) = collections(curated, "x", split, control=control)
+    (found,) = collections(curated, "x", split, deal=control)
     asked = rows[4:] if split == "test" else rows[3:4]
     assert [pair[1:] for pair in found.pairs] == [(row.query, row.document, row.score) for row in asked]
     assert [pair[1:] for pair in found.trained] == [(row.query, row.document, row.score) for row in rows[:3]]

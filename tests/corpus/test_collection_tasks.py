@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.corpus.collection import Collection, checked_judgements, collections
+from pipeline.corpus.collection import Judged, checked_judgements, collections
 from pipeline.corpus.files import write
 from pipeline.corpus.row import Document, Row
 
@@ -72,11 +72,11 @@ def test_a_split_without_rows_has_no_collection(curated):
 
 
 def test_judgements_queries_and_documents_must_belong_together():
-    good = Collection("c", "retrieval", {"q": "t"}, {"d": "t"}, {"q": {"d": 1}})
+    good = Judged("c", "retrieval", {"q": "t"}, {"d": "t"}, {"q": {"d": 1}})
     checked_judgements(good)
     with pytest.raises(ValueError, match="expected documents to search, found none"):
-        checked_judgements(Collection("c", "retrieval", {"q": "t"}, {}, {"q": {"d": 1}}))
+        checked_judgements(Judged("c", "retrieval", {"q": "t"}, {}, {"q": {"d": 1}}))
     with pytest.raises(ValueError, match=r"documents that are not there: \['x'\]"):
-        checked_judgements(Collection("c", "retrieval", {"q": "t"}, {"d": "t"}, {"q": {"x": 1}}))
+        checked_judgements(Judged("c", "retrieval", {"q": "t"}, {"d": "t"}, {"q": {"x": 1}}))
     with pytest.raises(ValueError, match="queries without a judgement: there are none at all"):
-        checked_judgements(Collection("c", "retrieval", {}, {"d": "t"}, {}))
+        checked_judgements(Judged("c", "retrieval", {}, {"d": "t"}, {}))

@@ -19,7 +19,7 @@ ROWS = [
         (Document, [Document("d", "text"), Document("e", "text", "test", "g")]),
         (Rejected, [Rejected("a.csv", 12, "empty query", "x"), Rejected("a.csv", 0, "no header")]),
         (Dropped, [Dropped("corpus", "sts", "repeated pair", "q | d", "a", "b")]),
-        (Negative, [Negative("q", "d", 3)]),
+        (Negative, [Negative("q", "d", 3, "retrieval")]),
     ],
 )
 def test_records_come_back_as_they_were_written(tmp_path, kind, records):
@@ -87,3 +87,12 @@ def test_rows_of_a_split_come_from_every_corpus_and_only_of_the_tasks_asked_for(
     assert read_rows(tmp_path, "train", []) == []
     with pytest.raises(ValueError, match=r"a/test.parquet is missing"):
         read_rows(tmp_path, "test")
+
+
+def test_kind_and_thing_are_columns_only_where_some_row_has_them(tmp_path):
+    write(tmp_path / "none", Row, ROWS)
+    assert not {"kind", "thing"} & set(pq.read_schema(tmp_path / "none").names)
+    rows = [*ROWS, Row("legal", "q4", "a", "d4", "b", kind="retrieval")]
+    write(tmp_path / "kind", Row, rows)
+    assert set(pq.read_schema(tmp_path / "kind").names) - set(pq.read_schema(tmp_path / "none").names) == {"kind"}
+    assert read(tmp_path / "kind", Row) == rows

@@ -10,6 +10,7 @@ from pipeline.corpus.place import found, inside, plain_or_packed, shards, shown
 from pipeline.corpus.reading import read_cells
 from pipeline.corpus.row import Rejected, Row
 from pipeline.corpus.settings import ROLES, checked_columns, checked_splits, nearest
+from pipeline.corpus.task_rows import TaskRows
 from pipeline.corpus.values import content_id
 
 COLUMNS = {"query": "q", "document": "d"}
@@ -227,7 +228,7 @@ def test_a_file_of_unknown_kind_is_an_error(tmp_path, name):
 
 
 def row_of(values, **columns):
-    settings = {"task": "weak", "split": None, "relevant_above": 0, "by_id": False}
+    settings = {"of": TaskRows("weak", None), "split": None, "relevant_above": 0, "by_id": False}
     (row,) = ColumnMap(COLUMNS | columns, **settings).rows(Cells("x.jsonl", 7, values), {})
     return row
 
@@ -248,7 +249,9 @@ def test_ids_without_a_column_depend_on_the_text_alone():
 
 
 def test_an_empty_group_or_split_means_none_and_leaves_the_fixed_split():
-    columns = ColumnMap(COLUMNS | {"group": "g", "split": "p"}, task="weak", split="test", relevant_above=0, by_id=False)
+    columns = ColumnMap(
+        COLUMNS | {"group": "g", "split": "p"}, of=TaskRows("weak", None), split="test", relevant_above=0, by_id=False
+    )
     (row,) = columns.rows(Cells("x", 1, {"q": "a", "d": "b", "g": "", "p": None}), {})
     assert isinstance(row, Row)
     assert (row.group, row.split) == (None, "test")

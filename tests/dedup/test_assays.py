@@ -38,7 +38,7 @@ def test_a_conflict_is_named_and_may_let_the_complex_go():
 
 
 def test_residues_chains_and_lengths_are_judged():
-    judge = Residues(tasks=["affinity"], alphabet="ACDE", min_residues=2, max_residues=6)
+    judge = Residues(alphabet="ACDE", min_residues=2, max_residues=6)
     texts = [("AC", "DE"), ("AC:A", "DE"), ("AW", "DE"), ("AC:", "DE"), ("ACAC", "DED")]
     reasons = [one and one.reason for one in judge([row(*sides, 1.0, "SPR") for sides in texts])]
     assert reasons == [

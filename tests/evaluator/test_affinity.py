@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from pipeline.corpus.collection import Collection
+from pipeline.corpus.collection import Complexes
 from pipeline.evaluator.affinity import Affinity
 from pipeline.evaluator.items import grouped, summary
 
@@ -21,7 +21,7 @@ def predict(ligands, receptors):
 
 @pytest.fixture
 def evaluated():
-    collection = Collection("x", "affinity", pairs=PAIRS, strata=STRATA, groups=GROUPS)
+    collection = Complexes("x", "affinity", pairs=PAIRS, trained=[], strata=STRATA, groups=GROUPS)
     scores, items = Affinity(least=20, seed=0).evaluate(predict, collection)
     return scores, grouped(items, collection)
 
@@ -56,7 +56,7 @@ def test_a_value_that_is_no_number_is_told():
     with pytest.raises(ValueError, match="the model gives NaN for complex 1"):
         Affinity(least=20, seed=0).evaluate(
             lambda a, b: np.array([1.0, np.nan, 2.0] * 2),
-            Collection("x", "affinity", pairs=PAIRS[:3], strata=STRATA[:3], groups=GROUPS),
+            Complexes("x", "affinity", pairs=PAIRS[:3], trained=[], strata=STRATA[:3], groups=GROUPS),
         )
 
 

@@ -6,9 +6,10 @@ import pytest
 from scipy.stats import norm, rankdata, spearmanr, t
 from sklearn.metrics import average_precision_score
 
+from pipeline.evaluator import comparison
 from pipeline.evaluator.affinity import Affinity
 from pipeline.evaluator.clustering import Clustering
-from pipeline.evaluator.comparison import Difference, differences, exchanges_needed, p_values, significant
+from pipeline.evaluator.comparison import Difference, exchanges_needed, significant
 from pipeline.evaluator.pair_classification import PairClassification
 from pipeline.evaluator.retrieval import Retrieval
 from pipeline.evaluator.sts import Sts
@@ -21,6 +22,22 @@ EVALUATORS = {
     "affinity": Affinity(least=20, seed=0),
     "clustering": Clustering(experiments=1, texts=1, batch=1, seed=0),
 }
+
+
+def identified(items):
+    """``items`` by label ``task/corpus``, each with the identity that `evaluate` writes beside it."""
+    return {
+        name: {"task": name.split("/")[0], "kind": name.split("/")[0], "corpus": name.split("/")[1], "deal": None, **one}
+        for name, one in items.items()
+    }
+
+
+def differences(evaluators, a, b, **settings):
+    return comparison.differences(evaluators, identified(a), identified(b), **settings)
+
+
+def p_values(evaluators, a, b, **settings):
+    return comparison.p_values(evaluators, identified(a), identified(b), **settings)
 
 
 def ranked(values, groups=None):

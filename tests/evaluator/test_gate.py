@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
+from pipeline.evaluator import gate
 from pipeline.evaluator.clustering import Clustering
-from pipeline.evaluator.gate import mean_of_tasks, stand
 from pipeline.evaluator.retrieval import Retrieval
+from pipeline.evaluator.scores import mean
 from pipeline.evaluator.sts import Sts
 
 EVALUATORS = {
@@ -12,6 +13,18 @@ EVALUATORS = {
     "clustering": Clustering(experiments=1, texts=1, batch=1, seed=0),
 }
 SETTINGS = {"resamples": 2000, "confidence": 0.95, "task_confidence": 0.995, "margin": 0.01, "seed": 0}
+
+
+def identified(items):
+    """``items`` by label ``task/corpus``, each with the identity that `evaluate` writes beside it."""
+    return {
+        name: {"task": name.split("/")[0], "kind": name.split("/")[0], "corpus": name.split("/")[1], "deal": None, **one}
+        for name, one in items.items()
+    }
+
+
+def stand(evaluators, single, merges, **settings):
+    return gate.stand(evaluators, identified(single), {name: identified(one) for name, one in merges.items()}, **settings)
 
 
 def ranked(values, groups=None):
@@ -38,7 +51,9 @@ def two_tasks(gain, other, num=400, seed=0):
 
 
 def test_the_mean_is_over_tasks_each_over_its_collections():
-    assert mean_of_tasks({"retrieval/a": 0.1, "retrieval/b": 0.3, "retrieval/c": 0.5, "sts/x": 0.9}) == pytest.approx(0.6)
+    values = {"retrieval/a": 0.1, "retrieval/b": 0.3, "retrieval/c": 0.5, "sts/x": 0.9}
+    entries = identified({name: {"value": value} for name, value in values.items()})
+    assert mean(entries, list(entries)) == pytest.approx(0.6)
 
 
 def test_a_clear_gain_without_a_loss_is_accepted_and_an_equal_merge_is_not():

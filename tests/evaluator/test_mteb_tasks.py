@@ -7,7 +7,8 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from pipeline.corpus.collection import Collection
+from benchmarks.mteb_local import local
+from pipeline.corpus.collection import Judged, Labelled, Pairs
 from pipeline.evaluator import mteb_tasks
 from pipeline.evaluator.bitext import Bitext
 from pipeline.evaluator.classification import Classification
@@ -61,13 +62,13 @@ def collection(task):
     }
     ranked = ({f"q{i}": TEXTS[i] for i in range(20)}, {f"d{j:02d}": shuffled[j] for j in range(60)}, judgements)
     return {
-        "bitext": Collection("x", task, pairs=[(key, a, f"{a} then", 1.0) for key, a, b, _ in pairs]),
-        "classification": Collection("x", task, labelled=labelled[:80], examples=labelled[80:]),
-        "clustering": Collection("x", task, labelled=labelled),
-        "pair_classification": Collection("x", task, pairs=[(*pair[:3], float(pair[3] > 1)) for pair in pairs]),
-        "reranking": Collection("x", task, *ranked),
-        "retrieval": Collection("x", task, *ranked),
-        "sts": Collection("x", task, pairs=pairs),
+        "bitext": Pairs("x", task, pairs=[(key, a, f"{a} then", 1.0) for key, a, b, _ in pairs]),
+        "classification": Labelled("x", task, labelled=labelled[:80], examples=labelled[80:]),
+        "clustering": Labelled("x", task, labelled=labelled),
+        "pair_classification": Pairs("x", task, pairs=[(*pair[:3], float(pair[3] > 1)) for pair in pairs]),
+        "reranking": Judged("x", task, *ranked),
+        "retrieval": Judged("x", task, *ranked),
+        "sts": Pairs("x", task, pairs=pairs),
     }[task]
 
 
@@ -76,7 +77,7 @@ def test_every_task_has_the_score_that_mteb_gives(task, tmp_path):
     given = collection(task)
     ours, _ = EVALUATORS[task].evaluate(encode, given)
     model = mteb_tasks.MtebModel(encode, name="test", revision="1")
-    theirs = mteb_tasks.run([mteb_tasks.local(given, **SETTINGS.get(task, {}))], model, tmp_path / "mteb")
+    theirs = mteb_tasks.run([local(given, **SETTINGS.get(task, {}))], model, tmp_path / "mteb")
     (score,) = theirs.values()
     assert ours[EVALUATORS[task].main] == pytest.approx(score, abs=CLOSE)
     assert 0.05 < abs(score) < 0.999  # not a score that any mistake gives as well
@@ -95,7 +96,7 @@ def test_mteb_loads_the_results_and_they_hold_no_time(tmp_path):
 
     model = mteb_tasks.MtebModel(encode, name="test", revision="1")
     for place in ("a", "b"):
-        found = mteb_tasks.run([mteb_tasks.local(collection("sts"))], model, tmp_path / place)
+        found = mteb_tasks.run([local(collection("sts"))], model, tmp_path / place)
     loaded = mteb.ResultCache(tmp_path / "a").load_results(validate_and_filter=False)
     (one,) = loaded.model_results
     assert (one.model_name, one.model_revision) == ("tributary/test", "1")

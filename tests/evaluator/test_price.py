@@ -4,6 +4,7 @@ import pytest
 from pipeline.evaluator.affinity import Affinity
 from pipeline.evaluator.items import summary
 from pipeline.evaluator.price import pairs_of, price
+from pipeline.models import controls
 
 LIMITS = {"resamples": 400, "confidence": 0.95, "seed": 0}
 
@@ -21,9 +22,20 @@ def items(noise, size=200, seed=0):
 
 
 def test_models_are_paired_with_what_was_trained_on_the_control_and_baselines_with_themselves():
-    own, dealt = "affinity/x", "affinity/x@random"
-    at = {"hp": {own: 1}, "hp_random": {dealt: 1}, "ec": {own: 1}, "length": {own: 1, dealt: 1}, "hp_2": {own: 1}}
-    assert pairs_of(at) == [("hp", own, "hp_random", dealt), ("length", own, "length", dealt)]
+    own, dealt = "a label", "another"
+    of = {"task": "affinity", "kind": "affinity", "corpus": "x"}
+    one, two = {own: of | {"deal": None}}, {dealt: of | {"deal": "random"}}
+    other = {"elsewhere": of | {"deal": "random", "corpus": "y"}}
+    at = {"hp": one, "on_random": two, "ec": one, "length": one | two, "hp_2": one, "far": other}
+    found = pairs_of(at, {"hp": ["on_random", "far"]})
+    assert found == [("hp", own, "on_random", dealt), ("length", own, "length", dealt)]
+
+
+def test_a_control_is_the_same_training_on_another_deal_whatever_it_is_called():
+    train = {"a": {"control": None, "lr": 1}, "b": {"control": "random", "lr": 1}, "c": {"control": "random", "lr": 2}}
+    experts = {name: f"checkpoints/experts/{name}" for name in train}
+    models = {"hp": experts["a"], "x": experts["b"], "y": experts["c"], "base": "checkpoints/base"}
+    assert controls({"train": train, "experts": experts, "models": models}) == {"hp": ["x"], "x": [], "y": []}
 
 
 def test_a_model_that_looks_better_on_the_control_has_a_price_beyond_chance():

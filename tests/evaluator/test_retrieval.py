@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.corpus.collection import Collection
+from pipeline.corpus.collection import Judged
 from pipeline.evaluator.retrieval import Retrieval, dense
 
 EVALUATOR = Retrieval(depth=100)
@@ -11,7 +11,7 @@ EVALUATOR = Retrieval(depth=100)
 
 def collection(judgements, num_documents=12):
     documents = {f"d{i:02d}": f"text {i}" for i in range(num_documents)}
-    return Collection("corpus", "retrieval", {query: f"text of {query}" for query in judgements}, documents, judgements)
+    return Judged("corpus", "retrieval", {query: f"text of {query}" for query in judgements}, documents, judgements)
 
 
 def ranking(**best_first):
@@ -88,9 +88,9 @@ def test_judgements_of_documents_that_are_not_there_are_refused_by_name():
 
 def test_a_corpus_without_documents_and_a_query_without_judgement_are_refused():
     with pytest.raises(ValueError, match="corpus: expected documents to search, found none"):
-        EVALUATOR.judge(ranking(q=[]), Collection("corpus", "retrieval", {"q": "text"}, {}, {"q": {}}))
+        EVALUATOR.judge(ranking(q=[]), Judged("corpus", "retrieval", {"q": "text"}, {}, {"q": {}}))
     with pytest.raises(ValueError, match=r"corpus: queries without a judgement: \['r'\]"):
-        EVALUATOR.judge(ranking(q=[]), Collection("corpus", "retrieval", {"q": "t", "r": "t"}, {"d": "t"}, {"q": {"d": 1}}))
+        EVALUATOR.judge(ranking(q=[]), Judged("corpus", "retrieval", {"q": "t", "r": "t"}, {"d": "t"}, {"q": {"d": 1}}))
 
 
 # --- search by vectors
@@ -99,7 +99,7 @@ def test_a_corpus_without_documents_and_a_query_without_judgement_are_refused():
 def test_dense_search_is_the_inner_product_best_first():
     random = np.random.default_rng(0)
     vectors = {side: random.normal(size=(num, 5)).astype(np.float32) for side, num in (("query", 3), ("document", 7))}
-    scores, rows = dense(lambda texts, side, task: vectors[side])(["a"] * 3, ["b"] * 7, 4)
+    scores, rows = dense(lambda texts, side, task: vectors[side], "retrieval")(["a"] * 3, ["b"] * 7, 4)
     product = vectors["query"] @ vectors["document"].T
     np.testing.assert_array_equal(rows, np.argsort(-product, axis=1)[:, :4])
     np.testing.assert_allclose(scores, np.sort(product, axis=1)[:, ::-1][:, :4], rtol=1e-5)
@@ -107,7 +107,7 @@ def test_dense_search_is_the_inner_product_best_first():
 
 def test_fewer_documents_than_the_depth_are_all_ranked():
     ones = {"query": np.ones((1, 2), np.float32), "document": np.eye(2, dtype=np.float32)}
-    _, rows = dense(lambda texts, side, task: ones[side])(["a"], ["b", "c"], 100)
+    _, rows = dense(lambda texts, side, task: ones[side], "retrieval")(["a"], ["b", "c"], 100)
     assert sorted(rows[0]) == [0, 1]
 
 
@@ -121,7 +121,7 @@ def test_an_encoder_is_evaluated_on_texts_of_either_side():
 
     asked = {word: f"query: {word}?" for word in words}
     documents = {f"{word}!": f"document: {word}" for word in words}
-    scores, items = EVALUATOR.evaluate(encode, Collection("c", "retrieval", asked, documents, {w: {f"{w}!": 1} for w in words}))
+    scores, items = EVALUATOR.evaluate(encode, Judged("c", "retrieval", asked, documents, {w: {f"{w}!": 1} for w in words}))
     assert scores == {"ndcg@10": 1, "mrr@10": 1, "recall@100": 1}
     assert items == {"id": ["cat", "dog", "sun"], "ndcg@10": [1, 1, 1], "first": ["cat!", "dog!", "sun!"]}
 
@@ -132,7 +132,7 @@ def test_a_vector_that_is_no_number_is_refused_by_side_and_place(bad, side, numb
     vectors = {"query": np.ones((2, 3), np.float32), "document": np.ones((4, 3), np.float32)}
     vectors[side][number, 1] = bad
     with pytest.raises(ValueError, match=f"NaN or infinity for {side} {number}"):
-        dense(lambda texts, which, task: vectors[which])(["a"] * 2, ["b"] * 4, 3)
+        dense(lambda texts, which, task: vectors[which], "retrieval")(["a"] * 2, ["b"] * 4, 3)
 
 
 def test_resampling_takes_the_mean_over_the_queries_drawn():

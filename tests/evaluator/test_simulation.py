@@ -10,8 +10,8 @@ import os
 import numpy as np
 import pytest
 
-from pipeline.evaluator.comparison import differences, exchanges_needed, p_values, significant
-from pipeline.evaluator.gate import mean_of_tasks, stand
+from pipeline.evaluator import comparison, gate
+from pipeline.evaluator.comparison import exchanges_needed, significant
 from pipeline.evaluator.retrieval import Retrieval
 from pipeline.evaluator.sts import Sts
 from pipeline.metric import spearman
@@ -28,6 +28,26 @@ def queries(random, num, shift):
     a, b = (GAINS[(random.random((num, 5)) < ease[:, None]).sum(1)] for _ in "ab")
     worse = random.random(num) < shift
     return a, np.where(worse, 0.0, b)
+
+
+def identified(items):
+    """``items`` by label ``task/corpus``, each with the identity that `evaluate` writes beside it."""
+    return {
+        name: {"task": name.split("/")[0], "kind": name.split("/")[0], "corpus": name.split("/")[1], "deal": None, **one}
+        for name, one in items.items()
+    }
+
+
+def stand(evaluators, single, merges, **settings):
+    return gate.stand(evaluators, identified(single), {name: identified(one) for name, one in merges.items()}, **settings)
+
+
+def differences(evaluators, a, b, **settings):
+    return comparison.differences(evaluators, identified(a), identified(b), **settings)
+
+
+def p_values(evaluators, a, b, **settings):
+    return comparison.p_values(evaluators, identified(a), identified(b), **settings)
 
 
 def items(values, groups=None):
@@ -165,7 +185,7 @@ def round_of_the_gate(random, rows, grouped, *, singles, gains, seed):
     ]
     whole = {name: np.ones((1, len(one["id"])), dtype=np.uint16) for name, one in models[0].items()}
     means = [
-        mean_of_tasks({n: float(EVALUATORS[n.split("/")[0]].resampled(one, whole[n])[0]) for n, one in model.items()})
+        float(np.mean([EVALUATORS[one["kind"]].resampled(one, whole[n])[0] for n, one in identified(model).items()]))
         for model in models[:singles]
     ]
     best = models[int(np.argmax(means))]

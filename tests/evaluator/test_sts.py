@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from pipeline.corpus.collection import Collection
+from pipeline.corpus.collection import Pairs
 from pipeline.evaluator.sts import Sts
 
 RANDOM = np.random.default_rng(0)
@@ -18,7 +18,7 @@ def encode(texts, side, task):
 
 
 def test_the_score_is_the_rank_correlation_of_cosine_and_gold():
-    scores, items = Sts().evaluate(encode, Collection("corpus", "sts", pairs=PAIRS))
+    scores, items = Sts().evaluate(encode, Pairs("corpus", "sts", PAIRS))
     cosine = [
         sum(float(a) * float(b) for a, b in zip(VECTORS[left], VECTORS[right], strict=True)) for _, left, right, _ in PAIRS
     ]
@@ -29,7 +29,7 @@ def test_the_score_is_the_rank_correlation_of_cosine_and_gold():
 
 
 def test_each_draw_is_scored_on_its_own_pairs():
-    scores, items = Sts().evaluate(encode, Collection("corpus", "sts", pairs=PAIRS))
+    scores, items = Sts().evaluate(encode, Pairs("corpus", "sts", PAIRS))
     index = np.stack([np.arange(15), np.random.default_rng(1).integers(0, 15, 15)])
     cosine, gold = np.array(items["cosine"]), np.array(items["score"])
     expected = [spearmanr(cosine[draw], gold[draw]).statistic for draw in index]
@@ -46,4 +46,4 @@ def test_a_pair_whose_vector_is_no_number_is_refused_by_place():
         return vectors
 
     with pytest.raises(ValueError, match="corpus: the model gives NaN for pair 4"):
-        Sts().evaluate(broken, Collection("corpus", "sts", pairs=PAIRS))
+        Sts().evaluate(broken, Pairs("corpus", "sts", PAIRS))

@@ -249,6 +249,7 @@ def test_a_summary_finds_its_description(package):
         None,
         None,
         "tinypack.signal",
+        thing="tinypack.signal.windows.hann",
     )
 
 
@@ -386,3 +387,12 @@ def test_a_package_that_is_not_there_is_an_error_that_says_what_to_do(package, p
 def test_a_wrong_number_is_an_error(changes, message):
     with pytest.raises(ValueError, match=message):
         ApiDocs(**(SETTINGS | changes))
+
+
+def test_every_document_names_the_object_that_it_is_about(package):
+    rows = of_task(read(), "weak") + of_task(read(), "retrieval")
+    assert {row.thing for row in rows} >= {"tinypack.signal.windows.hann"}
+    for row in rows:
+        assert row.query_id.startswith(f"{row.thing}#")
+        assert row.document_id in (row.thing, f"{row.thing}#summary")
+    assert {row.thing for row in of_task(read(), "sts")} == {None}

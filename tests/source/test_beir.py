@@ -34,9 +34,12 @@ def folder(tmp_path, monkeypatch):
     return folder
 
 
+OF_TASK = {"task": "retrieval", "kind": None, "relevant_above": 0}
+
+
 def read(splits=None):
     splits = splits or {"train": "train", "validation": None, "test": "test"}
-    return list(Beir(path="insects", root=None, splits=splits, relevant_above=0).read())
+    return list(Beir(path="insects", root=None, splits=splits, **OF_TASK).read())
 
 
 def rejected(records):
@@ -142,7 +145,7 @@ def test_a_file_without_a_text_is_an_error_that_names_it(folder, name):
 def test_a_missing_file_is_an_error_before_anything_is_read(folder, missing):
     (folder / missing).unlink()
     with pytest.raises(ValueError, match=f"expected data at .*{missing}"):
-        Beir(path="insects", root=None, splits={"test": "test"}, relevant_above=0).read()
+        Beir(path="insects", root=None, splits={"test": "test"}, **OF_TASK).read()
 
 
 def test_a_trec_file_without_header_is_an_error(folder):
@@ -162,4 +165,4 @@ def test_a_trec_file_without_header_is_an_error(folder):
 )
 def test_a_wrong_setting_is_an_error_before_anything_is_read(settings, message):
     with pytest.raises(ValueError, match=message):
-        Beir(**({"path": "insects", "root": None, "splits": {"test": "test"}, "relevant_above": 0} | settings))
+        Beir(**({"path": "insects", "root": None, "splits": {"test": "test"}, **OF_TASK} | settings))

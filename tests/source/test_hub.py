@@ -24,6 +24,7 @@ SETTINGS = {
     "columns": {"query": "q", "document": "d"},
     "task": "retrieval",
     "relevant_above": 0,
+    "kind": None,
 }
 
 
@@ -151,11 +152,12 @@ def test_offline_fails_at_once_without_asking(hub, monkeypatch, value):
         ({"repo": "/etc/pairs"}, "repo must be owner/name"),
         ({"repo": "pairs"}, "repo must be owner/name"),
         ({"layout": "pair"}, "layout must be one of pairs, beir, got 'pair'; did you mean 'pairs'"),
-        ({"layout": "beir", "task": "sts"}, "its task must be retrieval"),
+        ({"layout": "beir", "task": "sts"}, "its task must be of kind retrieval"),
         ({"splits": {"dev": "train"}}, "unknown split 'dev'"),
         ({"columns": {"query": "q"}}, "must name the column of 'document'"),
         ({"columns": {"query": "q", "document": "d", "split": "p"}}, "columns.split must be null"),
-        ({"task": "pairs"}, "task must be one of"),
+        ({"task": "pairs"}, "'pairs' is no kind of task.*expected one of retrieval, sts"),
+        ({"task": "pairs", "kind": "reranking"}, "must name the column of 'score'"),
     ],
 )
 def test_a_wrong_setting_is_an_error_before_the_network_is_asked(changes, message):

@@ -20,8 +20,8 @@ from pipeline.source.hub import Hub
 from pipeline.source.table import Table
 
 SETTINGS = {
-    "root": None, "columns": {"query": "q", "document": "d"}, "task": "retrieval", "split": None, "delimiter": None, "quoting": True,
-    "encoding": None, "sheet": None, "documents": None, "relevant_above": 0,
+    "root": None, "columns": {"query": "q", "document": "d"}, "task": "retrieval", "kind": None, "split": None, "delimiter": None,
+    "quoting": True, "encoding": None, "sheet": None, "documents": None, "relevant_above": 0,
 }  # fmt: skip
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TEXTS = ['plain, with a "quote"', "two\nlines", "Größe ’x’", "007"]
@@ -192,7 +192,7 @@ def test_equal_content_gives_equal_rows(tmp_path, monkeypatch, form, format_, va
         found = type("Stored", (), {"__iter__": lambda _: iter(stored), "cache_files": files})()
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
         monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: found)
-        settings = {"task": SETTINGS["task"]} | more
+        settings = {"task": SETTINGS["task"], "kind": None} | more
         source = Hub(
             repo="owner/name", name=None, revision=COMMIT, layout="pairs", splits={"train": "train"}, columns=columns, relevant_above=0,
             **settings,

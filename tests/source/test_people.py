@@ -16,9 +16,10 @@ from pipeline.source.fasta import Fasta
 from pipeline.source.table import Table
 
 SETTINGS = {
-    "root": None, "columns": {"query": "q", "document": "d"}, "task": "retrieval", "split": None, "delimiter": None, "quoting": True,
-    "encoding": None, "sheet": None, "documents": None, "relevant_above": 0,
+    "root": None, "columns": {"query": "q", "document": "d"}, "task": "retrieval", "kind": None, "split": None, "delimiter": None,
+    "quoting": True, "encoding": None, "sheet": None, "documents": None, "relevant_above": 0,
 }  # fmt: skip
+JUDGED = {"root": None, "splits": {"test": "test"}, "task": "retrieval", "kind": None, "relevant_above": 0}
 
 
 @pytest.fixture
@@ -400,7 +401,7 @@ def test_conversations_are_read_turn_by_turn_and_stay_in_one_split(read):
     [
         (
             {"columns": SETTINGS["columns"] | {"negative": "n"}, "task": "sts"},
-            r"columns\.negative is for pairs of the tasks retrieval",
+            r"columns\.negative is for pairs of tasks of the kinds retrieval and reranking.*got task 'sts' of kind sts",
         ),
         (
             {"columns": SETTINGS["columns"] | {"negative_score": "n"}},
@@ -475,7 +476,7 @@ def test_the_newer_layout_of_mteb_gives_the_same_records(tmp_path, monkeypatch):
     newer = [{"id": one["_id"], "title": one["title"], "text": one["text"]} for one in texts]
     for place, records in (("corpus", newer), ("queries", [{"id": "q", "text": "what"}]), ("qrels", judged)):
         pq.write_table(pa.Table.from_pylist(records), tmp_path / f"new/{place}/test-00000-of-00001.parquet")
-    old, new = (list(Beir(path=path, root=None, splits={"test": "test"}, relevant_above=0).read()) for path in ("old", "new"))
+    old, new = (list(Beir(path=path, **JUDGED).read()) for path in ("old", "new"))
     assert old == new == [
         Document("1", "one"), Document("2", "T\ntwo"), Row("retrieval", "q", "what", "2", "T\ntwo", 1.0, "test"),
     ]  # fmt: skip
@@ -488,7 +489,7 @@ def test_judgements_that_no_split_names_are_told(tmp_path, monkeypatch, capsys):
     (tmp_path / "b/queries.jsonl").write_text('{"_id": "q", "text": "what"}\n')
     for part in ("test", "dev"):
         (tmp_path / f"b/qrels/{part}.tsv").write_text("query-id\tcorpus-id\tscore\nq\t1\t1\n")
-    assert len(list(Beir(path="b", root=None, splits={"test": "test"}, relevant_above=0).read())) == 2
+    assert len(list(Beir(path="b", **JUDGED).read())) == 2
     assert capsys.readouterr().out == f"{tmp_path}/b/qrels: not read: dev.tsv\n"
 
 

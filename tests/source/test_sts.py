@@ -20,8 +20,11 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "sts"
 
 
+OF_TASK = {"task": "sts", "kind": None}
+
+
 def read(files, **columns):
-    return list(Sts(path="sts", root=None, files=files, columns=COLUMNS | columns).read())
+    return list(Sts(path="sts", root=None, files=files, columns=COLUMNS | columns, **OF_TASK).read())
 
 
 def test_the_yaml_names_every_argument():
@@ -79,7 +82,7 @@ def test_a_missing_column_is_an_error_with_the_nearest_one(folder):
 def test_every_file_is_looked_for_before_the_first_is_read(folder):
     (folder / "a.tsv").write_text(HEADER + "p1\t1\ta\tb\n")
     with pytest.raises(ValueError, match=r"expected data at .*b\.tsv"):
-        next(Sts(path="sts", root=None, files={"train": "a.tsv", "test": "b.tsv"}, columns=COLUMNS).read())
+        next(Sts(path="sts", root=None, files={"train": "a.tsv", "test": "b.tsv"}, columns=COLUMNS, **OF_TASK).read())
 
 
 @pytest.mark.parametrize(
@@ -93,4 +96,4 @@ def test_every_file_is_looked_for_before_the_first_is_read(folder):
 )
 def test_a_wrong_setting_is_an_error(settings, message):
     with pytest.raises(ValueError, match=message):
-        Sts(**({"path": "sts", "root": None, "files": {"test": "a.tsv"}, "columns": COLUMNS} | settings))
+        Sts(**({"path": "sts", "root": None, "files": {"test": "a.tsv"}, "columns": COLUMNS, **OF_TASK} | settings))

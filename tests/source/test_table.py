@@ -15,6 +15,7 @@ SETTINGS = {
     "root": None,
     "columns": {"query": "question", "document": "answer"},
     "task": "retrieval",
+    "kind": None,
     "split": None,
     "delimiter": None,
     "quoting": True,
@@ -109,7 +110,7 @@ def test_a_misspelt_role_is_an_error_that_tells_the_right_one():
     [
         (
             {"task": "retreival"},
-            "task must be one of retrieval, sts, weak, .*bitext, .*got 'retreival'; did you mean 'retrieval'",
+            r"'retreival' is no kind of task \(did you mean 'retrieval'\?\); expected one of retrieval, sts, .*a name of your own",
         ),
         ({"split": "dev"}, "split must be null or one of train, validation, test, got 'dev'"),
         ({"split": "test", "columns": SETTINGS["columns"] | {"split": "p"}}, "expected one of them"),
@@ -139,3 +140,15 @@ def test_reading_twice_gives_the_same_rows(workspace):
     (workspace / "pairs.csv").write_text("question,answer\nq1,a1\nq2,a2\n")
     source = Table(path="pairs.csv", **SETTINGS)
     assert list(source.read()) == list(source.read())
+
+
+def test_rows_of_a_task_of_any_name_say_their_kind_and_have_what_it_asks_for(workspace):
+    (workspace / "p.csv").write_text("question,answer,s\na,b,1\nc,d,0.5\n")
+    rows = read("p.csv", task="same", kind="pair_classification", columns=SETTINGS["columns"] | {"score": "s"})
+    assert (rows[0].task, rows[0].kind) == ("same", "pair_classification")
+    assert "score is 0.5, expected 0 or 1 (task same: two texts and 1 if they mean the same, 0 if not)" in rows[1].reason
+    with pytest.raises(ValueError, match="must name the column of 'score'"):
+        read("p.csv", task="same", kind="pair_classification")
+    (labelled,) = read("p.csv", task="topic", kind="classification")[:1]
+    assert (labelled.kind, labelled.group) == ("classification", labelled.query_id)
+    assert read("p.csv")[0].kind is None

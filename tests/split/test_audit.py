@@ -2,6 +2,7 @@ import random
 
 import pytest
 
+from benchmarks.text_pairs import text_pairs
 from pipeline.cluster.join import Join
 from pipeline.corpus.row import Row
 from pipeline.split.audit import Audit
@@ -29,7 +30,7 @@ def test_the_audit_and_the_join_count_the_same_pairs(unit, size, threshold):
     for match, sides in (("query", ("query",)), ("document", ("document",)), ("text", ("query", "document"))):
         left, right = (list(dict.fromkeys(getattr(r, s) for r in rows for s in sides)) for rows in (train, evaluation))
         near = Join(unit=unit, size=size, threshold=threshold, workers=1)([*left, *right])
-        pairs = [pair for pair in near.text_pairs() if pair[0] < len(left) <= pair[1]]
+        pairs = [pair for pair in text_pairs(near) if pair[0] < len(left) <= pair[1]]
         found = audit(match, threshold, unit, size)(train, evaluation, str)
         assert found.num_leaks == len(pairs)
         assert sum(found.nearest) == len(right)

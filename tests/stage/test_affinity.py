@@ -90,12 +90,14 @@ def test_each_model_is_evaluated_on_the_deal_it_learned_from_and_baselines_on_bo
     own, control = "affinity/ppb_affinity", "affinity/ppb_affinity@random"
     for model in ("ec", "sc", "hp", "pad"):
         assert list(scores(proteins, model)) == [own]
-        assert {"spearman", "pearson", "rmse", "shuffled", "strata"} <= scores(proteins, model)[own].keys()
+        score = scores(proteins, model)[own]
+        assert (score["metric"], score["others"].keys()) == ("spearman", {"pearson", "rmse", "shuffled"})
+        assert "strata" in score
     assert list(scores(proteins, "hp_random")) == [control]
     for baseline in ("length", "nearest"):
         assert sorted(scores(proteins, baseline)) == [own, control]
     items = read_json(proteins / "data/evaluated/hp_random.json")["test"][control]
-    rows = collections(proteins / "data/curated", "ppb_affinity", "test", control="random")[0]
+    rows = collections(proteins / "data/curated", "ppb_affinity", "test", deal="random")[0]
     assert items["id"] == [pair[0] for pair in rows.pairs]
 
 
@@ -188,7 +190,7 @@ def test_the_lists_of_text_are_told_with_the_command_that_mends_them(root, ready
             {"train.hp.control": "randm"},
             r"train.hp.control: expected a name under curate.controls \(paper, random\).*got 'randm'",
         ),
-        ({"train.hp.affinity": None}, r"train.hp: task `affinity` needs `affinity`.*see conf/expert/hp.yaml"),
+        ({"train.hp.affinity": None}, r"train.hp: a task of kind affinity needs `affinity`.*see conf/expert/hp.yaml"),
     ],
 )
 def test_what_a_section_cannot_ask_for_is_told_by_compose(ready, run, tmp_path, capsys, values, message):

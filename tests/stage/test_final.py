@@ -8,6 +8,7 @@ from pipeline.form.truncated import Truncated
 from pipeline.metric import spearman
 
 SINGLES = ("base", "retrieval", "sts", "joint")
+IDENTITY = ("task", "kind", "corpus", "deal")
 MAIN = {"retrieval/questions": "ndcg@10", "sts/graded": "spearman"}
 NEEDED = (
     *("data/config.yaml", "data/metrics/evaluate", "data/evaluated", "data/curated"),
@@ -27,7 +28,8 @@ def card(finished):
 
 def mean(finished, model):
     scores = read_json(finished / f"data/metrics/evaluate/{model}.json")["validation"]
-    return sum(scores[name][main] for name, main in MAIN.items()) / len(MAIN)
+    assert {name: score["metric"] for name, score in scores.items()} == MAIN
+    return sum(score["value"] for score in scores.values()) / len(MAIN)
 
 
 def test_final_is_the_model_of_the_verdict(finished, chosen):
@@ -61,12 +63,13 @@ def test_a_merge_that_is_better_on_every_validation_item_becomes_final(copied, r
         gain, cosine = (0.9 if soup else 0.3) + 0.1 * draw.random(80), gold if soup else gold + 40 * draw.normal(size=80)
         items, scores = read_json(file), read_json(folder / f"data/metrics/evaluate/{file.name}")
         if set(MAIN) <= set(items["validation"]):
+            of = {name: {key: one[key] for key in IDENTITY} for name, one in items["validation"].items()}
             items["validation"] = {
-                "retrieval/questions": {"id": ids, "ndcg@10": gain.tolist(), "group": ids},
-                "sts/graded": {"id": ids, "cosine": cosine.tolist(), "score": gold.tolist(), "group": ids},
+                "retrieval/questions": of["retrieval/questions"] | {"id": ids, "ndcg@10": gain.tolist(), "group": ids},
+                "sts/graded": of["sts/graded"] | {"id": ids, "cosine": cosine.tolist(), "score": gold.tolist(), "group": ids},
             }
-            scores["validation"]["retrieval/questions"]["ndcg@10"] = float(gain.mean())
-            scores["validation"]["sts/graded"]["spearman"] = float(spearman(cosine, gold))
+            scores["validation"]["retrieval/questions"]["value"] = float(gain.mean())
+            scores["validation"]["sts/graded"]["value"] = float(spearman(cosine, gold))
         file.write_text(json.dumps(items))
         (folder / f"data/metrics/evaluate/{file.name}").write_text(json.dumps(scores))
     assert run(folder, "final") == 0

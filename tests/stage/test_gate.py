@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.build import build
 from pipeline.checkpoint import read_json
+from pipeline.evaluator.scores import Scores, by_kind
 from pipeline.stage.evaluate import run as evaluate
 from pipeline.stage.final import judge
 from pipeline.stage.merge import merge_directories
@@ -75,7 +76,7 @@ def test_of_fifty_merges_none_passes_on_rows_too_few_to_show_a_gain(place, monke
     experts = {name: place / f"checkpoints/experts/{name}" for name in (*GOOD, *PLANTED)}
     base = place / "checkpoints/base"
     told_apart, bad = 0, set()
-    cfg["models"], cfg["merge"] = {"base": "checkpoints/base", **GOOD}, {}
+    cfg["models"] = {"base": "checkpoints/base", **GOOD}
     for number in range(50):
         chosen, method = drawn(number)
         section = {
@@ -86,7 +87,7 @@ def test_of_fifty_merges_none_passes_on_rows_too_few_to_show_a_gain(place, monke
         }  # every other one lets it pass
         paths = [experts[name] for name in chosen]
         name = f"m{number}"
-        target = place / f"merged/{name}"
+        target = place / f"checkpoints/merged/{name}"
         if number % 2 and "wrong_base" in chosen:
             with pytest.raises(ValueError, match="no base in common"):
                 merge_directories(base, paths, ["base", *chosen], section, target, runtime=runtime, seed=0)
@@ -94,17 +95,16 @@ def test_of_fifty_merges_none_passes_on_rows_too_few_to_show_a_gain(place, monke
             told_apart += 1
             continue
         merge_directories(base, paths, ["base", *chosen], section, target, runtime=runtime, seed=0)
-        cfg["models"][name], cfg["merge"][name] = f"merged/{name}", section
+        cfg["models"][name] = f"checkpoints/merged/{name}"
         if set(chosen) & set(PLANTED):
             bad.add(name)
     for model in cfg["models"]:
         evaluate(cfg, runtime, model, place)
     cfg["final"]["candidates"] = ["base", *GOOD]
-    evaluators = {e.task: e for e in (build(node) for node in cfg["evaluate"]["evaluators"].values())}
-    mains = {task: evaluator.main for task, evaluator in evaluators.items()}
+    evaluators = by_kind({name: build(node) for name, node in cfg["evaluate"]["evaluators"].items()})
     items = {model: read_json(place / f"data/evaluated/{model}.json") for model in cfg["models"]}
-    scores = {model: read_json(place / f"data/metrics/evaluate/{model}.json") for model in cfg["models"]}
-    verdict = judge(cfg, scores, items, evaluators, mains)
+    scores = {model: Scores.read(place / f"data/metrics/evaluate/{model}.json") for model in cfg["models"]}
+    verdict = judge(cfg, scores, items, evaluators)
     passed = sorted(set(verdict.merges) - set(verdict.refused))
     with capsys.disabled():
         print(

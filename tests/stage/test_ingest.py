@@ -7,6 +7,7 @@ import pytest
 from pipeline.checkpoint import read_json
 from pipeline.corpus.files import read
 from pipeline.corpus.row import Rejected, Row
+from pipeline.stage.ingest import _check_tasks
 
 PLAIN = [json.dumps({"question": f"question {i}", "answer": f"answer {i}", "score": 1.0}).encode() for i in range(100)]
 BAD_LINES = {
@@ -195,3 +196,11 @@ def test_the_budget_counts_what_is_lost_of_the_file(workspace, run, capsys, name
     assert run(folder, "compose") == 0
     assert run(folder, "ingest") == 1
     assert message in capsys.readouterr().err
+
+
+def test_one_task_of_two_kinds_is_told_with_both_corpora(tmp_path):
+    rows = [Row("legal", "q", "a", "d", "b", 1.0, kind=kind) for kind in ("retrieval", "sts")]
+    kinds = {}
+    _check_tasks("laws", rows[:1], kinds)
+    with pytest.raises(ValueError, match="task 'legal' is of kind retrieval in corpus laws and of kind sts in mail"):
+        _check_tasks("mail", rows[1:], kinds)

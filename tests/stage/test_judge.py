@@ -3,6 +3,8 @@
 import pytest
 
 from pipeline.evaluator.retrieval import Retrieval
+from pipeline.evaluator.scores import Scores
+from pipeline.models import singles
 from pipeline.stage.final import judge
 
 MAIN = "ndcg@10"
@@ -12,21 +14,23 @@ SECTION = {
 QUERIES = [f"q{i:02}" for i in range(40)]
 
 
-def judged(**values):
-    """Of models whose every query scores so much: ``(validation, test)``."""
+def judged(paths=None, **values):
+    """Of models whose every query scores so much: ``(validation, test)``; they lie where ``paths`` say, or where their name says."""
     cfg = {
-        "final": SECTION, "seed": 0, "models": dict.fromkeys(values), "merge": {name: {} for name in values if "merge" in name},
+        "final": SECTION, "seed": 0,
+        "models": {name: f"checkpoints/{'merged' if 'merge' in name else 'experts'}/{name}" for name in values} | (paths or {}),
     }  # fmt: skip
     at = {name: dict(zip(("validation", "test"), both, strict=True)) for name, both in values.items()}
-    scores = {name: {split: {"retrieval/x": {MAIN: v}} for split, v in of.items()} for name, of in at.items()}
+    one = {"task": "retrieval", "kind": "retrieval", "corpus": "x", "deal": None, "metric": MAIN}
+    scores = {name: Scores({split: {"x": one | {"value": v}} for split, v in of.items()}) for name, of in at.items()}
     items = {
         name: {
-            split: {"retrieval/x": {"id": QUERIES, MAIN: [v + 0.001 * (i % 5) for i in range(40)], "group": QUERIES}}
+            split: {"x": one | {"id": QUERIES, MAIN: [v + 0.001 * (i % 5) for i in range(40)], "group": QUERIES}}
             for split, v in of.items()
         }
         for name, of in at.items()
     }
-    return judge(cfg, scores, items, {"retrieval": Retrieval(depth=100)}, {"retrieval": MAIN})
+    return judge(cfg, scores, items, {"retrieval": Retrieval(depth=100)})
 
 
 def test_the_best_single_model_is_that_of_validation():
@@ -43,3 +47,22 @@ def test_a_merge_is_judged_by_validation_alone(validation, test, final):
 
 def test_of_two_merges_that_pass_the_better_on_validation_becomes_final():
     assert judged(one=(0.5, 0.9), two=(0.4, 0.8), merge_a=(0.7, 0.1), merge_b=(0.8, 0.0)).final == "merge_b"
+
+
+def test_a_merge_is_told_by_where_it_lies_and_may_be_called_anything():
+    values = {"one": (0.5, 0.9), "two": (0.4, 0.8), "my_soup": (0.7, 0.1)}
+    assert judged({"my_soup": "checkpoints/merged/soup"}, **values).final == "my_soup"
+    verdict = judged({"my_soup": "checkpoints/experts/soup"}, **values)
+    assert (verdict.final, verdict.merges) == ("one", {})  # a single model, and no candidate
+
+
+def test_own_experts_are_candidates_and_controls_merges_and_the_backbone_are_none():
+    task = {"retrieval": {"shuffle_documents": False}}
+    train = {name: {"control": None, "tasks": task} for name in ("mine", "joint", "dealt", "shuffled")}
+    train["dealt"] |= {"control": "random"}
+    train["shuffled"] |= {"tasks": {"retrieval": {"shuffle_documents": True}}}
+    experts = {name: f"checkpoints/experts/{name}" for name in train}
+    models = {f"my_{name}": path for name, path in experts.items()} | {
+        "my_soup": "checkpoints/merged/soup", "start": "checkpoints/backbone", "after": "checkpoints/base", "theirs": "models/theirs",
+    }  # fmt: skip
+    assert singles({"experts": experts, "train": train, "models": models}) == ["my_mine", "my_joint", "after", "theirs"]

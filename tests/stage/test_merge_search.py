@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
@@ -90,16 +91,17 @@ def test_a_probe_that_the_rows_cannot_fill_is_told_and_nothing_is_written(probed
     assert not (folder / "x").exists()
 
 
-def test_the_report_shows_the_search_and_its_picture(tmp_path):
+def test_the_report_shows_the_search_and_its_picture(tmp_path, monkeypatch):
     from pipeline.stage.report import _searches
 
-    folder = tmp_path / "found"
-    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    folder = Path("checkpoints/merged/found")
+    folder.mkdir(parents=True)
     (folder / "trajectory.csv").write_text("step,loss,coefficient/0,norm\n0,1.5,0.5,1.0\n1,1.25,0.75,1.1\n")
     (folder / "landscape.png").write_bytes(b"picture")
     losses = {"start": {"sts": 2.0}, "found": {"sts": 1.0}}
     (folder / "merge.json").write_text(json.dumps({"experts": ["sts"], "search": {"held_out_loss": losses}}))
-    (shown,) = _searches({"models": {"x": str(folder), "base": "elsewhere"}, "merge": {"x": {}}})
+    (shown,) = _searches({"models": {"x": str(folder), "base": "elsewhere"}})
     assert shown["picture"] == "cGljdHVyZQ=="
     assert [point["coefficient/0"] for point in shown["points"]] == ["0.5", "0.75"]
     assert shown["held_out"] == losses

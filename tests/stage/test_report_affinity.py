@@ -5,6 +5,7 @@ import pytest
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.evaluator.affinity import Affinity
+from pipeline.evaluator.scores import Scores
 from pipeline.stage.report_affinity import affinity_parts
 
 LIMITS = {"resamples": 50, "confidence": 0.95, "seed": 0}
@@ -25,10 +26,11 @@ def page(rendered, kind):
         "id": [str(i) for i in range(20)], "prediction": (score + draw.normal(size=20)).tolist(), "score": score.tolist(),
         "group": [str(i // 2) for i in range(20)], "strata": [f"chains={kind}"] * 20,
     }  # fmt: skip
-    at = {"hp": {"test": {"affinity/x": items}}, "hp_random": {"test": {"affinity/x@random": items}}}
-    one = EVALUATORS["affinity"].details(items, **LIMITS) | {"shuffled": 0.1, "num_items": 20}
-    scores = {model: {"test": dict.fromkeys(of["test"], one)} for model, of in at.items()}
-    parts = affinity_parts(scores, at, EVALUATORS, "hp", LIMITS)
+    of = {"task": "affinity", "kind": "affinity", "corpus": "x"} | items
+    at = {"hp": {"test": {"own": of | {"deal": None}}}, "hp_random": {"test": {"other": of | {"deal": "random"}}}}
+    one = EVALUATORS["affinity"].details(items, **LIMITS) | {"others": {"shuffled": 0.1}, "num_items": 20}
+    scores = {m: Scores({"validation": {}, "test": dict.fromkeys(own["test"], one)}) for m, own in at.items()}
+    parts = affinity_parts(scores, at, {"hp": ["hp_random"]}, EVALUATORS, "hp", LIMITS)
     return rendered("affinity.html", affinity=parts, confidence=0.95, verdict={"model": "hp"})
 
 

@@ -2,7 +2,10 @@ import json
 
 import pytest
 
+from pipeline.corpus.files import write as write_rows
+from pipeline.corpus.row import Document, Row
 from pipeline.encoder.encoder import Encoder
+from pipeline.stage.search import _documents
 
 NOTES = [{"title": f"note {i}", "body": f"the {thing} stands in the {place}"} for i, (thing, place) in enumerate(
     [("lamp", "attic"), ("table", "kitchen"), ("kettle", "cellar")]
@@ -91,3 +94,21 @@ def test_what_cannot_be_searched_is_told(folder, run, capsys, words, message):
 def test_without_a_model_it_says_what_to_do(copied, run, capsys):
     assert run(copied("data/raw", "data/config.yaml"), "search", "lamp") == 1
     assert "checkpoints/final is no encoder directory" in capsys.readouterr().err
+
+
+def test_an_id_is_never_taken_apart_and_documents_about_one_thing_are_shown_as_one(tmp_path, monkeypatch):
+    rows = [
+        Row("retrieval", "q1", "how", "issue#12", "the lamp flickers"), Row("retrieval", "q2", "why", "issue#13", "the door sticks"),
+        Row("retrieval", "q3", "what", "f", "It adds. At length.", thing="f"),
+        Row("weak", "q4", "f(a)", "f#summary", "It adds.", thing="f"),
+    ]  # fmt: skip
+    place = tmp_path / "data/raw/x"
+    place.mkdir(parents=True)
+    write_rows(place / "rows.parquet", Row, rows)
+    write_rows(place / "documents.parquet", Document, [])
+    monkeypatch.chdir(tmp_path)
+    assert _documents() == {
+        "issue#12": "the lamp flickers",
+        "issue#13": "the door sticks",
+        "f": "It adds.\nIt adds. At length.",
+    }

