@@ -5,7 +5,6 @@ of what it names, read from the source with ``ast``: nothing heavy is imported, 
 """
 
 import ast
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -14,6 +13,8 @@ import yaml
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from pydantic import TypeAdapter, ValidationError
+
+from pipeline.spelling import nearest
 
 CONFIG = Path("data/config.yaml")
 Node: TypeAlias = dict[str, Any]  # a ``_target_`` and its keyword arguments
@@ -102,12 +103,6 @@ def _definition(target: str, path: str) -> ast.stmt:
     if name not in defined:
         raise ValueError(f"{path}._target_: {module} defines no {name}{nearest(name, defined)}")
     return defined[name]
-
-
-def nearest(word: str, known: Any) -> str:
-    """`` (did you mean ...?)``, or nothing where no known word is close."""
-    close = difflib.get_close_matches(word, [str(k) for k in known], n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _check_type(value: Any, annotation: str, path: str) -> None:

@@ -11,9 +11,10 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from pipeline.build import CONFIG, check_node, class_value, load, nearest, nodes
+from pipeline.build import CONFIG, check_node, class_value, load, nodes
 from pipeline.models import singles
 from pipeline.shape import Config, Page, checked
+from pipeline.spelling import nearest
 from pipeline.task import Kind, kind_named
 
 CONF = Path("conf")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.build import nearest
+from pipeline.spelling import nearest
 
 
 def _with_target(node: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from pipeline.build import nearest
+from pipeline.spelling import nearest
 
 Shape = Literal["ranked", "graded", "paired", "translated", "labelled", "complexes"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.build import nearest
+from pipeline.spelling import nearest
 from pipeline.task import KINDS
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from pipeline.corpus.row import Rejected
-from pipeline.corpus.settings import nearest
+from pipeline.spelling import nearest
 
 EXCERPT_CHARACTERS = 200  # of a rejected record; enough to find it in the file, not a second copy of it
 Needed: TypeAlias = Sequence[str | tuple[str, ...]]  # a column; "name_*" for all that begin so; a tuple for any one of several

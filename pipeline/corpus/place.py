@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from pipeline.corpus.settings import nearest
+from pipeline.spelling import nearest
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".xlsx")
 PACKED = (".gz", ".zst", ".bz2", ".xz")

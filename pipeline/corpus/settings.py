@@ -1,10 +1,10 @@
 """What a person wrote about a source: which columns play which role, the task and the splits."""
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
 from pipeline.corpus.row import SPLITS, Split
+from pipeline.spelling import nearest
 
 ROLES = (
     "query",
@@ -20,12 +20,6 @@ ROLES = (
 )
 
 Columns: TypeAlias = Mapping[str, str | Sequence[str] | None]
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` for the closest of ``known``, or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 T = TypeVar("T")

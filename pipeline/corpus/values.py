@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from pipeline.corpus.cells import is_unicode, matching
 from pipeline.corpus.row import filled
-from pipeline.corpus.settings import nearest
+from pipeline.spelling import nearest
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 

@@ -12,7 +12,7 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 from pipeline.corpus.cells import Cells, Needed, characters, checked_header, matching
 from pipeline.corpus.row import Rejected
-from pipeline.corpus.settings import nearest
+from pipeline.spelling import nearest
 
 FAULTS = (InvalidFileException, zipfile.BadZipFile, zlib.error, ParseError, KeyError, OSError, EOFError)
 ERRORS = ("#N/A", "#REF!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!", "#VALUE!")  # what a formula that failed leaves in its cell

@@ -5,7 +5,6 @@ The package is an extra (``pip install tributary[mteb]``); it fetches the data o
 Source: Muennighoff et al. 2023, arXiv:2210.07316; Enevoldsen et al. 2025, arXiv:2502.13595.
 """
 
-import difflib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 
 from pipeline.checkpoint import whole_directory, write_json
 from pipeline.corpus.collection import Encode
+from pipeline.spelling import nearest
 from pipeline.task import KINDS, SEARCH
 
 PROMPTED = {kind.mteb: kind.name for kind in KINDS.values() if kind.mteb}  # mteb's type -> whose prompts a text gets
@@ -58,9 +58,7 @@ def named(names: Sequence[str]) -> list[Any]:
     found = []
     for name in names:
         if name not in _TASKS_REGISTRY:
-            close = difflib.get_close_matches(name, _TASKS_REGISTRY, n=1, cutoff=0.5)
-            nearest = f" (did you mean {close[0]!r}?)" if close else ""
-            raise ValueError(f"evaluate.mteb: mteb {mteb.__version__} knows no task {name!r}{nearest}")
+            raise ValueError(f"evaluate.mteb: mteb {mteb.__version__} knows no task {name!r}{nearest(name, _TASKS_REGISTRY)}")
         task = mteb.get_task(name)
         if "test" not in task.eval_splits:
             raise ValueError(f"evaluate.mteb: {name} has no test split, only {sorted(task.eval_splits)}; take it out")

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.build import nearest
 from pipeline.checkpoint import read_json
 from pipeline.corpus.collection import Collection
 from pipeline.evaluator.items import grouped, summary
+from pipeline.spelling import nearest
 from pipeline.task import KINDS, kind_of
 
 Entries = Mapping[str, Mapping[str, Any]]  # by label

@@ -14,8 +14,9 @@ from pipeline.corpus.cells import Cells, Tally, characters
 from pipeline.corpus.judged import judged_records
 from pipeline.corpus.mapping import ColumnMap
 from pipeline.corpus.row import Record, Rejected, Split
-from pipeline.corpus.settings import checked_splits, nearest
+from pipeline.corpus.settings import checked_splits
 from pipeline.corpus.task_rows import TaskRows
+from pipeline.spelling import nearest
 
 LAYOUTS = ("pairs", "beir")
 OFFLINE = ("1", "true", "yes", "on")  # the values that huggingface_hub takes for yes

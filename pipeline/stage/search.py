@@ -21,11 +21,11 @@ from pipeline.corpus.files import corpora, read
 from pipeline.corpus.place import shards
 from pipeline.corpus.reading import read_cells
 from pipeline.corpus.row import Document, Rejected, Row
-from pipeline.corpus.settings import nearest
 from pipeline.distributed import encoding_devices
 from pipeline.encoder.cache import EmbeddingCache
 from pipeline.encoder.directory import weights_hash
 from pipeline.encoder.encoder import Encoder
+from pipeline.spelling import nearest
 from pipeline.task import SEARCH, kind_of
 
 FINAL, RAW, INDEX = Path("checkpoints/final"), Path("data/raw"), Path("data/index")

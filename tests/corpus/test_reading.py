@@ -9,9 +9,10 @@ from pipeline.corpus.mapping import ColumnMap
 from pipeline.corpus.place import found, inside, plain_or_packed, shards, shown
 from pipeline.corpus.reading import read_cells
 from pipeline.corpus.row import Rejected, Row
-from pipeline.corpus.settings import ROLES, checked_columns, checked_splits, nearest
+from pipeline.corpus.settings import ROLES, checked_columns, checked_splits
 from pipeline.corpus.task_rows import TaskRows
 from pipeline.corpus.values import content_id
+from pipeline.spelling import nearest
 
 COLUMNS = {"query": "q", "document": "d"}
 
@@ -82,7 +83,7 @@ def test_a_folder_without_data_files_is_an_error(tmp_path):
 
 
 def test_nearest_is_silent_when_nothing_is_near():
-    assert nearest("querry", ["query", "document"]) == "; did you mean 'query'?"
+    assert nearest("querry", ["query", "document"]) == " (did you mean 'query'?)"
     assert nearest("xyz", ["query", "document"]) == ""
 
 
@@ -191,7 +192,7 @@ def test_a_column_that_is_not_in_the_header_is_an_error_with_the_nearest_one(tmp
     (tmp_path / "x.tsv").write_text("query\tdoc\n")
     pq.write_table(pa.table({"query": ["a"], "doc": ["b"]}), tmp_path / "x.parquet")
     for name in ("x.tsv", "x.parquet"):
-        with pytest.raises(ValueError, match=rf"{name}: expected a column 'docs', found 'query', 'doc'; did you mean 'doc'\?"):
+        with pytest.raises(ValueError, match=rf"{name}: expected a column 'docs', found 'query', 'doc' \(did you mean 'doc'\?\)"):
             cells_of(tmp_path / name, needed=("query", "docs"))
 
 

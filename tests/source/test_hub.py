@@ -151,7 +151,7 @@ def test_offline_fails_at_once_without_asking(hub, monkeypatch, value):
         ({"revision": COMMIT.upper()}, "revision must be a full commit"),
         ({"repo": "/etc/pairs"}, "repo must be owner/name"),
         ({"repo": "pairs"}, "repo must be owner/name"),
-        ({"layout": "pair"}, "layout must be one of pairs, beir, got 'pair'; did you mean 'pairs'"),
+        ({"layout": "pair"}, r"layout must be one of pairs, beir, got 'pair' \(did you mean 'pairs'"),
         ({"layout": "beir", "task": "sts"}, "its task must be of kind retrieval"),
         ({"splits": {"dev": "train"}}, "unknown split 'dev'"),
         ({"columns": {"query": "q"}}, "must name the column of 'document'"),

@@ -19,7 +19,8 @@ TEMPLATED = (
     "experts",
     "models",
     "runtime",
-)  # where things lie: dvc.yaml takes these from params.yaml; and what changes no result
+    "left_out",
+)  # where things lie: dvc.yaml takes these from params.yaml; what changes no result; what is left out, which an item's code hash tells
 
 
 def prepare(node, finished: Path, folder: Path, section_in) -> None:

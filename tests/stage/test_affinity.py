@@ -68,7 +68,13 @@ def ready(root, tmp_path_factory):
     write(curated / "documents.parquet", Document, [])
     write(curated / "dropped.parquet", Dropped, [])
     kept = {"train": 24, "validation": 12, "test": 12}
-    card = {"raw": {"rows": kept, "rejected": 0, "documents": 0}, "kept": kept, "dropped": {}, "funnel": [["read", 48]]}
+    card = {
+        "raw": {"rows": kept, "rejected": 0, "documents": 0},
+        "kept": kept,
+        "splits": kept,
+        "dropped": {},
+        "funnel": [["read", 48]],
+    }
     card |= {"clusters": {}, "similarity": [], "leakage": {}, "controls": {}}
     write_json(curated / "card.json", card)
     return folder
