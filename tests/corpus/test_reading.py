@@ -192,7 +192,9 @@ def test_a_column_that_is_not_in_the_header_is_an_error_with_the_nearest_one(tmp
     (tmp_path / "x.tsv").write_text("query\tdoc\n")
     pq.write_table(pa.table({"query": ["a"], "doc": ["b"]}), tmp_path / "x.parquet")
     for name in ("x.tsv", "x.parquet"):
-        with pytest.raises(ValueError, match=rf"{name}: expected a column 'docs', found 'query', 'doc' \(did you mean 'doc'\?\)"):
+        with pytest.raises(
+            ValueError, match=rf"{name}: expected a column 'docs', found 'query', 'doc' \(did you mean 'doc'\?\)"
+        ):
             cells_of(tmp_path / name, needed=("query", "docs"))
 
 
