@@ -20,13 +20,13 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
-from pipeline.architecture.architecture import Side
 from pipeline.behaviour.subject import Subject
 from pipeline.build import build, check_node, nodes, signature
 from pipeline.corpus.collection import Complexes, Judged, Labelled, Pairs
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.delta import Models
 from pipeline.params import _register_resolvers
+from pipeline.protein.architecture.architecture import Side
 from pipeline.shape import Config, Expert
 
 CONF = Path(__file__).parents[1] / "conf"

@@ -168,9 +168,9 @@ def names_of(config, code, file):
 
 def test_an_architecture_is_code_of_the_experts_that_use_it_and_of_their_models(config, proteins):
     code = Code()
-    assert names_of(config, code, "architecture/pad.py") == set()
-    assert names_of(config, code, "affinity/model.py") == set()
-    assert names_of(proteins, code, "architecture/pad.py") == {
+    assert names_of(config, code, "protein/architecture/pad.py") == set()
+    assert names_of(config, code, "protein/model.py") == set()
+    assert names_of(proteins, code, "protein/architecture/pad.py") == {
         *("train@pad", "train@pad_random", "evaluate@pad", "evaluate@pad_random", "final", "stress"),
     }
 
@@ -202,7 +202,7 @@ def test_a_pooling_is_code_of_all_that_load_an_encoder_and_of_no_other(config):
 
 def test_a_merge_that_fuses_affinity_experts_is_evaluated_by_their_code(proteins):
     models = proteins["models"] | {"soup": "checkpoints/merged/soup", "base": "checkpoints/base"}
-    found = names_of(proteins | {"models": models}, Code(), "architecture/pad.py")
+    found = names_of(proteins | {"models": models}, Code(), "protein/architecture/pad.py")
     assert "evaluate@soup" in found
     assert not {"evaluate@base", "evaluate@hp"} & found
 

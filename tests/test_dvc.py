@@ -136,7 +136,7 @@ EDITS = {
         {"compose", "train@sts", "train@joint", "evaluate@joint"} | LAST | MERGE,
     ),
     "the code of an architecture for proteins": (
-        lambda w: w.append("pipeline/architecture/pad.py", "MORE = 1\n"),
+        lambda w: w.append("pipeline/protein/architecture/pad.py", "MORE = 1\n"),
         {"compose"},
     ),
     "the colour of the cost page": (lambda w: w.replace("pipeline/costs.py", "#0e7490", "#7c2d12"), {"compose"}),
@@ -221,5 +221,5 @@ def test_the_code_of_an_architecture_reruns_the_experts_that_use_it_and_what_fol
     workspace.page = yaml.safe_load((workspace.folder / "conf/page/ppb_affinity.yaml").read_text(encoding="utf-8"))
     workspace.write_page()
     workspace.repro()
-    workspace.append("pipeline/architecture/pad.py", "EVEN_MORE = 1\n")
+    workspace.append("pipeline/protein/architecture/pad.py", "EVEN_MORE = 1\n")
     assert set(workspace.repro()) == {"compose", "train@pad", "train@pad_random", "evaluate@pad", "evaluate@pad_random"} | LAST

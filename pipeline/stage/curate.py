@@ -25,12 +25,12 @@ from pipeline.checkpoint import read_json, sha256, whole_directory, write_json
 from pipeline.corpus.files import Dropped, corpora, deal_folder, dropped_row, read, write
 from pipeline.corpus.row import SPLITS, Document, Rejected, Row, Split
 from pipeline.corpus.verdict import Verdict
+from pipeline.protein.split.shared import in_words
 from pipeline.split.audit import Audit, Found
 from pipeline.split.contamination import Contamination
 from pipeline.split.dealt import Dealt
 from pipeline.split.group import unit_keys
 from pipeline.split.set_aside import SetAside
-from pipeline.split.shared import in_words
 from pipeline.task import kind_of
 
 RAW = Path("data/raw")

@@ -21,7 +21,7 @@ from pipeline.evaluator.comparison import exchanges_needed, p_values, significan
 from pipeline.evaluator.mteb_tasks import results
 from pipeline.evaluator.scores import Scores, averaged, by_kind, mean
 from pipeline.models import controls, merges
-from pipeline.stage.report_affinity import affinity_parts
+from pipeline.protein.report import affinity_parts
 from pipeline.stage.report_pictures import behaviours, curves, graph
 from pipeline.task import KINDS
 

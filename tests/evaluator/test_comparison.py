@@ -7,12 +7,12 @@ from scipy.stats import norm, rankdata, spearmanr, t
 from sklearn.metrics import average_precision_score
 
 from pipeline.evaluator import comparison
-from pipeline.evaluator.affinity import Affinity
 from pipeline.evaluator.clustering import Clustering
 from pipeline.evaluator.comparison import Difference, exchanges_needed, significant
 from pipeline.evaluator.pair_classification import PairClassification
 from pipeline.evaluator.retrieval import Retrieval
 from pipeline.evaluator.sts import Sts
+from pipeline.protein.evaluator.affinity import Affinity
 
 SETTINGS = {"resamples": 400, "confidence": 0.95, "seed": 0}
 EVALUATORS = {

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.corpus.row import Document, Rejected, Row
+from pipeline.protein.source.fasta import Fasta
 from pipeline.source.beir import Beir
-from pipeline.source.fasta import Fasta
 from pipeline.source.table import Table
 
 SETTINGS = {

@@ -29,7 +29,7 @@ def curated(tmp_path):
     config = {
         "seed": 0,
         "encoder": encoder,
-        "pretrain": {"masking": {"fit": {"_target_": "pipeline.masking.fit_masked"}, "share": 0.15}, "phases": {}},
+        "pretrain": {"masking": {"fit": {"_target_": "pipeline.protein.masking.fit_masked"}, "share": 0.15}, "phases": {}},
         "runtime": {"accelerator": "cpu", "threads": 1},
     }
     (tmp_path / "data/config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
@@ -43,7 +43,7 @@ def test_vocabulary_and_masked_texts_hold_no_word_of_a_held_out_row_or_of_the_pr
         masked.extend(texts)
         return [{"step": 0, "loss": 1.0}]
 
-    monkeypatch.setattr("pipeline.masking.fit_masked", fit_masked)
+    monkeypatch.setattr("pipeline.protein.masking.fit_masked", fit_masked)
     assert run(curated, "pretrain") == 0
     vocabulary = (curated / "checkpoints/base/tokenizer.json").read_text(encoding="utf-8")
     expected = {name: name == "train" for name in PLANTED}

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from pipeline.encoder.encoder import Encoder
+from pipeline.protein.encoder.esm_scratch import EsmScratchBackbone
+from pipeline.protein.model import AffinityModel
+
+CONF = Path(__file__).parents[2] / "conf"
+LOAD = {"_target_": "pipeline.protein.model.load"}
+HEAD = yaml.safe_load((CONF / "head/convbert.yaml").read_text())
+ARCHITECTURES = {file.stem: yaml.safe_load(file.read_text()) for file in sorted((CONF / "architecture").glob("*.yaml"))}
+
+
+@pytest.fixture
+def encoder():
+    def made(adapter=None, *, width=16):
+        torch.manual_seed(0)
+        model = EsmScratchBackbone(width=width, layers=2, heads=2, intermediate=32, dropout=0.0)([])
+        return Encoder(model, max_length_tokens=64, adapter=adapter)
+
+    return made
+
+
+@pytest.fixture(params=[*ARCHITECTURES])
+def architecture(request):
+    return ARCHITECTURES[request.param]
+
+
+@pytest.fixture
+def model(encoder):
+    """Weights are enlarged: as they begin, they hardly tell two complexes apart."""
+
+    def made(architecture, head=HEAD, adapter=None):
+        torch.manual_seed(1)
+        found = AffinityModel(
+            encoder(adapter), {"load": LOAD, "architecture": architecture, "head": head}, max_length_tokens=64, control=None
+        )
+        with torch.no_grad():
+            for weight in found.parameters():
+                weight.add_(0.2 * torch.randn(weight.shape))
+        return found.eval()
+
+    return made
