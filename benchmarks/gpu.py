@@ -36,6 +36,7 @@ from pipeline.training.trainer import without_gradient
 
 PAIRS, STEPS, WARM = 2048, 6, 2
 TOKENS, LIMIT = 65_536, 256
+TASK = "retrieval"
 THEIR_TEXTS = (64, 256, 1024)
 DRAW = random.Random(0)
 WORDS = ["".join(DRAW.choices("abcdefghijklmnopqrstuvwxyz", k=DRAW.randint(3, 7))) for _ in range(3000)]
@@ -75,14 +76,14 @@ class Steps(pl.Callback):
 def ours(path: Path, pairs: list[tuple[str, str]], *, size: int, kept_tokens: int, steps: int) -> dict[str, float]:
     encoder = Encoder.load(path)
     objective = build(yaml.safe_load(Path("conf/objective/infonce.yaml").read_text(encoding="utf-8")))
-    rows = [Row("t", f"q{i}", q, f"d{i}", d) for i, (q, d) in enumerate(pairs)]
+    rows = [Row(TASK, f"q{i}", q, f"d{i}", d) for i, (q, d) in enumerate(pairs)]
     data = TrainingData(
-        {"t": rows}, {}, Reader(encoder, LIMIT), known=[], shuffled=[], feeds={"t": Feed(size, 1, 1.0, True)}, num_negatives={"t": 0},
+        {TASK: rows}, {}, Reader(encoder, LIMIT), known=[], shuffled=[], feeds={TASK: Feed(size, 1, 1.0, True)}, num_negatives={TASK: 0},
         steps=steps, seed=0, mixed=False, by_length=False, teachers={},
     )  # fmt: skip
     without_gradient(encoder, lambda: _of_one_text(encoder))
     module = ContrastiveModule(
-        encoder, {"t": objective}, lambda *w: adamw(*w, lr=2e-5, weight_decay=0.01, betas=[0.9, 0.999]), negatives={"t": "gathered"},
+        encoder, {TASK: objective}, lambda *w: adamw(*w, lr=2e-5, weight_decay=0.01, betas=[0.9, 0.999]), negatives={TASK: "gathered"},
         steps=steps, warmup_steps=0, seed=0, chunk_tokens=TOKENS, kept_tokens=kept_tokens, similarities_at_once=2**24,
         return_memory=False, on_nonfinite="stop",
     )  # fmt: skip
