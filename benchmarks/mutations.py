@@ -115,7 +115,7 @@ MUTATIONS = (
     at("training/module.py",
        "training/test_sharded.py::test_two_processes_decay_what_one_decays_and_clip_by_the_norm_of_the_whole_gradient[fsdp]")(
         "the gradient's norm is that of a process' part", "sharded=self.sharded)", "sharded=False)"),
-    at("affinity/training.py", "affinity/test_training.py::test_the_best_weights_are_chosen_on_validation_and_not_on_test")(
+    at("protein/training.py", "protein/test_training.py::test_the_best_weights_are_chosen_on_validation_and_not_on_test")(
         "the best weights are chosen on test rows", "_spread(rows.get(\"validation\", [])", "_spread(rows.get(\"test\", [])"),
     at("mining/nearest.py", "mining/test_nearest.py")(
         "a query's own answer is its negative", "if row not in out[i]][self", "][self"),
@@ -137,10 +137,10 @@ MUTATIONS = (
     # curation, split, leakage
     at("split/set_aside.py", "split/test_set_aside.py")(
         "rows tied to a probe row stay in train", "                    found.tied[name].append(i)\n", "                    pass\n"),
-    at("stage/curate.py",
+    at("curation/data.py",
        "stage/test_curate.py::test_a_train_row_near_a_validation_row_stops_the_stage_where_nothing_took_it_out")(
         "the audit passes validation over", "            \"validation in train\": (self._of(\"train\"), validation),\n", ""),
-    at("stage/curate.py",
+    at("curation/data.py",
        "stage/test_curate.py::test_a_train_row_that_shows_a_text_of_either_held_out_split_alone_is_taken_out")(
         "contamination passes validation over", "HELD_OUT: tuple[Split, ...] = (\"test\", \"validation\")",
         "HELD_OUT: tuple[Split, ...] = (\"test\",)"),
@@ -151,11 +151,11 @@ MUTATIONS = (
         "bounds are not rounded to the safe side", "SLACK = 1e-9", "SLACK = 0.0"),
     group("groups are torn apart", "[f\"g {row.group}\"] if row.group is not None else", "[f\"g {row.group}\"] if False else"),
     group("one group may fill a split", "min(room[split][task], most[split][task]) >= n", "room[split][task] >= n"),
-    at("split/alignment.py", "split/test_alignment.py")(
+    at("protein/split/alignment.py", "protein/split/test_alignment.py")(
         "identity by the shorter chain", "return Pair(same / max(1, len(over)),", "return Pair(same / max(1, min(len(left), len(right))),"),
-    at("split/alike.py", "split/test_chains.py::test_the_most_alike_pairs_show_a_faulty_screen")(
+    at("protein/split/alike.py", "protein/split/test_chains.py::test_the_most_alike_pairs_show_a_faulty_screen")(
         "the audit's sample is of the least alike", "top = np.argpartition(-flat,", "top = np.argpartition(flat,"),
-    at("split/shared.py", "split/test_shared.py")(
+    at("protein/split/shared.py", "protein/split/test_shared.py")(
         "the last run of a chain is not looked at", "for i in range(len(chain) - letters + 1) if (piece",
         "for i in range(len(chain) - letters) if (piece"),
     at("corpus/collection.py", "corpus/test_collection_affinity.py")(
@@ -176,8 +176,8 @@ MUTATIONS = (
     at("corpus/grouping.py", "corpus/test_grouping.py")(
         "queries with one answer are not tied", "by_text = _components({key: item.texts for",
         "by_text = _components({key: item.texts[:1] for"),
-    at("evaluator/price.py", "evaluator/test_price.py")("both samples have equal draws", "seed=seed + i)", "seed=seed)"),
-    at("evaluator/affinity.py", "evaluator/test_affinity.py::test_intervals_of_few_groups_are_those_that_so_few_ask_for")(
+    at("protein/evaluator/price.py", "protein/evaluator/test_price.py")("both samples have equal draws", "seed=seed + i)", "seed=seed)"),
+    at("protein/evaluator/affinity.py", "protein/evaluator/test_affinity.py::test_intervals_of_few_groups_are_those_that_so_few_ask_for")(
         "intervals of strata as if groups were many", "confidence, num_items=num_groups, ends", "confidence, num_items=len(score), ends"),
     gate("a merge passes by its mean as measured", "passed = mean[merge].low > 0 and", "passed = mean[merge].value > 0 and"),
     gate("a task is lost where its upper bound is", "all(one.low > -margin for", "all(one.high > -margin for"),

@@ -5,7 +5,7 @@ Nothing here is shared with the search that made the split (`pipeline.cluster`),
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -108,6 +108,10 @@ class Audit:
         found = {side for side, one in zip(asked, near.tolist(), strict=True) if one}
         near_rows = [not found.isdisjoint(self._sides([row])) for row in evaluation]
         return Reached({"texts": len(asked)}, {"texts": len(found)}, near_rows, {})
+
+    def in_words(self, stretches: Mapping[str, Any]) -> str:
+        """A sentence about `Found.stretches`, of an audit that counts what rows share in part. This one does not."""
+        return ""
 
     def _near(
         self, train: Sequence[tuple[str, ...]], evaluation: Sequence[tuple[str, ...]], normal: Callable[[str], str]

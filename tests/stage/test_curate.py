@@ -13,10 +13,11 @@ from pipeline.checkpoint import read_json, sha256
 from pipeline.cluster.join import Join
 from pipeline.corpus.files import Dropped, read, write
 from pipeline.corpus.row import SPLITS, Rejected, Row
+from pipeline.curation.checks import check_rows
+from pipeline.curation.data import AS_GIVEN, CuratedData
 from pipeline.split.audit import Audit
 from pipeline.split.contamination import Contamination
 from pipeline.split.set_aside import SetAside
-from pipeline.stage.curate import AS_GIVEN, CuratedData, _check_rows
 
 CORPORA = ("questions", "labels", "graded")
 
@@ -381,18 +382,18 @@ def test_a_train_row_that_shows_a_text_of_either_held_out_split_alone_is_taken_o
 
 def test_a_task_that_is_learned_and_has_no_train_row_left_stops_the_stage(three, capsys):
     data = three(["train", "validation", "test"], [None] * 3, match="off")
-    _check_rows(data, {"retrieval": {"kind": "retrieval", "learned": True}, "sts": {"kind": "sts", "learned": False}})
+    check_rows(data, {"retrieval": {"kind": "retrieval", "learned": True}, "sts": {"kind": "sts", "learned": False}})
     with pytest.raises(
         ValueError, match="left no train row of task sts, which an expert or a phase learns: of 3 records 3 are left"
     ):
-        _check_rows(data, {"sts": {"kind": "sts", "learned": True}})
+        check_rows(data, {"sts": {"kind": "sts", "learned": True}})
 
 
 def test_an_empty_split_of_a_task_that_is_scored_is_told(three, capsys):
     data = three(["train", "validation", "test"], [None] * 3, match="off")
     more = [Row("legal", "q9", "a", "d9", "b", split=split, kind="retrieval") for split in ("train", "test")]
     data.rows["three"] += more
-    _check_rows(data, {})
+    check_rows(data, {})
     assert capsys.readouterr().out.splitlines() == [
         "legal: rows to train on, and no validation row in any corpus: no model is chosen by them"
     ]

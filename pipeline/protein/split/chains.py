@@ -27,7 +27,7 @@ from pipeline.protein.split.compared import by_kind, called, different, holding,
 from pipeline.protein.split.mmseqs import Mmseqs
 from pipeline.protein.split.rule import GAP_EXTEND, GAP_OPEN, Rule, checked_rule
 from pipeline.protein.split.screen import may_span
-from pipeline.protein.split.shared import Stretches
+from pipeline.protein.split.shared import Stretches, in_words
 from pipeline.split.audit import BINS, Found, Leak, Reached
 
 TRIED = 2  # most alike chains that are aligned before all pairs are screened
@@ -49,6 +49,7 @@ class Chains:
     ``sample``: pairs of each two splits that are aligned although a proof passed over them, half of them the most alike."""
 
     match = "chains"
+    in_words = staticmethod(in_words)
     remedy = (
         "Let the split and the audit go by the same identity, coverage and coverage_of, or choose split identity; where stretches are "
         "forbidden, split stretch"

@@ -1,0 +1,57 @@
+"""Whether curation left the rows that a run cannot do without, and what became of those that it did not."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.corpus.row import SPLITS
+from pipeline.curation.data import CuratedData
+from pipeline.split.group import unit_keys
+from pipeline.task import kind_of
+
+SMALL_UNIT = 0.05  # of all rows: where no unit of tied rows is smaller, there are too few of them to fill a held-out split
+
+
+def _tied(data: CuratedData) -> str:
+    """What to do where no unit of tied rows is small enough for a held-out split; empty where some are."""
+    rows = [row for of_corpus in data.rows.values() for row in of_corpus if kind_of(row).evaluated]
+    sizes = Counter(unit_keys(rows)).values()
+    if not rows or min(sizes) <= max(1, SMALL_UNIT * len(rows)):  # single rows are tied to nothing
+        return ""
+    return (
+        f"rows that share a group, a query or a document are tied and go to one split, and the {len(rows)} rows are {len(sizes)} such "
+        f"units, the smallest of {min(sizes)} (many questions with few answers, say). Name validation rows yourself (columns.split), or "
+        "take `choose: {split: random}` and `set: {curate.contamination: query}`: scores then are of new questions about known answers"
+    )
+
+
+def check_rows(data: CuratedData, known: Mapping[str, Mapping[str, Any]]) -> None:
+    """ValueError where a split that the run cannot do without is empty, with what became of the rows. ``known``: the tasks of the run."""
+    left = Counter(row.split for rows in data.rows.values() for row in rows)
+    gone = Counter(row.reason for rows in data.dropped.values() for row in rows)
+    fate = f"of {left.total() + gone.total()} records {left.total()} are left ({', '.join(f'{n} {split}' for split, n in left.items())})"
+    fate += f", {', '.join(f'{n} went as {reason!r}' for reason, n in gone.most_common())}" if gone else ""
+    if not left["train"]:
+        raise ValueError(f"curation left no train row: {fate}; bring more different rows, or loosen conf/curate.yaml")
+    if not left["validation"]:
+        raise ValueError(
+            f"curation left no validation row, and models are chosen by these: {fate}; "
+            f"{_tied(data) or 'bring more different rows, or raise curate.split.validation'}"
+        )
+    if not left["test"]:
+        raise ValueError(
+            f"curation left no test row, and what a model is worth is measured on these: {fate}; add a corpus with a test split, or, "
+            "where the source has none of its own, raise curate.split.test"
+        )
+    every = [row for rows in data.rows.values() for row in rows]
+    tasks = {split: {row.task for row in every if row.split == split} for split in SPLITS}
+    if lacking := sorted(task for task, one in known.items() if one["learned"] and task not in tasks["train"]):
+        raise ValueError(
+            f"curation left no train row of task {' and '.join(lacking)}, which an expert or a phase learns: {fate}; bring more different "
+            f"rows, or take what learns it out of params.yaml"
+        )
+    scored = {row.task for row in every if kind_of(row).evaluated}
+    for task in sorted(scored & tasks["train"] - tasks["test"]):
+        print(f"{task}: rows to train on, and no test row in any corpus: no score will say what they are worth")
+    for task in sorted(scored & tasks["train"] - tasks["validation"]):
+        print(f"{task}: rows to train on, and no validation row in any corpus: no model is chosen by them")
