@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from pipeline.corpus.docstring import parsed_docstring, plain, sentences
+from pipeline.corpus.documented import family, public_module
 from pipeline.corpus.row import Rejected, Row
-from pipeline.source.apidocs import ApiDocs, family, public_module
+from pipeline.source.apidocs import ApiDocs
 
 CONF = Path(__file__).parents[2] / "conf/source/apidocs.yaml"
 SETTINGS = {
