@@ -234,6 +234,26 @@ def _index_prefix(size, threshold):  # pyright: ignore
 
 
 @njit(nogil=True, cache=True)
+def _shared(tokens, often, i, i_end, j, j_end, required):  # pyright: ignore
+    """How many tokens the runs ``i`` to ``i_end`` and ``j`` to ``j_end`` share; fewer are counted where it cannot come to ``required``."""
+    shared = 0
+    while i < i_end and j < j_end:
+        if tokens[i] == tokens[j]:
+            shared += 1
+            i += 1
+            j += 1
+        elif often[i] < often[j] or (often[i] == often[j] and tokens[i] < tokens[j]):
+            i += 1
+            if shared + i_end - i < required:
+                break
+        else:
+            j += 1
+            if shared + j_end - j < required:
+                break
+    return shared
+
+
+@njit(nogil=True, cache=True)
 def _probe(tokens, often, starts, sizes, bits, index_starts, index_tokens, index_sets, index_places, first, last, threshold):  # pyright: ignore
     """Near sets that stand before each of the sets ``first`` to ``last``: (set, earlier set, similarity)."""
     shift = np.uint64(64 - bits)
@@ -267,22 +287,8 @@ def _probe(tokens, often, starts, sizes, bits, index_starts, index_tokens, index
                 required = np.int64(np.ceil(threshold / (1 + threshold) * both - SLACK))
                 if left_behind < required:
                     continue
-                i = starts[one] + k
-                j = starts[other] + index_places[entry] - (sizes[other] - (starts[other + 1] - starts[other]))
-                shared = 0
-                while i < starts[one + 1] and j < starts[other + 1]:
-                    if tokens[i] == tokens[j]:
-                        shared += 1
-                        i += 1
-                        j += 1
-                    elif often[i] < often[j] or (often[i] == often[j] and tokens[i] < tokens[j]):
-                        i += 1
-                        if shared + starts[one + 1] - i < required:
-                            break
-                    else:
-                        j += 1
-                        if shared + starts[other + 1] - j < required:
-                            break
+                place = starts[other] + index_places[entry] - (sizes[other] - (starts[other + 1] - starts[other]))
+                shared = _shared(tokens, often, starts[one] + k, starts[one + 1], place, starts[other + 1], required)
                 if shared / (both - shared) >= threshold:
                     if found == len(left):
                         left = np.concatenate((left, np.empty_like(left)))

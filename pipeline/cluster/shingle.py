@@ -111,77 +111,89 @@ def sort_small(values, first, last):  # pyright: ignore
         values[j + 1] = value
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _decoded(data, at):  # pyright: ignore
+    """(the code point of the UTF-8 character that begins at ``at``, where the next begins)."""
+    byte = np.int64(data[at])
+    if byte < 0x80:
+        return byte, at + 1
+    second = np.int64(data[at + 1]) & 0x3F
+    if byte < 0xE0:
+        return (byte & 0x1F) << 6 | second, at + 2
+    third = np.int64(data[at + 2]) & 0x3F
+    if byte < 0xF0:
+        return (byte & 0x0F) << 12 | second << 6 | third, at + 3
+    return (byte & 0x07) << 18 | second << 12 | third << 6 | (np.int64(data[at + 3]) & 0x3F), at + 4
+
+
+@njit(nogil=True, cache=True)
+def _read_units(data, at, end, table, characters, units):  # pyright: ignore
+    """Writes a hash of each word of one text, or the code point of each character, to ``units``; how many they are."""
+    num_units = 0
+    word = _START
+    inside = False
+    while at < end:
+        code, at = _decoded(data, at)
+        letter = np.uint64(table[code])
+        if characters:
+            if letter:
+                if not inside and num_units:
+                    units[num_units] = np.uint64(32)
+                    num_units += 1
+                units[num_units] = letter
+                num_units += 1
+            inside = letter != 0
+        elif letter:
+            word = (word ^ letter) * _STEP
+            word ^= word >> np.uint64(29)
+            inside = True
+        elif inside:
+            units[num_units] = _mixed(word)
+            num_units += 1
+            word = _START
+            inside = False
+    if inside and not characters:
+        units[num_units] = _mixed(word)
+        num_units += 1
+    return num_units
+
+
+@njit(nogil=True, cache=True)
+def _write_shingles(units, num_units, size, out, used):  # pyright: ignore
+    """Writes the different hashes of runs of ``size`` units behind ``out[:used]``, sorted; where they end."""
+    first = used
+    run = min(size, num_units)
+    for begin in range(num_units - run + 1):
+        value = _START + np.uint64(run)
+        for unit in range(begin, begin + run):
+            value = (value ^ units[unit]) * _STEP
+            value ^= value >> np.uint64(32)
+        out[used] = _mixed(value)
+        used += 1
+    sort_small(out, first, used)
+    kept = first + 1
+    for i in range(first + 1, used):
+        if out[i] != out[i - 1]:
+            out[kept] = out[i]
+            kept += 1
+    return kept
+
+
 @njit(nogil=True, cache=True)
 def _shingle_texts(data, offsets, table, characters, size):  # pyright: ignore
     """(hashes of all texts, number of hashes of each)."""
     num_texts = len(offsets) - 1
     out = np.empty(offsets[-1] - offsets[0] + num_texts + 1, np.uint64)
     counts = np.zeros(num_texts, np.int64)
-    units = np.empty(1024, np.uint64)  # of one text: a hash per word, or a code point per character
+    units = np.empty(1024, np.uint64)
     used = 0
     for text in range(num_texts):
         at, end = offsets[text], offsets[text + 1]
         if len(units) < end - at + 1:
             units = np.empty(2 * (end - at) + 1, np.uint64)
-        num_units = 0
-        word = _START
-        inside = False
-        while at < end:
-            byte = data[at]
-            if byte < 0x80:
-                code = np.int64(byte)
-                at += 1
-            elif byte < 0xE0:
-                code = (np.int64(byte) & 0x1F) << 6 | (np.int64(data[at + 1]) & 0x3F)
-                at += 2
-            elif byte < 0xF0:
-                code = (np.int64(byte) & 0x0F) << 12 | (np.int64(data[at + 1]) & 0x3F) << 6 | (np.int64(data[at + 2]) & 0x3F)
-                at += 3
-            else:
-                code = (
-                    (np.int64(byte) & 0x07) << 18
-                    | (np.int64(data[at + 1]) & 0x3F) << 12
-                    | (np.int64(data[at + 2]) & 0x3F) << 6
-                    | (np.int64(data[at + 3]) & 0x3F)
-                )
-                at += 4
-            letter = np.uint64(table[code])
-            if characters:
-                if letter:
-                    if not inside and num_units:
-                        units[num_units] = np.uint64(32)
-                        num_units += 1
-                    units[num_units] = letter
-                    num_units += 1
-                inside = letter != 0
-            elif letter:
-                word = (word ^ letter) * _STEP
-                word ^= word >> np.uint64(29)
-                inside = True
-            elif inside:
-                units[num_units] = _mixed(word)
-                num_units += 1
-                word = _START
-                inside = False
-        if inside and not characters:
-            units[num_units] = _mixed(word)
-            num_units += 1
-        first = used
+        num_units = _read_units(data, at, end, table, characters, units)
         if num_units:
-            run = min(size, num_units)
-            for begin in range(num_units - run + 1):
-                value = _START + np.uint64(run)
-                for unit in range(begin, begin + run):
-                    value = (value ^ units[unit]) * _STEP
-                    value ^= value >> np.uint64(32)
-                out[used] = _mixed(value)
-                used += 1
-            sort_small(out, first, used)
-            kept = first + 1
-            for i in range(first + 1, used):
-                if out[i] != out[i - 1]:
-                    out[kept] = out[i]
-                    kept += 1
-            used = kept
-        counts[text] = used - first
+            last = _write_shingles(units, num_units, size, out, used)
+            counts[text] = last - used
+            used = last
     return out[:used].copy(), counts

@@ -75,23 +75,7 @@ class Complexes:
         self.root = root
         self.fasta = inside(fasta, root) if fasta else None
         self.columns = checked_columns(columns, required=("affinity",), known=ROLES)
-        named = [self.columns[role] for role in ("ligand_letters", "receptor_letters")]
-        if not self.columns["complex"] and not self.columns["group"]:
-            raise ValueError(
-                "columns must name group (the PDB id) or complex (as in SKEMPI: 1CSE_E_I), got neither; a name that begins with # needs "
-                'quotes ("#Pdb"), or YAML takes it for a comment'
-            )
-        if not self.fasta and not (self.columns["ligand"] and self.columns["receptor"]):
-            raise ValueError(
-                "columns must name ligand and receptor, the chains of both sides, or fasta the file that holds them"
-            )
-        if (self.fasta or apply_mutations) and not (all(named) or self.columns["complex"]):
-            raise ValueError(
-                "a FASTA file, and mutations to apply, need the chains' letters: name columns ligand_letters and receptor_letters, or "
-                "complex"
-            )
-        if apply_mutations and not self.columns["mutations"]:
-            raise ValueError("apply_mutations needs columns.mutations, got null")
+        _check_columns(self.columns, fasta=self.fasta is not None, apply_mutations=apply_mutations)
         pkd(1.0 if unit != "pkd" else lowest_pkd, unit, lowest=min(0, lowest_pkd), highest=max(16, highest_pkd))
         self.separator = separator
         self.cuts = dict(cuts) if cuts else None
@@ -184,6 +168,22 @@ class Complexes:
         key = label_in(values, columns["id"])
         if key is not None and sides.setdefault(key, (ligand, receptor)) != (ligand, receptor):
             raise ValueError(f"id {key!r} stands for different sequences; ids must be unique, or repeat the same chains")
+        affinity = score_in(values, columns["affinity"])
+        assert affinity is not None, "columns.affinity is required"
+        return Row(
+            "affinity",
+            content_id(ligand),
+            ligand,
+            content_id(receptor),
+            receptor,
+            pkd(affinity, self.unit, **self.bounds),
+            group=group,
+            strata=strata(self._kinds(values, mutations, joined=joined)),
+        )
+
+    def _kinds(self, values: Mapping[str, object], mutations: str | None, *, joined: bool) -> dict[str, str]:
+        """By stratum what the row is of; ``joined``: a side is, or may be, several chains without marks."""
+        columns = self.columns
         kinds = {name: str(values.get(column) or "") for name, column in self.strata.items()}
         kinds |= {
             name: "yes" if word in str(values.get(column) or "").lower() else "no"
@@ -195,18 +195,7 @@ class Complexes:
             kinds["assay"] = label_in(values, columns["assay"], optional=True) or "Unknown"
         if joined or not self.separator:
             kinds[CHAINS] = JOINED if joined else MARKED
-        affinity = score_in(values, columns["affinity"])
-        assert affinity is not None, "columns.affinity is required"
-        return Row(
-            "affinity",
-            content_id(ligand),
-            ligand,
-            content_id(receptor),
-            receptor,
-            pkd(affinity, self.unit, **self.bounds),
-            group=group,
-            strata=strata(kinds),
-        )
+        return kinds
 
     def _side(
         self,
@@ -255,3 +244,22 @@ class Complexes:
         if ends[-1] != len(side):
             raise ValueError(f"{role}: chains of {lengths} residues are {ends[-1]} in all, but the side has {len(side)}")
         return [side[start:end] for start, end in pairwise(ends)]
+
+
+def _check_columns(columns: Mapping[str, str | None], *, fasta: bool, apply_mutations: bool) -> None:
+    """ValueError where the columns do not say which entry a row is of, and where its chains are."""
+    if not columns["complex"] and not columns["group"]:
+        raise ValueError(
+            "columns must name group (the PDB id) or complex (as in SKEMPI: 1CSE_E_I), got neither; a name that begins with # needs "
+            'quotes ("#Pdb"), or YAML takes it for a comment'
+        )
+    if not fasta and not (columns["ligand"] and columns["receptor"]):
+        raise ValueError("columns must name ligand and receptor, the chains of both sides, or fasta the file that holds them")
+    named = columns["ligand_letters"] and columns["receptor_letters"]
+    if (fasta or apply_mutations) and not (named or columns["complex"]):
+        raise ValueError(
+            "a FASTA file, and mutations to apply, need the chains' letters: name columns ligand_letters and receptor_letters, or "
+            "complex"
+        )
+    if apply_mutations and not columns["mutations"]:
+        raise ValueError("apply_mutations needs columns.mutations, got null")

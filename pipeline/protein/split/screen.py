@@ -10,7 +10,7 @@ The order of instructions is ours; numba compiles it for the processor at hand (
 Sources: Gotoh 1982, doi:10.1016/0022-2836(82)90398-9 (recursion); Rognes 2011, doi:10.1186/1471-2105-12-221 (a sequence a lane).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -242,6 +242,41 @@ def _profile(codes, starts, needed, block, longest, gains):  # pyright: ignore
     return profile, late
 
 
+class _Lanes:
+    """Emits operations on rows of `LANES` bytes. Addresses are numbers."""
+
+    def __init__(self, builder: Any, word: Any) -> None:
+        self.builder = builder
+        self.word = word
+        self.vector = ir.VectorType(ir.IntType(8), LANES)
+        self.add, self.most, self.less = self._named("sadd.sat"), self._named("smax"), builder.sub
+
+    def _named(self, name: str) -> Callable[[Any, Any], Any]:
+        kind = ir.FunctionType(self.vector, [self.vector, self.vector])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.{name}.v{LANES}i8")
+        return lambda a, b: self.builder.call(function, [a, b])
+
+    def constant(self, value: int) -> Any:
+        return ir.Constant(self.vector, [value] * LANES)
+
+    def zeros(self, number: int) -> list[Any]:
+        return [cgutils.alloca_once_value(self.builder, self.constant(0)) for _ in range(number)]
+
+    def row(self, base: Any, number: Any) -> Any:
+        place = self.builder.add(base, self.builder.mul(number, self.word(LANES)))
+        return self.builder.inttoptr(place, self.vector.as_pointer())
+
+    def load(self, place: Any) -> Any:
+        return self.builder.load(place, align=1)
+
+    def store(self, value: Any, place: Any) -> None:
+        self.builder.store(value, place, align=1)
+
+    def byte(self, base: Any, number: Any) -> Any:
+        place = self.builder.inttoptr(self.builder.add(base, number), ir.IntType(8).as_pointer())
+        return self.builder.zext(self.builder.load(place), self.word)
+
+
 @intrinsic
 def _columns(typing, scores, gaps, profile, query, first, last, late, work):  # pyright: ignore
     """The next residues of each of 64 chains against residues 0 to ``last`` of the query; from ``first`` on they end late enough.
@@ -249,50 +284,35 @@ def _columns(typing, scores, gaps, profile, query, first, last, late, work):  # 
 
     def emit(context: Any, builder: Any, signature: Any, given: Sequence[Any]) -> Any:
         scores, gaps, profile, query, first, last, late, work = given
-        vector, word = ir.VectorType(ir.IntType(8), LANES), first.type
-
-        def constant(value: int) -> Any:
-            return ir.Constant(vector, [value] * LANES)
-
-        def named(name: str) -> Any:
-            kind = ir.FunctionType(vector, [vector, vector])
-            function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{LANES}i8")
-            return lambda a, b: builder.call(function, [a, b])
-
-        def row(base: Any, number: Any) -> Any:
-            place = builder.add(base, builder.mul(number, word(LANES)))
-            return builder.inttoptr(place, vector.as_pointer())
-
-        def load(place: Any) -> Any:
-            return builder.load(place, align=1)
-
-        add, most, less = named("sadd.sat"), named("smax"), builder.sub
-        down, diagonal = ([cgutils.alloca_once_value(builder, constant(0)) for _ in range(COLUMNS)] for _ in range(2))
+        word = first.type
+        lanes = _Lanes(builder, word)
+        add, most, less, row, load = lanes.add, lanes.most, lanes.less, lanes.row, lanes.load
+        down, diagonal = lanes.zeros(COLUMNS), lanes.zeros(COLUMNS)
         highest = []  # of each column: of its early rows, of its late ones
         for begin, end in ((word(0), first), (first, last)):
-            best = [cgutils.alloca_once_value(builder, constant(0)) for _ in range(COLUMNS)]
+            best = lanes.zeros(COLUMNS)
             with cgutils.for_range_slice(builder, begin, end, word(1)) as (i, _):
-                letter = builder.zext(builder.load(builder.inttoptr(builder.add(query, i), ir.IntType(8).as_pointer())), word)
+                letter = lanes.byte(query, i)
                 before, along = load(row(scores, i)), load(row(gaps, i))
                 for k in range(COLUMNS):
                     gain = load(row(builder.add(profile, word(k * len(GAINS) * LANES)), letter))
-                    score = most(add(builder.load(diagonal[k]), gain), constant(0))
+                    score = most(add(builder.load(diagonal[k]), gain), lanes.constant(0))
                     score = most(most(score, along), builder.load(down[k]))
-                    opened = less(score, constant(GAP_OPEN))
-                    builder.store(most(less(builder.load(down[k]), constant(GAP_EXTEND)), opened), down[k])
+                    opened = less(score, lanes.constant(GAP_OPEN))
+                    builder.store(most(less(builder.load(down[k]), lanes.constant(GAP_EXTEND)), opened), down[k])
                     builder.store(before, diagonal[k])
                     builder.store(most(builder.load(best[k]), score), best[k])
-                    along = most(less(along, constant(GAP_EXTEND)), opened)
+                    along = most(less(along, lanes.constant(GAP_EXTEND)), opened)
                     before = score
-                builder.store(before, row(scores, i), align=1)
-                builder.store(along, row(gaps, i), align=1)
+                lanes.store(before, row(scores, i))
+                lanes.store(along, row(gaps, i))
             highest.append([builder.load(one) for one in best])
         top, at_end, any_row, any_column = (row(work, word(k)) for k in range(LINES))
         for k, (early, latest) in enumerate(zip(*highest, strict=True)):
             at_late = most(latest, builder.and_(early, load(any_row)))
             at_late = builder.and_(at_late, builder.or_(load(row(late, word(k))), load(any_column)))
-            builder.store(most(load(top), most(early, latest)), top, align=1)
-            builder.store(most(load(at_end), at_late), at_end, align=1)
+            lanes.store(most(load(top), most(early, latest)), top)
+            lanes.store(most(load(at_end), at_late), at_end)
         return context.get_dummy_value()
 
     return types.void(*[types.uintp] * 8), emit
