@@ -9,13 +9,17 @@ export UV_FIND_LINKS
 # Stages, and the experiment queue's worker, call `python` and `dvc` from PATH.
 export PATH := $(BIN):$(PATH)
 
-.PHONY: repro test check clean-env
+.PHONY: repro test check claims clean-env
 repro: $(VENV)/.ready
 	dvc repro
 	-python -m pipeline track  # W&B runs of what ran, offline unless logged in; nothing waits for it
 
 test: $(VENV)/.ready
 	python -m pytest -n 2 --dist loadfile  # files stay whole: what a file's tests share is made once
+
+# Trained comparisons, hours of them; TRIBUTARY_DATA names the folder of benchmark data. Each writes docs/claims/<name>.json.
+claims: $(VENV)/.ready
+	python -m pytest -m claim -s tests/claim
 
 check: $(VENV)/.ready
 	ruff format --check . && ruff check . && lint-imports && pyright

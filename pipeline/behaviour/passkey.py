@@ -10,8 +10,28 @@ from typing import Literal
 from pipeline.behaviour.subject import Measured, Subject
 from pipeline.task import SEARCH
 
-NAMES = ("Ada", "Boris", "Clara", "David", "Elena", "Felix", "Greta", "Hugo", "Irene", "Jonas", "Karin", "Leo", "Marta", "Nils",
-         "Olga", "Paul", "Quinn", "Rosa", "Simon", "Tilda")  # fmt: skip
+NAMES = (
+    "Ada",
+    "Boris",
+    "Clara",
+    "David",
+    "Elena",
+    "Felix",
+    "Greta",
+    "Hugo",
+    "Irene",
+    "Jonas",
+    "Karin",
+    "Leo",
+    "Marta",
+    "Nils",
+    "Olga",
+    "Paul",
+    "Quinn",
+    "Rosa",
+    "Simon",
+    "Tilda",
+)
 PLAIN = ("The grass is green.", "The sky is blue.", "The sun is yellow.", "Here we go.", "There and back again.")
 
 

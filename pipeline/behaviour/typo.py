@@ -52,7 +52,7 @@ def misspelt(text: str, number: int, seed: str) -> str:
         i = draw.choice(long)
         at = draw.randrange(1, len(words[i]) - 2)  # the first letter and the last stay
         word = words[i]
-        words[i] = draw.choice([
-            word[:at] + word[at + 1] + word[at] + word[at + 2 :], word[:at] + word[at + 1 :], word[: at + 1] + word[at:]
-        ])  # fmt: skip
+        words[i] = draw.choice(
+            [word[:at] + word[at + 1] + word[at] + word[at + 2 :], word[:at] + word[at + 1 :], word[: at + 1] + word[at:]]
+        )
     return " ".join(words)

@@ -41,9 +41,16 @@ class Spread:
     """
 
     def __init__(
-        self, *, unit: Literal["word", "character"], size: int, threshold: float, parts: int, workers: int,
-        scheduler: str | None, scratch: str | None,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        unit: Literal["word", "character"],
+        size: int,
+        threshold: float,
+        parts: int,
+        workers: int,
+        scheduler: str | None,
+        scratch: str | None,
+    ) -> None:
         check_threshold(threshold)
         if min(size, parts, workers) < 1:
             raise ValueError(f"size, parts and workers must be at least 1, got {size}, {parts} and {workers}; see conf/cluster")
@@ -105,9 +112,15 @@ def _mapped(client: Any, function: Callable[..., Any], items: Sequence[Any]) -> 
 
 
 def near_in_parts(
-    engine: Map, shards: Sequence[Path], folder: Path, column: str, unit: Literal["word", "character"], size: int,
-    threshold: float, parts: int,
-) -> Near:  # fmt: skip
+    engine: Map,
+    shards: Sequence[Path],
+    folder: Path,
+    column: str,
+    unit: Literal["word", "character"],
+    size: int,
+    threshold: float,
+    parts: int,
+) -> Near:
     """The four steps; ``folder``, empty, takes what stands between them."""
     items = [(shard, folder / f"{k:06}") for k, shard in enumerate(shards)]
     lengths = engine(partial(shingle_shard, column=column, unit=unit, size=size), items)

@@ -13,9 +13,15 @@ class TaskRows:
         self.named = None if task == self.kind.name else self.kind.name  # as `Row.kind` holds it
 
     def row(
-        self, query_id: str, query: str, document_id: str, document: str, score: float | None, split: Split | None,
+        self,
+        query_id: str,
+        query: str,
+        document_id: str,
+        document: str,
+        score: float | None,
+        split: Split | None,
         group: str | None = None,
-    ) -> Row:  # fmt: skip
+    ) -> Row:
         """A row of this kind; ValueError says why it cannot be one."""
         if self.kind.score == "binary" and score not in (0, 1):
             raise ValueError(f"score is {score}, expected 0 or 1 (task {self.task}: {self.kind.meaning})")

@@ -24,8 +24,11 @@ class Frozen:
         """Each text is encoded once however often it is asked for; in the order of ``texts``."""
         new = sorted(dict.fromkeys(text for text in texts if text not in self.known))
         vectors = self.encoder.encode(
-            new, max_length_tokens=self.max_length_tokens, batch_tokens=self.batch_size * self.max_length_tokens,
-            title="fixed model", unit=True,
-        )  # fmt: skip
+            new,
+            max_length_tokens=self.max_length_tokens,
+            batch_tokens=self.batch_size * self.max_length_tokens,
+            title="fixed model",
+            unit=True,
+        )
         self.known |= zip(new, vectors, strict=True)
         return np.stack([self.known[text] for text in texts]) if texts else np.zeros((0, self.encoder.width), np.float32)

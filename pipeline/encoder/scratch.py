@@ -60,7 +60,11 @@ def _vocabulary(texts: list[str], size: int) -> dict[str, int]:
     )
     inside = sorted({letter for word in words for letter in word[1:]})
     trainer.train_from_iterator(
-        texts, vocab_size=size, min_frequency=2, limit_alphabet=2**31, show_progress=False,
+        texts,
+        vocab_size=size,
+        min_frequency=2,
+        limit_alphabet=2**31,
+        show_progress=False,
         special_tokens=[*SPECIAL.values(), *(f"##{letter}" for letter in inside)],
-    )  # fmt: skip
+    )
     return trainer.get_vocab()

@@ -55,7 +55,9 @@ class Retrieval(MeanOfItems):
         ranked = Ranked(score_BK, row_BK, queries, documents, collection.judgements)
         per_query = ranked.ndcg(10)
         scores = {
-            "ndcg@10": float(per_query.mean()), "recall@100": float(ranked.recall(100).mean()), "mrr@10": float(ranked.mrr(10).mean())
-        }  # fmt: skip
+            "ndcg@10": float(per_query.mean()),
+            "recall@100": float(ranked.recall(100).mean()),
+            "mrr@10": float(ranked.mrr(10).mean()),
+        }
         first = [documents[row] if row >= 0 else "" for row in ranked.row_BK[:, 0]]
         return scores, {"id": queries, "ndcg@10": per_query.tolist(), "first": first}

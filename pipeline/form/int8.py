@@ -39,9 +39,12 @@ class Int8:
             logging.disable(logging.WARNING)  # it would advise to run a preprocessing that changes nothing here
             try:
                 quantization.quantize_dynamic(
-                    whole, folder / self.file, per_channel=self.per_channel, reduce_range=self.reduce_range,
+                    whole,
+                    folder / self.file,
+                    per_channel=self.per_channel,
+                    reduce_range=self.reduce_range,
                     weight_type=quantization.QuantType.QInt8,
-                )  # fmt: skip
+                )
             finally:
                 logging.disable(logging.NOTSET)
         return session(encoder, folder / self.file, max_length_tokens=max_length_tokens)

@@ -75,9 +75,14 @@ def export(encoder: Encoder, file: Path) -> None:
         logging.disable(logging.WARNING)  # torchvision, which nothing here needs, is not installed
         try:
             program = torch.onnx.export(
-                encoder.eval(), given, dynamo=True, verbose=False, input_names=["input_ids", "attention_mask"],
-                output_names=["vectors"], dynamic_shapes={"input_ids": dims, "attention_mask": dims},
-            )  # fmt: skip
+                encoder.eval(),
+                given,
+                dynamo=True,
+                verbose=False,
+                input_names=["input_ids", "attention_mask"],
+                output_names=["vectors"],
+                dynamic_shapes={"input_ids": dims, "attention_mask": dims},
+            )
         finally:
             logging.disable(logging.NOTSET)
             encoder.train(training)

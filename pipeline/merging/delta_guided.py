@@ -39,9 +39,13 @@ class DeltaGuided(Linear):
     """
 
     def __init__(
-        self, *, granularity: Literal["model", "layer", "tensor", "row", "element"], beta: float, hierarchical: bool,
+        self,
+        *,
+        granularity: Literal["model", "layer", "tensor", "row", "element"],
+        beta: float,
+        hierarchical: bool,
         trajectories: Sequence[int],
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         if hierarchical and granularity != "tensor":
             raise ValueError(

@@ -33,9 +33,14 @@ class SelfPositioning(Searched):
     symmetric = False
 
     def __init__(
-        self, *, penalty: float, path: Literal["slerp", "linear"], scope: Literal["model", "layer", "tensor"],
-        previous: Literal["mean", "sum"], linear_above: float,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        penalty: float,
+        path: Literal["slerp", "linear"],
+        scope: Literal["model", "layer", "tensor"],
+        previous: Literal["mean", "sum"],
+        linear_above: float,
+    ) -> None:
         super().__init__()
         if penalty < 0:
             raise ValueError(f"penalty must not be negative, got {penalty}; see conf/method/self_positioning.yaml")

@@ -21,9 +21,16 @@ class Nearest:
     """
 
     def __init__(
-        self, *, num_negatives: int, first_rank: int, depth: int, max_ratio: float | None, min_margin: float | None,
-        queries_at_once: int, documents_at_once: int,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        num_negatives: int,
+        first_rank: int,
+        depth: int,
+        max_ratio: float | None,
+        min_margin: float | None,
+        queries_at_once: int,
+        documents_at_once: int,
+    ) -> None:
         where = "see conf/miner/nearest.yaml"
         if num_negatives < 1 or first_rank < 0 or depth - first_rank < num_negatives:
             raise ValueError(
@@ -44,9 +51,12 @@ class Nearest:
         self.blocks = {"queries_at_once": queries_at_once, "documents_at_once": documents_at_once}
 
     def __call__(
-        self, query: Float[np.ndarray, "B D"], document: Float[np.ndarray, "N D"], positives: Sequence[set[int]],
+        self,
+        query: Float[np.ndarray, "B D"],
+        document: Float[np.ndarray, "N D"],
+        positives: Sequence[set[int]],
         barred: Sequence[set[int]] | None = None,
-    ) -> list[list[int]]:  # fmt: skip
+    ) -> list[list[int]]:
         """Rows of ``document``, best first, for each query. ``positives[i]`` are the rows that answer query ``i``, ``barred[i]``
         others that must not be its negatives, such as copies of an answer; neither has a rank."""
         out = [own | more for own, more in zip(positives, barred or [set()] * len(positives), strict=True)]

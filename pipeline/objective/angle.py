@@ -51,9 +51,16 @@ class AnglE(Objective):
     needs_score = True
 
     def __init__(
-        self, *, cosine: float, cosine_scale: float, angle: float, angle_scale: float,
-        in_batch: float, temperature: float, best_from: float,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        cosine: float,
+        cosine_scale: float,
+        angle: float,
+        angle_scale: float,
+        in_batch: float,
+        temperature: float,
+        best_from: float,
+    ) -> None:
         super().__init__()
         where = "see conf/objective/angle.yaml"
         if min(cosine_scale, angle_scale, temperature) <= 0:

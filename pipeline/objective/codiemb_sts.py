@@ -82,9 +82,18 @@ class CoDiEmbSTS(Objective):
     needs_score = True
 
     def __init__(
-        self, *, lowest_score: float, highest_score: float, pearson: float, rank_kl: float, pro: float, middle: float,
-        temperature: float, middle_temperature: float, best_from: float,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        lowest_score: float,
+        highest_score: float,
+        pearson: float,
+        rank_kl: float,
+        pro: float,
+        middle: float,
+        temperature: float,
+        middle_temperature: float,
+        best_from: float,
+    ) -> None:
         super().__init__()
         where = "see conf/objective/codiemb_sts.yaml"
         if lowest_score >= highest_score:

@@ -53,9 +53,13 @@ def query_costs(
 
 
 def best_pairs_cost(
-    pairs: EmbeddedPairs, query: Float[Tensor, "B D"], document: Float[Tensor, "N D"], best: Bool[Tensor, " B"],
-    *, temperature: float,
-) -> Float[Tensor, ""]:  # fmt: skip
+    pairs: EmbeddedPairs,
+    query: Float[Tensor, "B D"],
+    document: Float[Tensor, "N D"],
+    best: Bool[Tensor, " B"],
+    *,
+    temperature: float,
+) -> Float[Tensor, ""]:
     """InfoNCE of the ``best`` queries among the main documents of all; 0 where there is none."""
     if not bool(best.any()):
         return query.sum() * 0

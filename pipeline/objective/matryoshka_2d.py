@@ -36,9 +36,16 @@ class Matryoshka2D(Objective):
     needs_layers = True
 
     def __init__(
-        self, *, objective: Objective, dims: Sequence[float], coefficients: Sequence[float] | None, dims_at_once: int | None,
-        layers_at_once: int | None, kl_temperature: float, move_last: bool,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        objective: Objective,
+        dims: Sequence[float],
+        coefficients: Sequence[float] | None,
+        dims_at_once: int | None,
+        layers_at_once: int | None,
+        kl_temperature: float,
+        move_last: bool,
+    ) -> None:
         super().__init__()
         if layers_at_once is not None and layers_at_once < 1:
             raise ValueError(f"layers_at_once must be at least 1, got {layers_at_once}; see conf/objective/matryoshka_2d.yaml")

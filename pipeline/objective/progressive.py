@@ -60,9 +60,18 @@ class Progressive(Objective):
     t: Tensor
 
     def __init__(
-        self, *, kind: Literal["none", "query_focal", "curricular"], temperature: float,
-        max_gamma: float, start: float, end: float, epsilon: float, max_importance: float, momentum: float, margin: float,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        kind: Literal["none", "query_focal", "curricular"],
+        temperature: float,
+        max_gamma: float,
+        start: float,
+        end: float,
+        epsilon: float,
+        max_importance: float,
+        momentum: float,
+        margin: float,
+    ) -> None:
         super().__init__()
         where = "see conf/objective/progressive.yaml"
         if kind not in ("none", "query_focal", "curricular"):

@@ -113,12 +113,20 @@ def search(
     if first_process():
         shutil.rmtree(logs, ignore_errors=True)
     trainer = pl.Trainer(
-        accelerator=runtime["accelerator"], devices=runtime["devices"], num_nodes=runtime["num_nodes"],
-        strategy=strategy_for(runtime), max_steps=probe["steps"], max_epochs=1,
-        logger=loggers(logs, f"merge-{name}", runtime) if first_process() else False, log_every_n_steps=1,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+        accelerator=runtime["accelerator"],
+        devices=runtime["devices"],
+        num_nodes=runtime["num_nodes"],
+        strategy=strategy_for(runtime),
+        max_steps=probe["steps"],
+        max_epochs=1,
+        logger=loggers(logs, f"merge-{name}", runtime) if first_process() else False,
+        log_every_n_steps=1,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
         deterministic="warn",
-    )  # fmt: skip
+    )
     try:
         trainer.fit(module, DataLoader(list(tried.batches["search"]), batch_size=None))  # pyright: ignore[reportArgumentType]
         picture = survey(tried, module.began, module.ended, probe["landscape"])

@@ -46,9 +46,13 @@ class Trial:
     """``rows`` by tensor, ``parameters`` the encoder's of the same names; ``tasks`` of each expert: what it was trained on."""
 
     def __init__(
-        self, judge: Judge, parameters: Mapping[str, nn.Parameter], rows: Mapping[str, Rows],
-        batches: Mapping[str, Sequence[TextBatch]], tasks: Sequence[Sequence[str]],
-    ) -> None:  # fmt: skip
+        self,
+        judge: Judge,
+        parameters: Mapping[str, nn.Parameter],
+        rows: Mapping[str, Rows],
+        batches: Mapping[str, Sequence[TextBatch]],
+        tasks: Sequence[Sequence[str]],
+    ) -> None:
         self.judge = judge
         self.parameters = {name: parameters[name] for name in rows}
         self.rows = dict(rows)
@@ -186,10 +190,19 @@ def trial(
         return Batches(plans, rows, {}, known.reader, known=answers, sources={}, num_negatives=none, teachers={})
 
     judge = ContrastiveModule(
-        encoder, objectives, torch.optim.SGD, negatives=dict.fromkeys(tasks, "gathered"), steps=steps or 1, warmup_steps=0, seed=seed,
-        chunk_tokens=probe["chunk_tokens"], kept_tokens=runtime["kept_tokens"],
-        similarities_at_once=runtime["similarities_at_once"], return_memory=runtime["return_memory"], on_nonfinite="stop",
-    )  # fmt: skip
+        encoder,
+        objectives,
+        torch.optim.SGD,
+        negatives=dict.fromkeys(tasks, "gathered"),
+        steps=steps or 1,
+        warmup_steps=0,
+        seed=seed,
+        chunk_tokens=probe["chunk_tokens"],
+        kept_tokens=runtime["kept_tokens"],
+        similarities_at_once=runtime["similarities_at_once"],
+        return_memory=runtime["return_memory"],
+        on_nonfinite="stop",
+    )
     judge.eval()
     parameters = encoder.weights()
     rows = {name: part for name in models.names if name in parameters for _, part in models.parts(name, whole=True)}

@@ -34,9 +34,15 @@ class Beir:
     """
 
     def __init__(
-        self, *, path: str, root: str | None, splits: Mapping[str, str | Sequence[str] | None], task: str, kind: str | None,
+        self,
+        *,
+        path: str,
+        root: str | None,
+        splits: Mapping[str, str | Sequence[str] | None],
+        task: str,
+        kind: str | None,
         relevant_above: float,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.of = TaskRows(task, kind)
         if self.of.kind.shape != "ranked":
             raise ValueError(

@@ -18,9 +18,14 @@ from pipeline.corpus.settings import checked_columns, checked_split
 from pipeline.corpus.task_rows import TaskRows
 
 SPLIT_NAMES: dict[str, Split] = {
-    "train": "train", "training": "train", "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
     "test": "test",
-}  # fmt: skip
+}
 
 
 class Table:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -97,22 +97,14 @@ def deal(
     oversized: list[int] = []
     split_of: dict[int, Split] = {}
 
-    def order(one: int) -> tuple[int, bytes]:
-        first = members[one][0]
-        return -needs[one].total(), hashlib.sha256(f"{seed} {first.query_id} {first.document_id}".encode()).digest()
-
-    for one in sorted(members, key=order):
+    for one in sorted(members, key=lambda one: (-needs[one].total(), _draw(members[one][0], seed))):
         need, size = needs[one], needs[one].total()
         allowed: list[Split] = [
             split for split in known if split == "train" or all(n <= most[split][task] for task, n in by_task[one].items())
         ]
-        fits: list[Split] = [split for split in allowed if size <= room[split] + 0.5] if size else []
+        fits = _with_room(allowed, room, size, beyond=TOLERANCE * num_rows)
         if size and not fits:
-            roomiest = max(allowed, key=lambda split: room[split])
-            if size - room[roomiest] > TOLERANCE * num_rows:
-                oversized.append(size)
-            else:
-                fits = [roomiest]
+            oversized.append(size)
         # How far each split is below its share of what this component holds; an empty share (0) wants nothing.
         wants: dict[Split, float] = {
             fit: sum(n * open_[fit][k] / (shares[fit] * total[k]) for k, n in need.items()) for fit in fits if shares[fit] > 0
@@ -124,6 +116,17 @@ def deal(
         for stratum, n in need.items():
             open_[split][stratum] -= n
     return split_of, dealt(shares, given, [need.total() for need in needs.values()], oversized)
+
+
+def _draw(row: Row, seed: int) -> bytes:
+    return hashlib.sha256(f"{seed} {row.query_id} {row.document_id}".encode()).digest()
+
+
+def _with_room(allowed: Sequence[Split], room: Mapping[Split, float], size: int, *, beyond: float) -> list[Split]:
+    """Splits that hold ``size`` more rows; else the roomiest, where no more than ``beyond`` rows stand over."""
+    fits: list[Split] = [split for split in allowed if size <= room[split] + 0.5] if size else []
+    roomiest: Split = max(allowed, key=lambda split: room[split])
+    return fits or ([roomiest] if size and size - room[roomiest] <= beyond else [])
 
 
 def _stratum(row: Row) -> Stratum:

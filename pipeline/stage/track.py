@@ -41,8 +41,11 @@ def run(words: list[str]) -> None:
         _stage(name, stages[name], runtime["project"], mode)
         before.add(named[name])
         write_text(done, "\n".join(sorted(before)) + "\n")
-    print(f"tracked {len(new)} of {len(stages)} stages, {mode}; the others were before" if len(new) < len(stages) else
-          f"tracked {len(stages)} stages, {mode}")  # fmt: skip
+    print(
+        f"tracked {len(new)} of {len(stages)} stages, {mode}; the others were before"
+        if len(new) < len(stages)
+        else f"tracked {len(stages)} stages, {mode}"
+    )
 
 
 def _stage(name: str, stage: Mapping[str, Any], project: str, mode: str) -> None:
@@ -50,8 +53,15 @@ def _stage(name: str, stage: Mapping[str, Any], project: str, mode: str) -> None
     config: dict[str, Any] = dict(stage.get("params", {}))
     config["inputs"] = {dep["path"]: dep["md5"] for dep in stage.get("deps", []) if "md5" in dep}
     run = wandb.init(
-        project=project, name=name, group=group(), job_type=name.split("@")[0], config=config, dir=".", mode=mode, settings=settings,  # pyright: ignore[reportArgumentType]
-    )  # fmt: skip
+        project=project,
+        name=name,
+        group=group(),
+        job_type=name.split("@")[0],
+        config=config,
+        dir=".",
+        mode=mode,
+        settings=settings,  # pyright: ignore[reportArgumentType]
+    )
     for dep in stage.get("deps", []):
         if dep["path"].startswith(("checkpoints/", "data/")):
             _used(run, _artifact(dep))
@@ -118,10 +128,16 @@ def _in_order(stages: Mapping[str, Any]) -> list[str]:
     while waiting:
         outs = {name: {out["path"] for out in stage.get("outs", [])} for name, stage in waiting.items()}
         ready = [
-            name for name, stage in waiting.items()
-            if not any(_within(dep["path"], out) for other, paths in outs.items() if other != name for out in paths
-                       for dep in stage.get("deps", []))
-        ]  # fmt: skip
+            name
+            for name, stage in waiting.items()
+            if not any(
+                _within(dep["path"], out)
+                for other, paths in outs.items()
+                if other != name
+                for out in paths
+                for dep in stage.get("deps", [])
+            )
+        ]
         assert ready, "dvc.lock: the stages wait for one another"
         found += ready
         waiting = {name: stage for name, stage in waiting.items() if name not in ready}

@@ -24,9 +24,14 @@ class ConvBert:
             raise ValueError(f"kernel must be odd, got {kernel}; see conf/head/convbert.yaml")
         self.layers = layers
         self.settings = {
-            "num_attention_heads": heads, "conv_kernel_size": kernel, "head_ratio": head_ratio, "num_groups": 1,
-            "hidden_act": "gelu", "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": attention_dropout,
-        }  # fmt: skip
+            "num_attention_heads": heads,
+            "conv_kernel_size": kernel,
+            "head_ratio": head_ratio,
+            "num_groups": 1,
+            "hidden_act": "gelu",
+            "hidden_dropout_prob": dropout,
+            "attention_probs_dropout_prob": attention_dropout,
+        }
 
     def __call__(self, width: int) -> "ConvBertHead":
         heads = self.settings["num_attention_heads"]
