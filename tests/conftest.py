@@ -113,11 +113,28 @@ def _facts(**changes):
 
     verdict = Verdict(model="own", sentence="own is final.", rows="", best_single="own", merges={}, refused=[])
     plain: dict[str, Any] = {
-        "version": "0", "seed": 0, "examples": 3, "evaluators": {}, "models": {"own": Model(path="x/own", merged=False, about="")},
-        "limits": {"confidence": 0.95, "task_confidence": 0.995, "margin": 0.01, "resamples": 50}, "controls": {},
-        "scores": {"own": Scores({"validation": {}, "test": {}})}, "items": {"own": {}}, "collections": {}, "verdict": verdict,
-        "pooling": None, "forms": {}, "stress": {}, "geometry": {}, "mteb": {}, "cards": [], "curves": [], "searches": [], "made": {},
-    }  # fmt: skip
+        "version": "0",
+        "seed": 0,
+        "examples": 3,
+        "evaluators": {},
+        "models": {"own": Model(path="x/own", merged=False, about="")},
+        "limits": {"confidence": 0.95, "task_confidence": 0.995, "margin": 0.01, "resamples": 50},
+        "controls": {},
+        "gated": ("merge", "merges"),
+        "scores": {"own": Scores({"validation": {}, "test": {}})},
+        "items": {"own": {}},
+        "collections": {},
+        "verdict": verdict,
+        "pooling": None,
+        "forms": {},
+        "stress": {},
+        "geometry": {},
+        "mteb": {},
+        "cards": [],
+        "curves": [],
+        "searches": [],
+        "made": {},
+    }
     return Facts(**(plain | changes))
 
 

@@ -68,7 +68,8 @@ class Made:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All that a part of the page may look at. ``limits`` is section `final`; ``evaluators`` are by kind of task; ``models`` stand in the
-    order of the page, baselines first; ``items`` and ``collections`` are of test rows, by model and by label."""
+    order of the page, baselines first; ``gated`` is what one of those that must pass the gate is called, and all of them; ``items`` and
+    ``collections`` are of test rows, by model and by label."""
 
     version: str
     seed: int
@@ -76,6 +77,7 @@ class Facts:
     limits: Mapping[str, Any]
     evaluators: Mapping[str, Any]
     models: Mapping[str, Model]
+    gated: tuple[str, str]
     controls: Mapping[str, list[str]]
     scores: Mapping[str, Scores]
     items: Mapping[str, Entries]
@@ -109,6 +111,7 @@ def gather(cfg: Mapping[str, Any]) -> Facts:
         limits=cfg["final"],
         evaluators=evaluators,
         models=models,
+        gated=("merge", "merges"),
         controls=controls(cfg),
         scores={name: Scores.read(METRICS / f"evaluate/{name}.json") for name in models},
         items={name: read_json(EVALUATED / f"{name}.json")["test"] for name in models},

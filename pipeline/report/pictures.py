@@ -19,8 +19,9 @@ def graph(edges: Sequence[tuple[str, str]], hashes: Mapping[str, str], *, final:
     layers = [sorted(layer) for layer in nx.topological_generations(tree)]
     at = {
         name: (x * (BOX_WIDTH + GAP_X) + 1, y * (BOX_HEIGHT + GAP_Y) + 1)
-        for x, layer in enumerate(layers) for y, name in enumerate(layer)
-    }  # fmt: skip
+        for x, layer in enumerate(layers)
+        for y, name in enumerate(layer)
+    }
     width = max(x for x, _ in at.values()) + BOX_WIDTH + 1
     height = max(y for _, y in at.values()) + BOX_HEIGHT + 1
     lines = [

@@ -15,9 +15,12 @@ def run_of(facts, kind):
     draw = np.random.default_rng(0)
     score = np.linspace(2.5, 12.5, 20)
     items = {
-        "id": [str(i) for i in range(20)], "prediction": (score + draw.normal(size=20)).tolist(), "score": score.tolist(),
-        "group": [str(i // 2) for i in range(20)], "strata": [f"chains={kind}"] * 20,
-    }  # fmt: skip
+        "id": [str(i) for i in range(20)],
+        "prediction": (score + draw.normal(size=20)).tolist(),
+        "score": score.tolist(),
+        "group": [str(i // 2) for i in range(20)],
+        "strata": [f"chains={kind}"] * 20,
+    }
     of = {"task": "affinity", "kind": "affinity", "corpus": "x"} | items
     at = {"hp": {"own": of | {"deal": None}}, "hp_random": {"other": of | {"deal": "random"}}}
     one = EVALUATORS["affinity"].details(items, **LIMITS) | {"others": {"shuffled": 0.1}, "num_items": 20}
@@ -59,13 +62,21 @@ def test_a_page_of_texts_says_nothing_of_proteins_and_how_to_predict_stands_wher
 def test_shared_stretches_stand_beside_what_chance_gives(facts, shown):
     alignments = {"columns": 50, "identity": 0.3, "score": 92, "rows": 7, "groups": 5, "pairs": 40, "pairs_aligned": 9}
     shared = {
-        "of": {"rows": 31, "groups": 22}, "residues_in_a_row": {"30": {"rows": 11, "groups": 8}}, "longest": 333,
+        "of": {"rows": 31, "groups": 22},
+        "residues_in_a_row": {"30": {"rows": 11, "groups": 8}},
+        "longest": 333,
         "alignments": alignments | {"by_chance": {"rows": 2, "groups": 1}},
-    }  # fmt: skip
+    }
     counts = {
-        "raw": {"rows": {"affinity": 4}, "rejected": 0, "documents": 0}, "kept": {}, "dropped": {},
-        "funnel": [["read", 4]], "clusters": {}, "similarity": [], "leakage": {"test in train": [0] * 10}, "controls": {},
-    }  # fmt: skip
+        "raw": {"rows": {"affinity": 4}, "rejected": 0, "documents": 0},
+        "kept": {},
+        "dropped": {},
+        "funnel": [["read", 4]],
+        "clusters": {},
+        "similarity": [],
+        "leakage": {"test in train": [0] * 10},
+        "controls": {},
+    }
 
     def page(card):
         return shown("curation", facts(cards=[Card(corpus="x", counts=card, dropped={})]))

@@ -27,8 +27,11 @@ def test_of_a_run_of_which_little_is_known_a_page_is_made_and_parts_without_fact
 
 def test_parts_stand_in_their_order_and_null_leaves_one_out(parts, facts):
     chosen = {
-        "use": parts["use"] | {"order": 1}, "verdict": parts["verdict"] | {"order": 2}, "curation": None, "scores": parts["scores"],
-    }  # fmt: skip
+        "use": parts["use"] | {"order": 1},
+        "verdict": parts["verdict"] | {"order": 2},
+        "curation": None,
+        "scores": parts["scores"],
+    }
     assert [section.name for section in sections(chosen, facts())] == ["use", "verdict", "scores"]
 
 

@@ -13,10 +13,13 @@ CONFIG = {
     "train": EXPERTS,
     "experts": {name: f"checkpoints/experts/{name}" for name in EXPERTS},
     "models": {
-        "mean": "checkpoints/merged/soup", "raw": "checkpoints/backbone", "start": "checkpoints/base", "bought": "data/models/x",
+        "mean": "checkpoints/merged/soup",
+        "raw": "checkpoints/backbone",
+        "start": "checkpoints/base",
+        "bought": "data/models/x",
         **{name: f"checkpoints/experts/{name}" for name in EXPERTS},
     },
-}  # fmt: skip
+}
 
 
 def about(**changes):
@@ -26,10 +29,15 @@ def about(**changes):
 
 def test_models_of_any_name_are_told_by_where_they_lie_and_what_they_learned():
     assert about() == {
-        "bm25": "", "mean": "", "search": "", "alike": "", "raw": "the weights as they came", "start": "after pretraining",
+        "bm25": "",
+        "mean": "",
+        "search": "",
+        "alike": "",
+        "raw": "the weights as they came",
+        "start": "after pretraining",
         "bought": "as data/models/x holds it",
         "everything": "all tasks in one model, single-task batches, as many batches as all experts together",
-    }  # fmt: skip
+    }
 
 
 def test_baselines_come_first_then_single_models_then_merges():

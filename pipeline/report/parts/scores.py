@@ -20,7 +20,7 @@ def scores(facts: Facts) -> dict[str, Any]:
         "markless": [head.name for head in heads if 2.0 ** (1 - head.num_groups) * compared > fewest],
         "no_sample": list(dict.fromkeys(head.noun for head in heads if not facts.evaluators[head.kind].sampled)),
         "told": {name: model.about for name, model in facts.models.items() if model.about},
-        "merged": bool(facts.verdict.merges),
+        "gated": facts.gated[1] if facts.verdict.merges else "",
         "pooling": _named(facts.pooling) if facts.pooling else "",
     }
 

@@ -10,6 +10,7 @@ def verdict(facts: Facts) -> dict[str, Any]:
     return {
         "sentence": found.sentence,
         "rows": found.rows,
+        "gated": facts.gated[0],
         "merged": bool(found.merges or found.refused),
         "corpora": [card.corpus for card in facts.cards],
         "version": facts.version,

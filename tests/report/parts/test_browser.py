@@ -21,36 +21,43 @@ LABELS = [("s", "a text", "blue"), ("t", "another", "red")]
 # By kind: its evaluator, a collection, items of the final model and of another.
 CASES = {
     "retrieval": (
-        Retrieval(depth=100), Judged("x", "retrieval", **JUDGED),
-        ONE | {"ndcg@10": [1.0]}, ONE | {"ndcg@10": [0.5], "first": ["b"]},
+        Retrieval(depth=100),
+        Judged("x", "retrieval", **JUDGED),
+        ONE | {"ndcg@10": [1.0]},
+        ONE | {"ndcg@10": [0.5], "first": ["b"]},
     ),
     "reranking": (Reranking(), Judged("x", "reranking", **JUDGED), ONE | {"map": [1.0]}, ONE | {"map": [0.5], "first": ["b"]}),
     "bitext": (
-        Bitext(block=2), Pairs("x", "bitext", pairs=PAIRS),
+        Bitext(block=2),
+        Pairs("x", "bitext", pairs=PAIRS),
         {"id": ["p", "q", "r"], "f1": [1.0, 1.0, 1.0], "first": ["p", "q", "r"]},
         {"id": ["p", "q", "r"], "f1": [1.0, 0.0, 0.67], "first": ["p", "r", "r"]},
     ),
     "sts": (
-        Sts(), Pairs("x", "sts", pairs=PAIRS),
+        Sts(),
+        Pairs("x", "sts", pairs=PAIRS),
         {"id": ["p", "q", "r"], "cosine": [0.9, 0.5, 0.1], "score": [3.0, 2.0, 1.0]},
         {"id": ["p", "q", "r"], "cosine": [0.9, 0.2, 0.4], "score": [3.0, 2.0, 1.0]},
     ),
     "pair_classification": (
-        PairClassification(), Pairs("x", "pair_classification", pairs=SAME),
+        PairClassification(),
+        Pairs("x", "pair_classification", pairs=SAME),
         {"id": ["p", "q", "r"], "cosine": [0.5, 0.9, 0.1], "score": [1.0, 1.0, 0.0]},
         {"id": ["p", "q", "r"], "cosine": [0.9, 0.2, 0.4], "score": [1.0, 1.0, 0.0]},
     ),
     "classification": (
-        Classification(examples_per_label=1, experiments=2, iterations=9, seed=0), Labelled("x", "classification", labelled=LABELS),
+        Classification(examples_per_label=1, experiments=2, iterations=9, seed=0),
+        Labelled("x", "classification", labelled=LABELS),
         {"id": ["s", "t"], "accuracy": [1.0, 0.5], "first": ["blue", "red"]},
         {"id": ["s", "t"], "accuracy": [0.0, 0.5], "first": ["red", "red"]},
     ),
     "affinity": (
-        Affinity(least=2, seed=0), Complexes("x", "affinity", pairs=PAIRS, trained=[], strata=["", "", ""]),
+        Affinity(least=2, seed=0),
+        Complexes("x", "affinity", pairs=PAIRS, trained=[], strata=["", "", ""]),
         {"id": ["p", "q", "r"], "prediction": [9.0, 8.0, 7.0], "score": [3.0, 2.0, 1.0]},
         {"id": ["p", "q", "r"], "prediction": [9.0, 7.5, 8.5], "score": [3.0, 2.0, 1.0]},
     ),
-}  # fmt: skip
+}
 # The rows shown: text, number, what is given, what the two answered.
 ROWS = {
     "retrieval": [("asked", "+0.50", [("relevant", "right")], [("own", "right"), ("other", "wrong")])],
@@ -61,36 +68,48 @@ ROWS = {
     ],
     "sts": [
         (
-            "three", "+0.50", [("beside", "tres"), ("score", "1, place 3 of 3")],
+            "three",
+            "+0.50",
+            [("beside", "tres"), ("score", "1, place 3 of 3")],
             [("own, cosine", "0.1, place 3 of 3"), ("other, cosine", "0.4, place 2 of 3")],
         ),
         (
-            "two", "+0.50", [("beside", "dos"), ("score", "2, place 2 of 3")],
+            "two",
+            "+0.50",
+            [("beside", "dos"), ("score", "2, place 2 of 3")],
             [("own, cosine", "0.5, place 2 of 3"), ("other, cosine", "0.2, place 3 of 3")],
         ),
     ],
     "pair_classification": [
         (
-            "three", "+0.50", [("beside", "tres"), ("score", "0, place 3 of 3")],
+            "three",
+            "+0.50",
+            [("beside", "tres"), ("score", "0, place 3 of 3")],
             [("own, cosine", "0.1, place 3 of 3"), ("other, cosine", "0.4, place 2 of 3")],
         ),
         (
-            "two", "+0.50", [("beside", "dos"), ("score", "1, places 1 to 2 of 3")],
+            "two",
+            "+0.50",
+            [("beside", "dos"), ("score", "1, places 1 to 2 of 3")],
             [("own, cosine", "0.9, place 1 of 3"), ("other, cosine", "0.2, place 3 of 3")],
         ),
     ],
     "classification": [("a text", "+1.00", [("class", "blue")], [("own", "blue"), ("other", "red")])],
     "affinity": [
         (
-            "three", "+0.50", [("receptor", "tres"), ("score", "1, place 3 of 3")],
+            "three",
+            "+0.50",
+            [("receptor", "tres"), ("score", "1, place 3 of 3")],
             [("own, prediction", "7, place 3 of 3"), ("other, prediction", "8.5, place 2 of 3")],
         ),
         (
-            "two", "+0.50", [("receptor", "dos"), ("score", "2, place 2 of 3")],
+            "two",
+            "+0.50",
+            [("receptor", "dos"), ("score", "2, place 2 of 3")],
             [("own, prediction", "8, place 2 of 3"), ("other, prediction", "7.5, place 3 of 3")],
         ),
     ],
-}  # fmt: skip
+}
 
 
 def run_of(facts, kind, *, swapped=False, **changes):
@@ -137,9 +156,10 @@ def test_clusterings_are_no_rows_and_other_deals_are_not_shown(facts):
     of = {"task": "clustering", "kind": "clustering", "corpus": "x", "deal": None, "id": ["0"], "v_measure": [0.5]}
     labelled = Labelled("x", "clustering", labelled=LABELS)
     run = facts(
-        evaluators={"clustering": Clustering(experiments=1, texts=9, batch=9, seed=0)}, items={"own": {"clustering/x": of}},
+        evaluators={"clustering": Clustering(experiments=1, texts=9, batch=9, seed=0)},
+        items={"own": {"clustering/x": of}},
         collections={labelled.name: labelled},
-    )  # fmt: skip
+    )
     assert browser(run) is None
     assert browser(run_of(facts, "sts", collections={})) is None  # the collections are those of the corpora's own split
 

@@ -24,6 +24,10 @@ def test_each_merge_stands_with_its_differences_and_whether_it_was_accepted(fact
         "| soup | +0.0200 [-0.0100, +0.0500] | +0.0200 [-0.0100, +0.0500] | accepted |",
     ]
 
+    derived = facts(verdict=verdict, gated=("derived model", "derived models"))
+    assert "Derived models against joint" in shown("merges", derived)
+    assert "| derived model | mean over tasks |" in shown("merges", derived, plain=True)
+
 
 def test_vectors_are_shown_by_collection_and_model_and_what_was_not_measured_stays_empty(facts, shown):
     lies = {"base": {"b/x": {"rankme": 12.5}, "a/x": {}}, "soup": {"b/x": {"rankme": 2000.0, "alignment": 0.5}}}
@@ -44,8 +48,15 @@ def test_forms_are_measured_or_equal(facts, shown):
     from pipeline.evaluator.scores import Scores
 
     entry = {
-        "task": "sts", "kind": "sts", "corpus": "x", "deal": None, "metric": "spearman", "value": 0.5, "num_items": 3, "num_groups": 3,
-    }  # fmt: skip
+        "task": "sts",
+        "kind": "sts",
+        "corpus": "x",
+        "deal": None,
+        "metric": "spearman",
+        "value": 0.5,
+        "num_items": 3,
+        "num_groups": 3,
+    }
     scores = {"own": Scores({"validation": {}, "test": {"sts/x": entry, "affinity/x": entry | {"kind": "affinity"}}})}
     change = {"change": -0.01, "low": -0.02, "high": 0.0}
     forms = {"half": {"vector_bytes": 8, "test": {"sts/x": change}}, "onnx": {"vector_bytes": 16, "farthest": 1e-6}}
@@ -74,9 +85,15 @@ def test_stress_is_drawn_along_numbers_and_listed_in_any_case(facts, shown):
 
 def test_dropped_rows_are_counted_and_shown_with_their_reason(facts, shown):
     counts = {
-        "raw": {"rows": {"sts": 8}, "rejected": 2, "documents": 0}, "kept": {"train/sts": 7}, "dropped": {"too short": 1},
-        "funnel": [["read", 10]], "clusters": {}, "similarity": [], "leakage": {}, "controls": {},
-    }  # fmt: skip
+        "raw": {"rows": {"sts": 8}, "rejected": 2, "documents": 0},
+        "kept": {"train/sts": 7},
+        "dropped": {"too short": 1},
+        "funnel": [["read", 10]],
+        "clusters": {},
+        "similarity": [],
+        "leakage": {},
+        "controls": {},
+    }
     row = Dropped("x", "sts", "too short", "line 3", "a <b>", "c")
     html = shown("curation", facts(cards=[Card(corpus="x", counts=counts, dropped={"too short": [row]})]))
     assert "10 records read, 7 kept, 1 dropped." in html
