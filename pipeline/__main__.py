@@ -72,7 +72,7 @@ def _run(stage: str, rest: list[str]) -> None:
         _module("sweep").run(stage, rest, _stage)
     else:
         from pipeline.build import load
-        from pipeline.costs import record_cost
+        from pipeline.report.costs import record_cost
 
         start = time.monotonic()
         _stage(stage, load(), rest[0] if rest else None, Path())

@@ -220,8 +220,16 @@ class Stress(Shape):
     behaviours: dict[str, Node | None]
 
 
+class Part(Shape):
+    """A section of the page, among the others by its ``order``."""
+
+    order: int
+    part: Node
+
+
 class Report(Shape):
     examples: int = Field(ge=0)
+    parts: dict[str, Part | None]
 
 
 class Runtime(Shape):

@@ -104,3 +104,57 @@ def pairs():
 
     ``known``: pairs of texts that belong together, query ``i`` being text ``1000 + i`` and document ``n`` text ``n``, one way round."""
     return _pairs
+
+
+def _facts(**changes):
+    from pipeline.evaluator.scores import Scores
+    from pipeline.report.gather import Facts, Verdict
+    from pipeline.report.told import Model
+
+    verdict = Verdict(model="own", sentence="own is final.", rows="", best_single="own", merges={}, refused=[])
+    plain: dict[str, Any] = {
+        "version": "0",
+        "seed": 0,
+        "examples": 3,
+        "evaluators": {},
+        "models": {"own": Model(path="x/own", merged=False, about="")},
+        "limits": {"confidence": 0.95, "task_confidence": 0.995, "margin": 0.01, "resamples": 50},
+        "controls": {},
+        "gated": ("merge", "merges"),
+        "scores": {"own": Scores({"validation": {}, "test": {}})},
+        "items": {"own": {}},
+        "collections": {},
+        "verdict": verdict,
+        "pooling": None,
+        "forms": {},
+        "stress": {},
+        "geometry": {},
+        "mteb": {},
+        "cards": [],
+        "curves": [],
+        "searches": [],
+        "made": {},
+    }
+    return Facts(**(plain | changes))
+
+
+@pytest.fixture(scope="session")
+def facts():
+    """Makes the facts of a page: of a run of which next to nothing is known, but for what is given."""
+    return _facts
+
+
+@pytest.fixture(scope="session")
+def shown(root):
+    """Renders one part of the page: ``shown("scores", facts)`` gives its HTML, its Markdown by ``plain=True``, or None."""
+    import yaml
+
+    from pipeline.report.render import sections
+
+    parts = yaml.safe_load((root / "conf/report.yaml").read_text(encoding="utf-8"))["parts"]
+
+    def render(name: str, facts: Any, *, plain: bool = False) -> str | None:
+        found = sections({name: parts[name]}, facts)
+        return (found[0].markdown if plain else found[0].html) if found else None
+
+    return render

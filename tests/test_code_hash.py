@@ -228,7 +228,7 @@ def test_a_model_that_curation_asks_is_code_of_curate(config, root):
 
 
 def test_checks_and_shapes_of_the_configuration_and_the_cost_page_are_code_of_no_stage(config, proteins):
-    files = ("params.py", "shape.py", "code_hash.py", "costs.py", "left_out.py")
+    files = ("params.py", "shape.py", "code_hash.py", "report/costs.py", "report/costs.html", "left_out.py")
     for file in (*files, "stage/sweep.py", "stage/compose.py", "stage/left_out.py"):
         assert names_of(config, Code(), file) | names_of(proteins, Code(), file) == set(), file
 
@@ -285,6 +285,6 @@ def test_code_is_imported_by_a_name_made_up_at_run_time_and_docstrings_are_read_
 
 def test_only_the_entry_calls_the_cost_page(root):
     for file in sorted((root / "pipeline").rglob("*.py")):
-        assert ("pipeline.costs" in file.read_text(encoding="utf-8")) == (
+        assert ("pipeline.report.costs" in file.read_text(encoding="utf-8")) == (
             file.name == "__main__.py" and file.parent.name == "pipeline"
         )

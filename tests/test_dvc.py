@@ -126,7 +126,7 @@ EDITS = {
         {"compose", "train@sts"} | LAST | MERGE,
     ),
     "the template of the page": (
-        lambda w: w.append("pipeline/stage/report_templates/report.md", "\nMore.\n"),
+        lambda w: w.append("pipeline/report/templates/report.md", "\nMore.\n"),
         {"compose", "report"},
     ),
     "a comment in the code of curate": (lambda w: w.append("pipeline/stage/curate.py", "# a thought\n"), {"compose"}),
@@ -139,7 +139,12 @@ EDITS = {
         lambda w: w.append("pipeline/protein/architecture/pad.py", "MORE = 1\n"),
         {"compose"},
     ),
-    "the colour of the cost page": (lambda w: w.replace("pipeline/costs.py", "#0e7490", "#7c2d12"), {"compose"}),
+    "the cost page": (lambda w: w.append("pipeline/report/costs.html", "<p>More.</p>"), {"compose"}),
+    "the code of the cost page": (lambda w: w.append("pipeline/report/costs.py", "MORE = 1\n"), {"compose"}),
+    "the code of a part of the page": (
+        lambda w: w.append("pipeline/report/parts/geometry.py", "MORE = 1\n"),
+        {"compose", "report"},
+    ),
     "a version in constraints.txt": (lambda w: w.replace("constraints.txt", "\nnumpy==", "\nnumpy==9."), {"compose"}),
 }
 MORE_EDITS = {

@@ -23,7 +23,8 @@ class Bitext(MeanOfItems):
         self.block = block
 
     def evaluate(self, encode: Encode, collection: Pairs) -> tuple[dict[str, float], dict[str, list[Any]]]:
-        """``(scores, items)``; an item is a pair: F1 of its translation as a class of its own, found right and called how often."""
+        """``(scores, items)``; an item is a pair: F1 of its translation as a class of its own, found right and called how often; and whose
+        translation is nearest."""
         left = finite(encode([pair[1] for pair in collection.pairs], "query", collection.task), "query")
         right = finite(
             encode([pair[2] for pair in collection.pairs], "query", collection.task), "document"
@@ -31,5 +32,6 @@ class Bitext(MeanOfItems):
         chosen = np.concatenate([(left[i : i + self.block] @ right.T).argmax(1) for i in range(0, len(left), self.block)])
         correct = chosen == np.arange(len(chosen))
         f1 = 2 * correct / (1 + np.bincount(chosen, minlength=len(chosen)))
-        items = {"id": [pair[0] for pair in collection.pairs], self.main: f1.tolist()}
+        ids = [pair[0] for pair in collection.pairs]
+        items = {"id": ids, self.main: f1.tolist(), "first": [ids[row] for row in chosen]}
         return {self.main: float(f1.mean()), "accuracy": float(correct.mean())}, items

@@ -35,7 +35,8 @@ class Classification(MeanOfItems):
         self.seed = seed
 
     def evaluate(self, encode: Encode, collection: Labelled) -> tuple[dict[str, float], dict[str, list[Any]]]:
-        """``(scores, items)``; an item is a text: in which share of the experiments its class was found."""
+        """``(scores, items)``; an item is a text: in which share of the experiments its class was found, and the
+        class that most of them named."""
         known = [label for _, _, label in collection.examples]
         wanted = np.asarray([label for _, _, label in collection.labelled])
         if len(set(known)) < 2:
@@ -57,7 +58,11 @@ class Classification(MeanOfItems):
             found.append(probe.predict(asked))
         right = np.stack(found) == wanted
         f1 = float(np.mean([macro_f1(wanted, named) for named in found]))
-        items = {"id": [key for key, _, _ in collection.labelled], self.main: right.mean(0).tolist()}
+        items = {
+            "id": [key for key, _, _ in collection.labelled],
+            self.main: right.mean(0).tolist(),
+            "first": [most_frequent(names) for names in np.stack(found).T.tolist()],
+        }
         return {self.main: float(right.mean()), "f1": f1}, items
 
 
@@ -76,6 +81,11 @@ def few_of_each(labels: Sequence[str], number: int, experiments: int, seed: int)
                 count[labels[row]] += 1
         chosen.append(taken)
     return chosen
+
+
+def most_frequent(names: Sequence[str]) -> str:
+    """Of several equally frequent ones, the first by name."""
+    return max(sorted(set(names)), key=names.count)
 
 
 def macro_f1(wanted: np.ndarray, named: np.ndarray) -> float:

@@ -1,7 +1,7 @@
 """How the items of a task give its score: on draws of items, and with two models' answers exchanged.
 
 Every evaluator is one of the two. ``items`` is what `evaluate` hands back beside its scores: an ``id`` per item, and its answers;
-`grouped` adds the ``group`` of each.
+`grouped` adds the ``group`` of each. ``first``, for the report to show, is what the model chose: the id of a document or pair, or a class.
 """
 
 from collections.abc import Mapping
@@ -32,6 +32,10 @@ class MeanOfItems:
     def resampled(self, items: Items, counts: Int[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
         """The main score on each draw; ``counts`` say how often an item is in it."""
         return drawn_mean(np.asarray(items[self.main], dtype=np.float64), counts)
+
+    def merits(self, items: Items) -> Float[np.ndarray, " N"]:
+        """How well each item is answered; higher is better."""
+        return np.asarray(items[self.main], dtype=np.float64)
 
     def differing(self, a: Items, b: Items) -> Bool[np.ndarray, " N"]:
         """At which items an exchange of the two models' answers changes anything."""
@@ -70,6 +74,13 @@ class RankedPairs:
     def resampled(self, items: Items, counts: Int[np.ndarray, "R N"]) -> Float[np.ndarray, " R"]:
         """The main score on each draw; ``counts`` say how often an item is in it."""
         return self.of_draws(np.asarray(items[self.answer], dtype=np.float64), np.asarray(items["score"]), counts)
+
+    def merits(self, items: Items) -> Float[np.ndarray, " N"]:
+        """How well each pair is placed: 1, less the share of all places by which the model's order puts it elsewhere than its score
+        does. Pairs of equal scores may stand in any order."""
+        place = rankdata(items[self.answer])
+        first, last = (rankdata(items["score"], method) for method in ("min", "max"))
+        return 1 - np.maximum(0, np.maximum(first - place, place - last)) / max(1, len(place) - 1)
 
     def differing(self, a: Items, b: Items) -> Bool[np.ndarray, " N"]:
         """At which items an exchange of the two models' answers changes anything."""

@@ -17,7 +17,7 @@ class Reranking(MeanOfItems):
     main = "map"
 
     def evaluate(self, encode: Encode, collection: Judged) -> tuple[dict[str, float], dict[str, list[Any]]]:
-        """``(scores, items)``: the means over queries, and per query its id and average precision."""
+        """``(scores, items)``: the means over queries, and per query its id, average precision and the candidate put first."""
         checked_judgements(collection)
         queries, documents = sorted(collection.queries), sorted(collection.documents)
         place = {document: i for i, document in enumerate(documents)}
@@ -35,4 +35,5 @@ class Reranking(MeanOfItems):
         scores = {
             self.main: float(per_query.mean()), "ndcg@10": float(ranked.ndcg(10).mean()), "mrr@10": float(ranked.mrr(10).mean())
         }  # fmt: skip
-        return scores, {"id": queries, self.main: per_query.tolist()}
+        first = [documents[row] for row in ranked.row_BK[:, 0]]
+        return scores, {"id": queries, self.main: per_query.tolist(), "first": first}

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
@@ -89,22 +88,6 @@ def test_a_probe_that_the_rows_cannot_fill_is_told_and_nothing_is_written(probed
     assert "the probe of task retrieval needs twice 500 rows that nothing was trained on" in said
     assert "data/curated has 20 set aside; set curate.probe.rows.retrieval to 20" in said
     assert not (folder / "x").exists()
-
-
-def test_the_report_shows_the_search_and_its_picture(tmp_path, monkeypatch):
-    from pipeline.stage.report import _searches
-
-    monkeypatch.chdir(tmp_path)
-    folder = Path("checkpoints/merged/found")
-    folder.mkdir(parents=True)
-    (folder / "trajectory.csv").write_text("step,loss,coefficient/0,norm\n0,1.5,0.5,1.0\n1,1.25,0.75,1.1\n")
-    (folder / "landscape.png").write_bytes(b"picture")
-    losses = {"start": {"sts": 2.0}, "found": {"sts": 1.0}}
-    (folder / "merge.json").write_text(json.dumps({"experts": ["sts"], "search": {"held_out_loss": losses}}))
-    (shown,) = _searches({"models": {"x": str(folder), "base": "elsewhere"}})
-    assert shown["picture"] == "cGljdHVyZQ=="
-    assert [point["coefficient/0"] for point in shown["points"]] == ["0.5", "0.75"]
-    assert shown["held_out"] == losses
 
 
 def test_mining_and_training_are_the_same_whatever_is_set_aside(finished, probed, run):

@@ -77,7 +77,7 @@ def test_no_stage_imports_a_module_that_its_hash_leaves_out(finished, again, sta
     for name in stand_in.nodes(finished):
         imported = json.loads((again / name / "modules.json").read_text())
         assert f"pipeline.stage.{name.split('@')[0]}" in imported
-        files = {file for module in imported for file in code.named(module)} - code.reached(["pipeline.costs"])
+        files = {file for module in imported for file in code.named(module)} - code.reached(["pipeline.report.costs"])
         if name != "compose":
             assert files - code_of(code, config, *name.split("@")) == set(), name
 

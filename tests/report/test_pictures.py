@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from pipeline.stage.report_pictures import behaviours
+from pipeline.report.pictures import behaviours
 
 
 @pytest.mark.parametrize("values", [[0.5, 0.9], [0.5, 40.0], [-3.0, 2.0]])

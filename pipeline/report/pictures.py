@@ -1,4 +1,4 @@
-"""The report's pictures, as SVG without date or random ids: what was trained from what, losses, behaviours."""
+"""The report's pictures, as SVG without date or random ids: what was made from what, losses, behaviours."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,8 +19,9 @@ def graph(edges: Sequence[tuple[str, str]], hashes: Mapping[str, str], *, final:
     layers = [sorted(layer) for layer in nx.topological_generations(tree)]
     at = {
         name: (x * (BOX_WIDTH + GAP_X) + 1, y * (BOX_HEIGHT + GAP_Y) + 1)
-        for x, layer in enumerate(layers) for y, name in enumerate(layer)
-    }  # fmt: skip
+        for x, layer in enumerate(layers)
+        for y, name in enumerate(layer)
+    }
     width = max(x for x, _ in at.values()) + BOX_WIDTH + 1
     height = max(y for _, y in at.values()) + BOX_HEIGHT + 1
     lines = [
@@ -46,9 +47,9 @@ def _short(name: str) -> str:
     return name if len(name) <= 18 else f"…{name[-17:]}"
 
 
-def curves(tables: Sequence[tuple[str, Sequence[Mapping[str, str]]]]) -> str:
+def losses(tables: Sequence[tuple[str, Sequence[Mapping[str, str]]]]) -> str:
     """Loss of every training over its steps."""
-    with _figure(max(1, len(tables))) as (axes, out):
+    with figure(max(1, len(tables))) as (axes, out):
         for axis, (name, table) in zip(axes, tables, strict=False):
             for column in sorted(c for c in table[0] if c.startswith("loss/")):
                 points = [(int(point["step"]), float(point[column])) for point in table if point[column]]
@@ -63,7 +64,7 @@ def behaviours(measured: Mapping[str, Mapping[str, Any]]) -> str:
     drawn = {name: one for name, one in sorted(measured.items()) if len(one["at"]) > 1 and isinstance(one["at"][0], int)}
     if not drawn:
         return ""
-    with _figure(len(drawn)) as (axes, out):
+    with figure(len(drawn)) as (axes, out):
         for axis, (name, one) in zip(axes, drawn.items(), strict=True):
             places = range(len(one["at"]))
             for row, values in one["rows"].items():
@@ -79,16 +80,16 @@ def behaviours(measured: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 @contextmanager
-def _figure(number: int) -> Iterator[tuple[Any, list[str]]]:
-    """Axes side by side; behind the block, the list holds the SVG."""
+def figure(number: int, *, width: float = 3.1, height: float = 2.3) -> Iterator[tuple[Any, list[str]]]:
+    """``number`` axes side by side, each of so many inches. Behind the block, the list holds the SVG."""
     mpl.use("svg")
     from matplotlib import pyplot as plt
 
     out: list[str] = []
     with mpl.rc_context({"svg.hashsalt": "tributary", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
-        figure, axes = plt.subplots(1, number, figsize=(3.1 * number, 2.3), squeeze=False, layout="constrained")
+        drawn, axes = plt.subplots(1, number, figsize=(width * number, height), squeeze=False, layout="constrained")
         yield axes[0], out
         text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
-        plt.close(figure)
+        drawn.savefig(text, format="svg", metadata={"Date": None})
+        plt.close(drawn)
     out.append("<svg" + text.getvalue().partition("<svg")[2])

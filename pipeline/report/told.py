@@ -1,0 +1,59 @@
+"""What each model of the page is, in words, by where it lies and what it learned, so that a person may call it anything."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.models import BACKBONE, merges
+
+BASE = Path("checkpoints/base")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """``about``: what sets it apart; empty for baselines, merges, and experts of one task."""
+
+    path: str | None
+    merged: bool
+    about: str
+
+
+def told(cfg: Mapping[str, Any]) -> dict[str, Model]:
+    """Baselines, then single models, then merges; experts, which are trained, stand behind the other single models."""
+    merged = merges(cfg["models"])
+    order = sorted(cfg["models"], key=lambda name: (name in merged, name in cfg["experts"], name))
+    models = {name: Model(path=None, merged=False, about="") for name in cfg["baseline"]}
+    return models | {
+        name: Model(path=cfg["models"][name], merged=name in merged, about="" if name in merged else _about(cfg, name))
+        for name in order
+    }
+
+
+def _about(cfg: Mapping[str, Any], name: str) -> str:
+    path = cfg["models"][name]
+    if Path(path) in (BACKBONE, BASE):
+        return "the weights as they came" if Path(path) == BACKBONE else "after pretraining"
+    experts = [expert for expert, place in cfg["experts"].items() if place == path and expert in cfg["train"]]
+    if not experts:
+        return f"as {path} holds it"
+    training = cfg["train"][experts[0]]
+    if training["control"] is not None:
+        return f"a control, which learned from the split {training['control']}"
+    if any(task["shuffle_documents"] for task in training["tasks"].values()):
+        return "a control, which learned from shuffled documents"
+    return _joint(training, cfg["train"])
+
+
+def _joint(training: Mapping[str, Any], trainings: Mapping[str, Any]) -> str:
+    """What sets a training of several tasks apart; empty for one of a single task."""
+    if len(training["tasks"]) < 2:
+        return ""
+    apart = {task: one["steps_per_task"] for one in trainings.values() if len(one["tasks"]) == 1 for task in one["tasks"]}
+    all_tasks = {task for one in trainings.values() for task in one["tasks"]}
+    which = "all tasks" if all_tasks == set(training["tasks"]) else f"the tasks {' and '.join(sorted(training['tasks']))}"
+    batches = "single-task batches" if training["batches"] == "single" else "batches of mixed tasks"
+    words = f"{which} in one model, {batches}"
+    if set(apart) == set(training["tasks"]) and training["steps_per_task"] * len(apart) == sum(apart.values()):
+        words += ", as many batches as all experts together"
+    return words
