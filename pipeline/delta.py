@@ -9,15 +9,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.weights import PART, Weights, write_like
+from pipeline.weights import PART, Weights, widest, write_like
+
+LOST = 0.1  # of the length of what a merge changes: more may not be lost by rounding to half precision
 
 Rows = Float[Tensor, "K+1 n"]  # row 0: the base; row k: the k-th task vector; n elements of one tensor, flattened
 Grams = Mapping[str, Float[Tensor, "K+1 K+1"]]  # by tensor: inner products of the rows, fp64
+
+
+class Written(NamedTuple):
+    """``grams``: by tensor, inner products of base and task vectors. ``lost``: the length of what rounding to half precision costs, as a
+    share of what the merge changes. ``widened``: float32 was taken instead of the base's half precision."""
+
+    grams: dict[str, Tensor]
+    lost: float
+    widened: bool
 
 
 class Models:
@@ -90,27 +102,46 @@ class Models:
             raise ValueError(f"{self.base.places[name].file}, tensor {name}: its square is beyond fp32; is it the right file?")
         return found
 
-    def write(self, folder: Path, merge: Callable[[str, int, Rows], Float[Tensor, " n"]], *, whole: bool) -> dict[str, Tensor]:
-        """Weights into ``folder``: ``merge(name, first element, rows)`` in the base's types; others as in the base. The grams."""
+    def write(self, folder: Path, merge: Callable[[str, int, Rows], Float[Tensor, " n"]], *, whole: bool) -> Written:
+        """Weights into ``folder``: ``merge(name, first element, rows)`` in the base's types; others as in the base.
+
+        Where these types are of half precision and rounding to them would cost more than `LOST` of what the merge changes, or give
+        infinities, all is written again in float32.
+        """
+        try:
+            with nullcontext() if whole else _one_thread():
+                found = self._write(folder, merge, whole=whole, widened=False)
+                return found if found.lost <= LOST else self._write(folder, merge, whole=whole, widened=True)
+        finally:
+            self.close()
+
+    def _write(
+        self, folder: Path, merge: Callable[[str, int, Rows], Float[Tensor, " n"]], *, whole: bool, widened: bool
+    ) -> Written:
         grams: dict[str, Tensor] = {}
+        changed, rounded = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
 
         def parts(name: str) -> Iterator[Tensor]:
             place = self.base.places[name]
             if not place.dtype.is_floating_point:
                 yield self.base.read(name)
                 return
+            dtype = widest(place).dtype if widened else place.dtype
             total = torch.zeros(1 + len(self.experts), 1 + len(self.experts), dtype=torch.float64)
             for start, rows in self.parts(name, whole=whole):
                 total += self.inner(name, rows)
-                yield merge(name, start, rows).to(place.dtype)
+                base = rows[0].clone() if dtype.itemsize < 4 else None
+                merged = merge(name, start, rows)
+                part = merged.to(dtype)
+                if base is not None:
+                    changed.add_((merged - base).double().square().sum())
+                    rounded.add_((merged - part.float()).double().square().sum())
+                yield part
             grams[name] = total
 
-        try:
-            with nullcontext() if whole else _one_thread():
-                write_like(self.base, folder, parts)
-        finally:
-            self.close()
-        return grams
+        write_like(self.base, folder, parts, widened=widened)
+        lost = float((rounded / changed).sqrt()) if changed > 0 else float(rounded > 0)
+        return Written(grams, lost, widened)
 
     def close(self) -> None:
         for model in (self.base, *self.experts):

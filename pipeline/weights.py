@@ -11,7 +11,7 @@ import json
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -33,6 +33,7 @@ DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
+HALF = ("F16", "BF16")
 PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 
@@ -94,14 +95,23 @@ class Weights:
         self._open.clear()
 
 
-def write_like(model: Weights, folder: Path, parts: Callable[[str], Iterator[Shaped[Tensor, " n"]]]) -> None:
-    """Files like those of ``model``, with the elements that ``parts(name)`` gives, one part after the other."""
+def write_like(
+    model: Weights, folder: Path, parts: Callable[[str], Iterator[Shaped[Tensor, " n"]]], *, widened: bool = False
+) -> None:
+    """Files like those of ``model``, with the elements that ``parts(name)`` gives, one part after the other.
+
+    ``widened``: tensors of half precision are written in float32.
+    """
+    places = {name: widest(place) if widened else place for name, place in model.places.items()}
     for file in model.files:
-        names = sorted((name for name, place in model.places.items() if place.file == file), key=lambda n: _order(model, n))
+        # Wide types first, as the library writes them, so that every tensor is aligned.
+        names = sorted(
+            (name for name, place in places.items() if place.file == file), key=lambda n: (-places[n].dtype.itemsize, n)
+        )
         header: dict[str, object] = {"__metadata__": {"format": "pt"}}
         at = 0
         for name in names:
-            place = model.places[name]
+            place = places[name]
             end = at + place.numel * place.dtype.itemsize
             own = name if file.parent == model.directory else name.removeprefix(f"{file.parent.relative_to(model.directory)}/")
             header[own] = {"dtype": place.kind, "shape": list(place.shape), "data_offsets": [at, end]}
@@ -120,12 +130,16 @@ def write_like(model: Weights, folder: Path, parts: Callable[[str], Iterator[Sha
                 assert written == model.places[name].numel, f"{name}: {written} of {model.places[name].numel} elements"
     for index in {file.parent / INDEX for file in model.files}:
         if index.is_file():
-            (folder / index.relative_to(model.directory)).write_bytes(index.read_bytes())
+            written = json.loads(index.read_text(encoding="utf-8"))
+            size = sum(p.numel * p.dtype.itemsize for n, p in places.items() if n in written["weight_map"])
+            written = {**written, "metadata": {**written.get("metadata", {}), "total_size": size}} if widened else written
+            text = json.dumps(written, indent=2) if widened else index.read_text(encoding="utf-8")
+            (folder / index.relative_to(model.directory)).write_text(text, encoding="utf-8")
 
 
-def _order(model: Weights, name: str) -> tuple[int, str]:
-    """Wide types first, as the library writes them, so that every tensor is aligned."""
-    return -model.places[name].dtype.itemsize, name
+def widest(place: Place) -> Place:
+    """The same tensor in float32, where it is of half precision."""
+    return replace(place, kind="F32") if place.kind in HALF else place
 
 
 def modules(directory: Path) -> dict[str, str]:

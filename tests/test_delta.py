@@ -103,3 +103,29 @@ def test_a_tensor_without_elements_has_inner_products_of_zero(models):
     assert torch.equal(grams["none"], torch.zeros(3, 3, dtype=torch.float64))
     assert torch.equal(grams["empty"], grams["none"])
     assert torch.equal(total(grams), grams["a"] + grams["b"])
+
+
+@pytest.mark.parametrize(
+    ("change", "type_", "wide"),
+    [(1e-4, torch.bfloat16, True), (1.0, torch.bfloat16, False), (1e-5, torch.float16, True), (1e-4, torch.float32, False)],
+)
+def test_small_changes_of_a_model_of_half_precision_are_written_in_float32(models, tmp_path, change, type_, wide):
+    base = {"a": torch.randn(64, 64, generator=torch.Generator().manual_seed(0)).to(type_), "ids": torch.arange(3)}
+    noise = torch.randn(64, 64, generator=torch.Generator().manual_seed(1))
+    one = {"a": base["a"].float() + change * noise, "ids": torch.arange(3)}
+    given = models(base, one)
+    (tmp_path / "out").mkdir()
+    written = given.write(tmp_path / "out", lambda name, start, rows: rows[0] + rows[1] / 2, whole=False)
+    found = load_file(tmp_path / "out/model.safetensors")
+    assert written.widened == wide
+    assert found["a"].dtype == (torch.float32 if wide else type_)
+    error = (found["a"].float() - base["a"].float() - change * noise / 2).norm() / (change * noise / 2).norm()
+    assert error < 0.1
+    assert torch.equal(found["ids"], base["ids"])
+
+
+def test_what_is_beyond_float16_is_written_in_float32(models, tmp_path):
+    base, one = {"a": torch.full((2,), 6e4).half()}, {"a": torch.full((2,), 6.5e4)}
+    (tmp_path / "out").mkdir()
+    models(base, one).write(tmp_path / "out", lambda name, start, rows: rows[0] + 2 * rows[1], whole=False)
+    assert load_file(tmp_path / "out/model.safetensors")["a"].tolist() == pytest.approx([7e4, 7e4], rel=1e-3)

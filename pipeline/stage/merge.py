@@ -15,8 +15,8 @@ from jaxtyping import Float
 
 from pipeline._version import __version__
 from pipeline.build import build
-from pipeline.checkpoint import PROVENANCE, whole_directory, write_json, write_provenance, write_text
-from pipeline.delta import Models, check_distance, total
+from pipeline.checkpoint import PROVENANCE, read_json, whole_directory, write_json, write_provenance, write_text
+from pipeline.delta import Models, Written, check_distance, total
 from pipeline.distributed import first_process
 from pipeline.merging.alike import check_alike
 from pipeline.merging.method import Method
@@ -25,6 +25,7 @@ from pipeline.weights import INDEX
 
 BASE, EXPERTS = Path("checkpoints/base"), Path("checkpoints/experts")
 CURATED = Path("data/curated")
+UNMOVED = 1e-7  # of the base's length: a task vector no longer than this is rounding
 NOT_COPIED = ("snapshots", "*.safetensors", INDEX, PROVENANCE, "*.bin", "*.pt", "*.onnx", ".git*", ".cache")
 
 
@@ -36,8 +37,8 @@ class MergeModule(pl.LightningModule):
         self.method = method
 
     @torch.no_grad()
-    def forward(self, models: Models, folder: Path) -> dict[str, torch.Tensor]:
-        """Weights into ``folder``; the Gram matrices of base and task vectors."""
+    def forward(self, models: Models, folder: Path) -> Written:
+        """Weights into ``folder``."""
         self.method.prepare(models)
         return models.write(folder, self.method.merge, whole=self.method.whole)
 
@@ -102,11 +103,30 @@ def _written(
     module: MergeModule, models: Models, experts: Sequence[Path], folder: Path, *, max_distance: float
 ) -> Float[torch.Tensor, "1+T 1+T"]:
     """Weights into ``folder``; their Gram matrix. ValueError where an expert is too far from the base to be of it."""
-    grams = module(models, folder)
+    written = module(models, folder)
     # By matrices: the scales of norms are about 1 in every model, and in a small one they would outweigh all else.
-    matrices = {name: one for name, one in grams.items() if len(models.shape(name)) > 1} or grams
+    matrices = {name: one for name, one in written.grams.items() if len(models.shape(name)) > 1} or written.grams
     check_distance(total(matrices), experts, max_distance=max_distance)
-    return total(grams)
+    gram = total(written.grams)
+    lengths = gram.diagonal().sqrt()
+    for expert, length in zip(experts, lengths[1:].tolist(), strict=True):
+        if length <= UNMOVED * float(lengths[0]):
+            print(
+                f"{expert}: its weights are equal to the base's, or nearly (task vector {length:.1e}): it adds nothing to a merge"
+            )
+    if written.widened:
+        print("written in float32: half precision, as the base has it, would round too much of what the merge changes")
+        _say_float32(folder)
+    return gram
+
+
+def _say_float32(folder: Path) -> None:
+    """In each `config.json` that names a type of weights, for loaders go by it."""
+    for file in sorted(folder.rglob("config.json")):
+        config = read_json(file)
+        keys = [key for key in ("dtype", "torch_dtype") if config.get(key) in ("bfloat16", "float16")]
+        if keys:
+            write_json(file, config | dict.fromkeys(keys, "float32"))
 
 
 def _write_search(folder: Path, tables: Mapping[str, str], picture: Any) -> None:

@@ -59,8 +59,8 @@ def _stage(name: str, stage: Mapping[str, Any], project: str, mode: str) -> None
         job_type=name.split("@")[0],
         config=config,
         dir=".",
-        mode=mode,
-        settings=settings,  # pyright: ignore[reportArgumentType]
+        mode=mode,  # pyright: ignore[reportArgumentType]
+        settings=settings,
     )
     for dep in stage.get("deps", []):
         if dep["path"].startswith(("checkpoints/", "data/")):
