@@ -1,6 +1,7 @@
 """A stage under Hydra, once or for every combination of a sweep. DVC's files are read, and none is written."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,8 +19,18 @@ from pipeline.params import CONF, hydra_overrides, read_page, sweep_config
 def run(stage: str, rest: Sequence[str], start: Callable[[str, dict[str, Any], str | None, Path], dict[str, float]]) -> None:
     """``start(stage, config, item, out)`` runs one job of it."""
     page = read_page()
+    refused: list[str] = []  # by jobs: raised here at last, since Hydra prints a traceback of what a job raises
 
     def job(cfg: DictConfig) -> float:
+        if os.environ.get("TRIBUTARY_TRACEBACK"):
+            return done(cfg)
+        try:
+            return done(cfg)
+        except ValueError as error:
+            refused.append(f"{' '.join(HydraConfig.get().overrides.task)}: {error}")
+            return float("nan")  # the other jobs of a sweep go on
+
+    def done(cfg: DictConfig) -> float:
         choices = HydraConfig.get().runtime.choices
         item = page_item(rest) if stage in ("evaluate", "baseline") else None
         item = {"train": choices["expert"], "merge": choices["method"]}.get(stage, item)
@@ -45,3 +56,5 @@ def run(stage: str, rest: Sequence[str], start: Callable[[str, dict[str, Any], s
     values = hydra_overrides(page, [word for word in overrides if not word.startswith("-")])
     sys.argv = ["python -m pipeline", *flags, "hydra.job.chdir=false", *values]
     hydra.main(version_base="1.3", config_path=str(CONF.absolute()), config_name="config")(job)()
+    if refused:
+        raise ValueError("\n".join(refused))

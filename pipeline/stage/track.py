@@ -9,6 +9,7 @@ Checkpoints and the report are artifacts with their files; data is an artifact o
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,14 +34,14 @@ def run(words: list[str]) -> None:
         return
     stages = yaml.safe_load(LOCK.read_text(encoding="utf-8"))["stages"]
     done = Path("wandb/tracked")
-    before = set(done.read_text(encoding="utf-8").split()) if done.is_file() else set()
+    before = _tracked(done)
     named = {name: _mark(f"{mode} {name}", stage) for name, stage in stages.items()}
     new = [name for name in _in_order(stages) if named[name] not in before]
     Path("wandb").mkdir(exist_ok=True)
     for name in new:
-        _stage(name, stages[name], runtime["project"], mode)
-        before.add(named[name])
-        write_text(done, "\n".join(sorted(before)) + "\n")
+        file = _stage(name, stages[name], runtime["project"], mode)
+        before[named[name]] = f"{file.stat().st_size} {file}" if file else ""
+        write_text(done, "".join(f"{mark} {kept}".rstrip() + "\n" for mark, kept in sorted(before.items())))
     print(
         f"tracked {len(new)} of {len(stages)} stages, {mode}; the others were before"
         if len(new) < len(stages)
@@ -48,7 +49,26 @@ def run(words: list[str]) -> None:
     )
 
 
-def _stage(name: str, stage: Mapping[str, Any], project: str, mode: str) -> None:
+def _tracked(done: Path) -> dict[str, str]:
+    """What was tracked before: by mark the size and the place of an offline run's file, nothing for a run that W&B has.
+
+    An offline run that is damaged or gone, and was never sent, is left out, so it is made again.
+    """
+    found = {}
+    for line in done.read_text(encoding="utf-8").splitlines() if done.is_file() else ():
+        mark, _, kept = line.partition(" ")
+        size, _, place = kept.partition(" ")
+        file = Path(place)
+        synced = file.with_name(f"{file.name}.synced").is_file()
+        if kept and not synced and (not file.is_file() or file.stat().st_size < int(size)):
+            print(f"{file}: the run is damaged or gone, expected {size} bytes; it is tracked again")
+            continue
+        found[mark] = kept
+    return found
+
+
+def _stage(name: str, stage: Mapping[str, Any], project: str, mode: str) -> Path | None:
+    """The file of the run, where it is offline."""
     settings = wandb.Settings(silent=True, console="off", x_disable_stats=True, x_disable_meta=True)
     config: dict[str, Any] = dict(stage.get("params", {}))
     config["inputs"] = {dep["path"]: dep["md5"] for dep in stage.get("deps", []) if "md5" in dep}
@@ -73,7 +93,9 @@ def _stage(name: str, stage: Mapping[str, Any], project: str, mode: str) -> None
             if {"validation", "test"} <= content.keys() and out["path"].startswith("data/metrics/evaluate/"):
                 columns: list[Any] = ["split", "task", "corpus", "deal", "metric", "value"]
                 run.log({"scores": wandb.Table(columns=columns, data=score_rows(content))})
+    folder = Path(run.dir).parent
     run.finish()
+    return next((Path(os.path.relpath(file)) for file in sorted(folder.glob("*.wandb"))), None) if mode == "offline" else None
 
 
 def _used(run: Any, artifact: wandb.Artifact) -> None:

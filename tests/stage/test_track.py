@@ -110,3 +110,20 @@ def test_a_tracker_that_is_off_writes_nothing_and_without_a_run_it_says_so(folde
     (folder / "dvc.lock").unlink()
     assert run(folder, "track") == 1
     assert "dvc.lock is missing; run `dvc repro` first" in capsys.readouterr().err
+
+
+def test_a_run_that_was_damaged_before_it_was_sent_is_made_again(folder, run, capsys):
+    assert run(folder, "track") == 0
+    capsys.readouterr()
+    file = min(folder.glob("wandb/offline-run-*/*.wandb"))
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100])
+    assert run(folder, "track") == 0
+    told = capsys.readouterr().out
+    assert "damaged" in told
+    assert "tracked 1 of 3" in told
+    other = max(folder.glob("wandb/offline-run-*/*.wandb"))
+    other.with_name(f"{other.name}.synced").touch()  # as `wandb sync` marks what it has sent
+    other.write_bytes(b"")
+    assert run(folder, "track") == 0
+    assert "tracked 0 of 3" in capsys.readouterr().out
