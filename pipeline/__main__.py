@@ -26,6 +26,7 @@ STAGES = (
     "mine",
     "train",
     "merge",
+    "derive",
     "evaluate",
     "baseline",
     "final",
@@ -33,7 +34,7 @@ STAGES = (
     "report",
 )
 COMMANDS = ("search", "push", "track")
-ITEMS = {"train": "expert", "merge": "method", "evaluate": "model", "baseline": "baseline"}
+ITEMS = {"train": "expert", "merge": "method", "derive": "derivation", "evaluate": "model", "baseline": "baseline"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -85,7 +86,7 @@ def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> d
         _module("left_out").write_note(stage, item, config["left_out"][stage][item], out)
         return {}
     if kind:
-        known = sorted(config[{"expert": "train", "method": "merge", "model": "models", "baseline": "baseline"}[kind]])
+        known = sorted(config["models" if stage == "evaluate" else stage])
         if item not in known:
             raise ValueError(f"{stage} needs one {kind} of {', '.join(known)}; got {item!r}; see params.yaml")
     return _module(stage).run(config, config["runtime"], item, out)

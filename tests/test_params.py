@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from pipeline.build import build, check_node, load, nodes, signature
+from pipeline.derivable import check_derivations
 from pipeline.params import compose_config, flat, hydra_overrides, read_page, sweep_config
 from pipeline.trainable import check_trainings
 
@@ -20,6 +21,7 @@ SMALL = {  # one corpus, no items: composed in a moment
     "corpora": {"tickets": {"source": "table", "path": "tickets.jsonl"}},
     "experts": {},
     "methods": [],
+    "derivations": {},
     "baselines": [],
     "models": {},
     "set": {},
@@ -421,7 +423,9 @@ def test_every_commented_example_of_a_page_composes(workspace, page):
         (workspace / "params.yaml").write_text(written)
         added = yaml.safe_load(re.sub(r"^#", "", example, flags=re.MULTILINE))
         assert added
-        assert set(added) < set(compose_config(read_page())["ingest"]["corpora"])
+        found = compose_config(read_page())
+        check_derivations(found)
+        assert set(added) <= set({"corpora": found["ingest"]["corpora"], "derivations": found["derive"]}[heading])
 
 
 # Tasks of any name

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.build import CONFIG, class_value
 from pipeline.checkpoint import write_yaml
 from pipeline.code_hash import code_hashes
+from pipeline.derivable import check_derivations
 from pipeline.left_out import leave_out
 from pipeline.params import compose_config, read_page
 from pipeline.trainable import check_probes, check_tasks, check_trainings
@@ -16,6 +17,7 @@ from pipeline.trainable import check_probes, check_tasks, check_trainings
 
 def run(out: Path) -> None:
     config = compose_config(read_page())
+    check_derivations(config)
     for line in leave_out(config):
         print(line)
     evaluators = {name: node["_target_"] for name, node in config["evaluate"]["evaluators"].items() if node is not None}
