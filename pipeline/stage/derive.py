@@ -13,6 +13,7 @@ from pipeline.build import build
 from pipeline.checkpoint import architecture_of, whole_directory, write_json, write_provenance
 from pipeline.corpus.files import read_rows
 from pipeline.derivation.derivation import Derivation, Text
+from pipeline.distributed import encoding_devices
 from pipeline.encoder.encoder import Encoder
 from pipeline.task import kind_of
 from pipeline.training.prepare import prepare
@@ -28,6 +29,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     if architecture_of(source) is not None:
         raise ValueError(f"{source} predicts complexes; derive.{item} needs a model whose vectors are compared")
     encoder = Encoder.load(source)
+    encoder.spread(encoding_devices(runtime)[:1])  # copies on further devices would stay as they are
     texts = train_texts() if derivation.needs_texts else []
     try:
         found = derivation.derive(encoder, texts, batch_tokens=runtime["batch_tokens"])

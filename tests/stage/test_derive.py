@@ -1,6 +1,11 @@
 """Derived models of the tiny run, from the page to what becomes final."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +15,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize
 
 from pipeline.build import load
 from pipeline.checkpoint import read_json, sha256
+from pipeline.code_hash import Code, code_of
 from pipeline.corpus.files import read
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
@@ -82,11 +88,19 @@ def test_derived_models_are_evaluated_judged_beside_the_merges_and_shown(derived
     assert "checkpoints/derived/white_half" in page
 
 
-def test_a_second_derivation_writes_the_same_bytes(derived, run):
-    before = {name: sha256(derived / path) for name, path in MODELS.items()}
-    for name in MODELS:
-        assert run(derived, "derive", name) == 0
-    assert {name: sha256(derived / path) for name, path in MODELS.items()} == before
+def test_with_what_dvc_lists_alone_the_same_bytes_come_out_of_code_that_the_hash_knows(derived, root, tmp_path):
+    """In another process and another place: see isolated.py."""
+    nodes = [f"derive@{name}" for name in MODELS]
+    program = str(Path(__file__).with_name("isolated.py"))
+    command = [sys.executable, program, str(derived), str(tmp_path / "alone"), *nodes]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    config, code = load(derived / "data/config.yaml"), Code()
+    for node, (name, path) in zip(nodes, MODELS.items(), strict=True):
+        assert sha256(tmp_path / "alone" / node / path) == sha256(derived / path)
+        imported = json.loads((tmp_path / "alone" / node / "modules.json").read_text())
+        files = {file for module in imported for file in code.named(module)} - code.reached(["pipeline.costs"])
+        assert files - code_of(code, config, "derive", name) == set()
 
 
 @pytest.fixture
