@@ -40,6 +40,14 @@ def read_page(path: Path = PAGE) -> Page:
         check_choice(group, name, f"{path}: choose.{group}")
     for name in page.methods:
         check_choice("method", name, f"{path}: methods")
+    for name, line in page.derivations.items():
+        kind, of = line.get("derivation"), line.get("of")
+        if not isinstance(kind, str) or not isinstance(of, str):
+            raise ValueError(
+                f"{path}: derivations.{name}: expected `derivation: <name>`, one of conf/derivation, and `of: <directory of a model>`; "
+                f"got {kind!r} and {of!r}"
+            )
+        check_choice("derivation", kind, f"{path}: derivations.{name}.derivation")
     for name in page.baselines:
         check_choice("baseline", name, f"{path}: baselines")
         if name in page.models:
@@ -217,12 +225,7 @@ def _corpus(name: str, own: dict[str, Any], choices: list[str]) -> dict[str, Any
 def _derivation(name: str, own: dict[str, Any], choices: list[str], shared: Mapping[str, Any]) -> dict[str, Any]:
     """A line of the page: a derivation, the directory of the model that it is of, and values of that derivation."""
     where = f"{PAGE}: derivations.{name}"
-    kind, of = own.pop("derivation", None), own.pop("of", None)
-    if not isinstance(kind, str) or not isinstance(of, str):
-        raise ValueError(
-            f"{where}: expected `derivation: <name>`, one of conf/derivation, and `of: <directory of a model>`; got {kind!r} and {of!r}"
-        )
-    check_choice("derivation", kind, f"{where}.derivation")
+    kind, of = own.pop("derivation"), own.pop("of")
     with initialize_config_dir(config_dir=str(CONF.absolute()), version_base="1.3"):
         cfg = compose("config", overrides=[*choices, f"+derivation={kind}"])
     OmegaConf.set_struct(cfg, False)
