@@ -56,7 +56,8 @@ def cell(folder: Path, data: str, encoder: str, seed: int, methods: list[str], p
         shutil.copy(ROOT / "constraints.txt", place)
     values = {"seed": seed, "runtime": {"accelerator": "cpu", "tracker": "disabled", "threads": 1}} | page
     params = {
-        "choose": {"experiment": data, "encoder": encoder}, "corpora": {}, "experts": EXPERTS, "methods": methods, "baselines": [],
+        "choose": {"experiment": data, "encoder": encoder}, "corpora": {}, "experts": EXPERTS, "methods": methods, "derivations": {},
+        "baselines": [],
         "models": SINGLES, "set": values,
     }  # fmt: skip
     (place / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")

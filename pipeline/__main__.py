@@ -3,6 +3,8 @@
 python -m pipeline train retrieval                                  as dvc.yaml calls it: data/config.yaml decides
 python -m pipeline train expert=sts --multirun train.optimizer.lr=1e-5,3e-5    Hydra decides; writes below multirun/
 python -m pipeline merge --base DIR --expert DIR --expert DIR method=ties out=DIR    any directories, or Hub ids id@revision
+python -m pipeline stress joint                                     any model of params.yaml, or directory, as stage stress the final one
+python -m pipeline form joint out=DIR half binary                   the same model in smaller forms, each measured
 python -m pipeline search "rolling window over a dataframe"
 python -m pipeline search corpus=notes.jsonl text=body "where the keys lie"       any table of texts
 python -m pipeline push user/name                                   checkpoints/final to the Hub, private unless --public
@@ -26,14 +28,15 @@ STAGES = (
     "mine",
     "train",
     "merge",
+    "derive",
     "evaluate",
     "baseline",
     "final",
     "stress",
     "report",
 )
-COMMANDS = ("search", "push", "track")
-ITEMS = {"train": "expert", "merge": "method", "evaluate": "model", "baseline": "baseline"}
+COMMANDS = ("form", "search", "push", "track")
+ITEMS = {"train": "expert", "merge": "method", "derive": "derivation", "evaluate": "model", "baseline": "baseline"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -64,6 +67,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(stage: str, rest: list[str]) -> None:
     if stage == "compose":
         _module(stage).run(Path())
+    elif stage == "form" or (stage == "stress" and rest and "=" not in rest[0] and not rest[0].startswith("-")):
+        _module("of_model").run(stage, rest)
     elif stage in COMMANDS:
         _module(stage).run(rest)
     elif stage == "merge" and "--base" in rest:
@@ -85,7 +90,7 @@ def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> d
         _module("left_out").write_note(stage, item, config["left_out"][stage][item], out)
         return {}
     if kind:
-        known = sorted(config[{"expert": "train", "method": "merge", "model": "models", "baseline": "baseline"}[kind]])
+        known = sorted(config["models" if stage == "evaluate" else stage])
         if item not in known:
             raise ValueError(f"{stage} needs one {kind} of {', '.join(known)}; got {item!r}; see params.yaml")
     return _module(stage).run(config, config["runtime"], item, out)

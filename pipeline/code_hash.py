@@ -25,6 +25,7 @@ STAGES = ("ingest", "curate", "pretrain", "mine", "final", "stress", "report")
 ITEMS = {
     "train": "train",
     "merge": "merge",
+    "derive": "derive",
     "baseline": "baseline",
     "evaluate": "models",
 }  # stage -> section with a key for each item
@@ -36,7 +37,7 @@ BUILDS = {
 }  # beside a stage's own section
 WRITES_NO_OUTPUT = {"report/costs.py"}  # `__main__` calls it after a stage
 MADE = ("checkpoints/backbone", "checkpoints/base")
-EXPERTS, MERGED = Path("checkpoints/experts"), Path("checkpoints/merged")
+EXPERTS, MERGED, DERIVED = Path("checkpoints/experts"), Path("checkpoints/merged"), Path("checkpoints/derived")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -172,6 +173,8 @@ def _named(section: Any, config: Mapping[str, Any]) -> Iterator[str]:
 def _in_directory(place: str, config: Mapping[str, Any]) -> Any:
     """What the files of an encoder directory name. Nothing where ``place`` is no such directory."""
     experts = config["experts"]
+    if Path(place).parent == DERIVED and Path(place).name in config["derive"]:  # has the modules of what it is of
+        return _in_directory(config["derive"][Path(place).name]["of"], config)
     merged = Path(place).parent == MERGED
     trained = [name for name, path in experts.items() if (Path(path).parent == EXPERTS if merged else path == place)]
     if place in MADE or trained or merged:

@@ -13,8 +13,8 @@ EXPERTS = Path("checkpoints/experts")
 
 
 def leave_out(config: dict[str, Any]) -> list[str]:
-    """Take out of ``config`` what learns a task without rows, merges of fewer than two experts that come of it, and the models of both;
-    lines that say so. What is taken out stays as a section, since DVC asks for it, and stands under ``left_out``.
+    """Take out of ``config`` what learns a task without rows, merges of fewer than two experts that come of it, what is derived of either,
+    and the models of all; lines that say so. What is taken out stays as a section, since DVC asks for it, and stands under ``left_out``.
 
     Nothing is left out where nothing would be left: `check_tasks` then says what is wrong.
     """
@@ -27,18 +27,30 @@ def leave_out(config: dict[str, Any]) -> list[str]:
     merged = merges(config["models"]) if experts else []
     to_merge = [path for path in config["experts"].values() if Path(path).parent == EXPERTS]
     methods = {name: f"checkpoints/merged/{name}" for name in config["merge"]} if experts and len(to_merge) < 2 else {}
-    paths = {*experts.values(), *methods.values()}
+    derived = _derived(config["derive"], {*experts.values(), *methods.values()})
+    paths = {*experts.values(), *methods.values(), *derived.values()}
     models = {name: path for name, path in config["models"].items() if path in paths or (methods and name in merged)}
     config["models"] = {name: path for name, path in config["models"].items() if name not in models}
-    config["left_out"] = {"train": experts, "merge": methods, "evaluate": models}
+    config["left_out"] = {"train": experts, "merge": methods, "derive": derived, "evaluate": models}
     gone = [name for name, phase in phases.items() if _unknown(phase, tasks)] if tasks else []
     missing = sorted(
         {task for name in experts for task in lacking[name]} | {t for name in gone for t in _unknown(phases[name], tasks)}
     )
     config["pretrain"]["phases"] = {name: phase for name, phase in phases.items() if name not in gone}
-    parts = {"phases": gone, "experts": experts, "merges": methods, "models": models}
+    parts = {"phases": gone, "experts": experts, "merges": methods, "derivations": derived, "models": models}
     told = "; ".join(f"{what} {', '.join(names)}" for what, names in parts.items() if names)
     return [f"no corpus has rows of task {' and '.join(missing)}, so these are left out: {told}"] if told else []
+
+
+def _derived(derive: Mapping[str, Any], gone: set[str]) -> dict[str, str]:
+    """By name the directories of the derivations that come of ``gone``, or of one of these."""
+    found: dict[str, str] = {}
+    while new := {
+        name: f"checkpoints/derived/{name}" for name, one in derive.items() if one["of"] in gone and name not in found
+    }:
+        found |= new
+        gone = {*gone, *new.values()}
+    return found
 
 
 def _unknown(training: Mapping[str, Any], tasks: Mapping[str, Any]) -> list[str]:

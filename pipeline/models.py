@@ -4,16 +4,37 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-MERGED, BACKBONE = Path("checkpoints/merged"), Path("checkpoints/backbone")
+MERGED, DERIVED, BACKBONE = Path("checkpoints/merged"), Path("checkpoints/derived"), Path("checkpoints/backbone")
 
 
 def merges(models: Mapping[str, str]) -> list[str]:
     """Names of the merged models, sorted: those below `MERGED`."""
-    return sorted(name for name, path in models.items() if MERGED in Path(path).parents)
+    return _below(MERGED, models)
+
+
+def derived(models: Mapping[str, str]) -> list[str]:
+    """Names of the derived models, sorted: those below `DERIVED`."""
+    return _below(DERIVED, models)
+
+
+def challengers(models: Mapping[str, str]) -> list[str]:
+    """Names of the models that must pass the gate against the best single one, sorted: merges and derived models."""
+    return sorted([*merges(models), *derived(models)])
+
+
+def called(models: Mapping[str, str]) -> tuple[str, str]:
+    """What one and all of the `challengers` are called, as there are merges, derived models, or both."""
+    if not derived(models):
+        return "merge", "merges"
+    return ("merge or derived model", "merges and derived models") if merges(models) else ("derived model", "derived models")
+
+
+def _below(place: Path, models: Mapping[str, str]) -> list[str]:
+    return sorted(name for name, path in models.items() if place in Path(path).parents)
 
 
 def singles(config: Mapping[str, Any]) -> list[str]:
-    """Names of the models that may become final without a merge: all but merges, the backbone as it came, and controls.
+    """Names of the models that may become final without passing the gate: all but `challengers`, the backbone as it came, and controls.
 
     A control is an expert that learns from another deal of the rows, or from shuffled documents.
     """
@@ -23,11 +44,11 @@ def singles(config: Mapping[str, Any]) -> list[str]:
         if name in config["experts"]
         and (training["control"] is not None or any(task["shuffle_documents"] for task in training["tasks"].values()))
     }
-    merged = merges(config["models"])
+    gated = challengers(config["models"])
     return [
         name
         for name, path in config["models"].items()
-        if name not in merged and path not in no_candidates and Path(path) != BACKBONE
+        if name not in gated and path not in no_candidates and Path(path) != BACKBONE
     ]
 
 

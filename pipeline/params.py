@@ -32,7 +32,7 @@ def read_page(path: Path = PAGE) -> Page:
     except (yaml.YAMLError, OSError) as error:
         raise ValueError(f"{path} is not valid YAML: {error}") from error
     if isinstance(raw, dict):  # a heading whose last line was taken out is an empty heading
-        raw = {key: {} if value is None and key in ("corpora", "set") else value for key, value in raw.items()}
+        raw = {key: {} if value is None and key in ("corpora", "derivations", "set") else value for key, value in raw.items()}
     page = checked(Page, raw, str(path))
     for group, name in page.choose.items():
         if group not in GROUPS:
@@ -40,6 +40,14 @@ def read_page(path: Path = PAGE) -> Page:
         check_choice(group, name, f"{path}: choose.{group}")
     for name in page.methods:
         check_choice("method", name, f"{path}: methods")
+    for name, line in page.derivations.items():
+        kind, of = line.get("derivation"), line.get("of")
+        if not isinstance(kind, str) or not isinstance(of, str):
+            raise ValueError(
+                f"{path}: derivations.{name}: expected `derivation: <name>`, one of conf/derivation, and `of: <directory of a model>`; "
+                f"got {kind!r} and {of!r}"
+            )
+        check_choice("derivation", kind, f"{path}: derivations.{name}.derivation")
     for name in page.baselines:
         check_choice("baseline", name, f"{path}: baselines")
         if name in page.models:
@@ -97,6 +105,7 @@ def compose_config(page: Page) -> dict[str, Any]:
     shared = {path: value for path, value in flat(page.set) if path.split(".")[0] not in sections}
     whole = resolved(root, shared, f"{PAGE}: set")
     config = {name: whole[name] for name in Config.model_fields if name in whole} | sections
+    config["derive"] = {name: _derivation(name, dict(own), choices, shared) for name, own in page.derivations.items()}
     config |= {"experts": page.experts, "models": page.models, "tasks": {}, "left_out": {}}
     config["ingest"]["corpora"] = corpora
     config = check_config(config)
@@ -213,6 +222,18 @@ def _corpus(name: str, own: dict[str, Any], choices: list[str]) -> dict[str, Any
     return {"source": resolved(cfg, dict(flat(own)), where), "mirror": None}
 
 
+def _derivation(name: str, own: dict[str, Any], choices: list[str], shared: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of the page: a derivation, the directory of the model that it is of, and values of that derivation."""
+    where = f"{PAGE}: derivations.{name}"
+    kind, of = own.pop("derivation"), own.pop("of")
+    with initialize_config_dir(config_dir=str(CONF.absolute()), version_base="1.3"):
+        cfg = compose("config", overrides=[*choices, f"+derivation={kind}"])
+    OmegaConf.set_struct(cfg, False)
+    for path, value in shared.items():  # the seed, which a derivation may take
+        OmegaConf.update(cfg, path, value, merge=False)
+    return {"of": of, "derivation": resolved(cfg.derivation, dict(flat(own)), where)}
+
+
 def _container(cfg: DictConfig, where: str) -> dict[str, Any]:
     try:
         return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # pyright: ignore[reportReturnType]
@@ -270,6 +291,7 @@ def sweep_config(cfg: DictConfig, page: Page, stage: str, item: str | None, over
     config = {name: whole[name] for name in Config.model_fields if name in whole}
     for section in PER_ITEM:
         config[section] = {item: whole[section]} if section == stage else composed[section]
+    config["derive"] = composed["derive"]
     config["experts"] = dict(page.experts)
     if stage == "train":
         config["experts"].setdefault(str(item), f"checkpoints/experts/{item}")

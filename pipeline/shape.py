@@ -30,6 +30,7 @@ class Page(Shape):
     corpora: dict[str, dict[str, Any]]
     experts: dict[str, str]
     methods: list[str]
+    derivations: dict[str, dict[str, Any]]
     baselines: list[str]
     models: dict[str, str]
     set: dict[str, Any]
@@ -191,6 +192,11 @@ class Merge(Shape):
     max_distance: float = Field(gt=0)
 
 
+class Derive(Shape):
+    of: str  # a directory
+    derivation: Node
+
+
 class KnownTask(Shape):
     """A task that some corpus has rows of. ``learned``: an expert or a phase is trained on it."""
 
@@ -268,6 +274,7 @@ class Config(Shape):
     mine: Mine
     train: dict[str, Expert]
     merge: dict[str, Merge]
+    derive: dict[str, Derive]
     baseline: dict[str, Node]
     evaluate: Evaluate
     final: Final

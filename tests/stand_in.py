@@ -41,13 +41,15 @@ def nodes(folder: Path) -> dict[str, Node]:
         items = page[stage["foreach"][2:-1]]
         for key in items:
             value = {"key": key, "item": items[key]} if isinstance(items, dict) else {"item": key}
+            if isinstance(value["item"], dict):  # ${item.of}
+                value |= {f"item.{name}": of for name, of in value["item"].items()}
             found[f"{name}@{key}"] = _node(f"{name}@{key}", stage["do"], value)
     return found
 
 
 def _node(name: str, stage: dict[str, Any], values: dict[str, str]) -> Node:
     def filled(text: str) -> str:
-        return re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], text)
+        return re.sub(r"\$\{([\w.]+)\}", lambda match: values[match[1]], text)
 
     outs = [
         next(iter(out)) if isinstance(out, dict) else out

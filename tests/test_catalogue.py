@@ -19,12 +19,16 @@ import torch.nn.functional as F
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
 
 from pipeline.behaviour.subject import Subject
 from pipeline.build import build, check_node, nodes, signature
+from pipeline.checkpoint import sha256
 from pipeline.corpus.collection import Complexes, Judged, Labelled, Pairs
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.delta import Models
+from pipeline.derivation.derivation import Text
+from pipeline.encoder.encoder import Encoder
 from pipeline.params import _register_resolvers
 from pipeline.protein.architecture.architecture import Side
 from pipeline.shape import Config, Expert
@@ -49,6 +53,7 @@ PARTS = (
     "behaviour",
     "cluster",
     "criterion",
+    "derivation",
     "evaluator",
     "filter",
     "form",
@@ -627,6 +632,30 @@ def test_every_behaviour_gives_a_value_for_each_of_its_columns_or_is_not_measure
     assert json.loads(json.dumps(asdict(found))) == asdict(found)
     nothing = replace(subject, collections=[])
     assert behaviour.measure(nothing) is None or name == "passkey"
+
+
+LINE = "the cat sat on a mat dog ran in park rolling window over rows sum of all numbers"
+ALSO_GIVEN = {"shallow": ["derivation.layers=1"]}  # what a person must say
+
+
+@pytest.mark.parametrize("name", names("derivation"))
+def test_every_derivation_makes_another_model_that_every_loader_reads_alike(composed, tiny_encoder, tmp_path, name):
+    derivation = build(composed(f"+derivation={name}", *ALSO_GIVEN.get(name, []))["derivation"])
+    texts = [Text("retrieval", "query", f"{a} {b}") for a in LINE.split() for b in ["cat", "dog", "sum", "mat", "all"]]
+    encoders = [tiny_encoder(), tiny_encoder()]
+    found = []
+    for place, encoder in enumerate(encoders):
+        found.append(derivation.derive(encoder, texts if derivation.needs_texts else [], batch_tokens=64))
+        encoder.save(tmp_path / str(place))
+    assert json.loads(json.dumps(found[0])) == found[0] == found[1]
+    assert sha256(tmp_path / "0") == sha256(tmp_path / "1")
+    given = [one.text for one in texts[:6]]
+    plain = tiny_encoder().encode(given, max_length_tokens=12, batch_tokens=64, title="")
+    ours = Encoder.load(tmp_path / "0").encode(given, max_length_tokens=12, batch_tokens=64, title="")
+    theirs = SentenceTransformer(str(tmp_path / "0"), device="cpu").encode(given, show_progress_bar=False)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=0)  # float32 in batches of other shapes
+    np.testing.assert_allclose(np.linalg.norm(ours, axis=1), 1, atol=1e-5)
+    assert ours.shape != plain.shape or np.abs(ours - plain).max() > 1e-3
 
 
 @pytest.mark.parametrize("name", names("baseline"))

@@ -140,7 +140,7 @@ def composed(root, page):
 
 def test_every_stage_and_item_has_a_hash_and_lists_it(config, stand_in, root):
     found = code_hashes(config)
-    assert {"compose", *STAGES, *ITEMS} == {name.split("@")[0] for name in stand_in.nodes(root)}
+    assert {"compose", *STAGES, *ITEMS} == set(yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
     for name, node in stand_in.nodes(root).items():
         if name != "compose":
             assert f"code.{name.replace('@', '.')}" in node.sections
@@ -207,6 +207,32 @@ def test_a_merge_that_fuses_affinity_experts_is_evaluated_by_their_code(proteins
     assert not {"evaluate@base", "evaluate@hp"} & found
 
 
+def test_a_derivation_is_code_of_what_is_made_by_it_alone(config):
+    of = {"white": ("Whiten", "checkpoints/merged/soup"), "cut": ("Shallow", "checkpoints/derived/white")}
+    derive = {
+        name: {"of": path, "derivation": {"_target_": f"pipeline.derivation.{kind.lower()}.{kind}"}}
+        for name, (kind, path) in of.items()
+    }
+    models = config["models"] | {name: f"checkpoints/derived/{name}" for name in derive}
+    made, code = config | {"derive": derive, "models": models}, Code()
+    assert names_of(config, code, "derivation/whiten.py") == set()
+    assert names_of(made, code, "derivation/whiten.py") == {"derive@white"}
+    assert names_of(made, code, "derivation/shallow.py") == {"derive@cut"}
+
+
+def test_what_is_derived_names_the_code_that_its_model_names(config, tmp_path):
+    (tmp_path / "bought").mkdir()
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "pipeline.pooling.latent_attention.LatentAttention"}]
+    (tmp_path / "bought/modules.json").write_text(json.dumps(modules))
+    node = {"_target_": "pipeline.derivation.shallow.Shallow"}
+    derive = {
+        "cut": {"of": str(tmp_path / "bought"), "derivation": node}, "again": {"of": "checkpoints/derived/cut", "derivation": node},
+    }  # fmt: skip
+    models = config["models"] | {"again": "checkpoints/derived/again"}
+    found = names_of(config | {"derive": derive, "models": models}, Code(), "pooling/latent_attention.py")
+    assert found == {"derive@cut", "derive@again", "evaluate@again", "final", "stress"}
+
+
 def test_a_directory_that_no_stage_makes_says_itself_what_code_it_names(config, tmp_path):
     directory = tmp_path / "bought"
     directory.mkdir()
@@ -228,7 +254,7 @@ def test_a_model_that_curation_asks_is_code_of_curate(config, root):
 
 
 def test_checks_and_shapes_of_the_configuration_and_the_cost_page_are_code_of_no_stage(config, proteins):
-    files = ("params.py", "shape.py", "code_hash.py", "report/costs.py", "report/costs.html", "left_out.py")
+    files = ("params.py", "shape.py", "code_hash.py", "report/costs.py", "report/costs.html", "left_out.py", "derivable.py")
     for file in (*files, "stage/sweep.py", "stage/compose.py", "stage/left_out.py"):
         assert names_of(config, Code(), file) | names_of(proteins, Code(), file) == set(), file
 

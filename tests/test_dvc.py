@@ -21,6 +21,7 @@ PAGE = {
         "joint": "checkpoints/controls/joint",
     },
     "methods": ["slerp"],
+    "derivations": {},
     "baselines": ["bm25", "static"],
     "models": {"slerp": "checkpoints/merged/slerp", "joint": "checkpoints/controls/joint"},
     "set": {},
@@ -77,7 +78,15 @@ def workspace(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp("workspace")
     for name in ("conf", "pipeline"):
         shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "constraints.txt", ".dvcignore", ".gitignore", "data/source/README.md", "checkpoints/README.md"):
+    for name in (
+        "dvc.yaml",
+        "constraints.txt",
+        ".dvcignore",
+        ".gitignore",
+        "data/source/README.md",
+        "checkpoints/README.md",
+        "checkpoints/derived/.gitkeep",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / name, folder / name)
     programs = tmp_path_factory.mktemp("programs")
@@ -144,6 +153,26 @@ EDITS = {
     "the code of a part of the page": (
         lambda w: w.append("pipeline/report/parts/geometry.py", "MORE = 1\n"),
         {"compose", "report"},
+    ),
+    "one more derivation": (
+        lambda w: w.write_page(
+            derivations={"white": {"derivation": "whiten", "of": "checkpoints/merged/slerp"}},
+            models=w.page["models"] | {"white": "checkpoints/derived/white"},
+        ),
+        {"compose", "derive@white", "evaluate@white"} | LAST,
+    ),
+    "the code of a derivation": (
+        lambda w: w.append("pipeline/derivation/whiten.py", "MORE = 1\n"),
+        {"compose", "derive@white", "evaluate@white"} | LAST,
+    ),
+    "the code of another derivation": (lambda w: w.append("pipeline/derivation/shallow.py", "MORE = 1\n"), {"compose"}),
+    "a value of a derivation": (
+        lambda w: w.write_page(derivations={"white": w.page["derivations"]["white"] | {"dims": 8}}),
+        {"compose", "derive@white", "evaluate@white"} | LAST,
+    ),
+    "that derivation taken out again": (
+        lambda w: w.write_page(derivations={}, models=without(w.page["models"], "white")),
+        {"compose"} | LAST,
     ),
     "a version in constraints.txt": (lambda w: w.replace("constraints.txt", "\nnumpy==", "\nnumpy==9."), {"compose"}),
 }

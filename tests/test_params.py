@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from pipeline.build import build, check_node, load, nodes, signature
+from pipeline.derivable import check_derivations, check_derived_of_complexes
 from pipeline.params import compose_config, flat, hydra_overrides, read_page, sweep_config
 from pipeline.trainable import check_trainings
 
@@ -20,6 +21,7 @@ SMALL = {  # one corpus, no items: composed in a moment
     "corpora": {"tickets": {"source": "table", "path": "tickets.jsonl"}},
     "experts": {},
     "methods": [],
+    "derivations": {},
     "baselines": [],
     "models": {},
     "set": {},
@@ -401,6 +403,15 @@ def test_every_page_of_an_experiment_composes(monkeypatch, name):
     assert set(page.models.values()) >= set(page.experts.values())
 
 
+def test_a_derivation_of_a_model_of_complexes_is_refused(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    page = read_page(ROOT / "conf/page/ppb_affinity.yaml")
+    page.derivations["cut"] = {"derivation": "shallow", "of": "checkpoints/experts/hp", "layers": 1}
+    check_derivations(page)
+    with refuses("derivations.cut.of: checkpoints/experts/hp predicts the affinity of complexes"):
+        check_derived_of_complexes(compose_config(page))
+
+
 # What stands in the pages as a comment
 
 
@@ -421,7 +432,9 @@ def test_every_commented_example_of_a_page_composes(workspace, page):
         (workspace / "params.yaml").write_text(written)
         added = yaml.safe_load(re.sub(r"^#", "", example, flags=re.MULTILINE))
         assert added
-        assert set(added) < set(compose_config(read_page())["ingest"]["corpora"])
+        check_derivations(read_page())
+        found = compose_config(read_page())
+        assert set(added) <= set({"corpora": found["ingest"]["corpora"], "derivations": found["derive"]}[heading])
 
 
 # Tasks of any name

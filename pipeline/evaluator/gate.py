@@ -1,4 +1,4 @@
-"""The gate: may a merge take the place of the best single model?
+"""The gate: may a merge, or a derived model, take the place of the best single model? Both are called merges here.
 
 Two conditions, both on validation rows, and both must hold beyond chance:
 

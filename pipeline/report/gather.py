@@ -17,7 +17,7 @@ from pipeline.corpus.collection import Collection, collections
 from pipeline.corpus.files import Dropped, corpora, read
 from pipeline.evaluator.mteb_tasks import results
 from pipeline.evaluator.scores import Entries, Scores, by_kind
-from pipeline.models import controls, merges
+from pipeline.models import called, controls, merges
 from pipeline.report.told import Model, told
 
 METRICS, EVALUATED, CURATED = Path("data/metrics"), Path("data/evaluated"), Path("data/curated")
@@ -111,7 +111,7 @@ def gather(cfg: Mapping[str, Any]) -> Facts:
         limits=cfg["final"],
         evaluators=evaluators,
         models=models,
-        gated=("merge", "merges"),
+        gated=called(cfg["models"]),
         controls=controls(cfg),
         scores={name: Scores.read(METRICS / f"evaluate/{name}.json") for name in models},
         items={name: read_json(EVALUATED / f"{name}.json")["test"] for name in models},

@@ -5,27 +5,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.models import BACKBONE, merges
+from pipeline.models import BACKBONE, challengers
 
 BASE = Path("checkpoints/base")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """``about``: what sets it apart; empty for baselines, merges, and experts of one task."""
+    """``about``: what sets it apart; empty for baselines, models that must pass the gate, and experts of one task."""
 
     path: str | None
-    merged: bool
+    gated: bool
     about: str
 
 
 def told(cfg: Mapping[str, Any]) -> dict[str, Model]:
-    """Baselines, then single models, then merges; experts, which are trained, stand behind the other single models."""
-    merged = merges(cfg["models"])
-    order = sorted(cfg["models"], key=lambda name: (name in merged, name in cfg["experts"], name))
-    models = {name: Model(path=None, merged=False, about="") for name in cfg["baseline"]}
+    """Baselines, then single models, then merges and derived models; experts, which are trained, stand behind the other single models."""
+    gated = challengers(cfg["models"])
+    order = sorted(cfg["models"], key=lambda name: (name in gated, name in cfg["experts"], name))
+    models = {name: Model(path=None, gated=False, about="") for name in cfg["baseline"]}
     return models | {
-        name: Model(path=cfg["models"][name], merged=name in merged, about="" if name in merged else _about(cfg, name))
+        name: Model(path=cfg["models"][name], gated=name in gated, about="" if name in gated else _about(cfg, name))
         for name in order
     }
 

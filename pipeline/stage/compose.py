@@ -9,13 +9,17 @@ from pathlib import Path
 from pipeline.build import CONFIG, class_value
 from pipeline.checkpoint import write_yaml
 from pipeline.code_hash import code_hashes
+from pipeline.derivable import check_derivations, check_derived_of_complexes
 from pipeline.left_out import leave_out
 from pipeline.params import compose_config, read_page
 from pipeline.trainable import check_probes, check_tasks, check_trainings
 
 
 def run(out: Path) -> None:
-    config = compose_config(read_page())
+    page = read_page()
+    check_derivations(page)
+    config = compose_config(page)
+    check_derived_of_complexes(config)
     for line in leave_out(config):
         print(line)
     evaluators = {name: node["_target_"] for name, node in config["evaluate"]["evaluators"].items() if node is not None}

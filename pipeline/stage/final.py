@@ -10,22 +10,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline._version import __version__
 from pipeline.build import build
 from pipeline.checkpoint import ARCHITECTURE, PROVENANCE, read_json, whole_directory, write_json
-from pipeline.corpus.collection import Collection, Encode, collections
 from pipeline.corpus.files import corpora
 from pipeline.encoder.directory import weights_hash
 from pipeline.encoder.encoder import Encoder
-from pipeline.evaluator.comparison import differences
 from pipeline.evaluator.gate import Stand, stand
-from pipeline.evaluator.items import grouped
-from pipeline.evaluator.scores import Scores, averaged, by_kind, identity, means, unlike
-from pipeline.models import merges
-from pipeline.task import kind_of
+from pipeline.evaluator.scores import Scores, averaged, by_kind, means, unlike
+from pipeline.models import called, challengers
+from pipeline.stage.forms import forms_of, measured
 from pipeline.training.prepare import prepare
 
 METRICS, EVALUATED, CURATED = Path("data/metrics/evaluate"), Path("data/evaluated"), Path("data/curated")
@@ -34,7 +30,8 @@ TEMPLATES = Path(__file__).parent / "final_templates"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The model that becomes final, the best single one, how each merge stands against that, and what that says."""
+    """The model that becomes final, the best single one, how each merge and derived model (``merges``) stands against that, and what that
+    says."""
 
     final: str
     best_single: str
@@ -61,15 +58,9 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
             "merges": {name: asdict(one) for name, one in verdict.merges.items()}, "rows": verdict.rows,
         })  # fmt: skip
         encoder = Encoder.load(folder)
-        forms = _forms(cfg, runtime, folder, encoder, evaluators)
+        forms = forms_of(cfg, runtime, folder, encoder, evaluators, path="checkpoints/final")
         (folder / "README.md").write_text(_card(cfg, verdict, scores, forms, folder, encoder), encoding="utf-8")
-    measured = {
-        name: {key: form[key] for key in ("test", "vector_bytes", "farthest") if key in form} for name, form in forms.items()
-    }
-    write_json(out / "data/metrics/final.json", measured)
-    for name, form in forms.items():
-        changes = [f"{at} {one['change']:+.4f}" for at, one in form.get("test", {}).items()]
-        print(f"{name}: " + (", ".join(changes) or f"equal within {form['farthest']:.1e}"))
+    write_json(out / "data/metrics/final.json", measured(forms))
     return {f"final/{name}": value for name, value in scores[verdict.final].main().items()}
 
 
@@ -81,8 +72,8 @@ def judge(
 ) -> Verdict:
     """Decided on validation alone; test scores are only shown."""
     section = cfg["final"]
-    merged = merges(cfg["models"])
-    known = [name for name in section["candidates"] if name in cfg["models"] and name not in merged]
+    gated = challengers(cfg["models"])
+    known = [name for name in section["candidates"] if name in cfg["models"] and name not in gated]
     singles = [name for name in known if averaged(evaluators, scores[name].validation)] or known
     if silent := sorted(set(known) - set(singles)):
         print(f"{', '.join(silent)}: no score on validation rows, so no candidates")
@@ -90,33 +81,43 @@ def judge(
         raise ValueError(
             f"final.candidates names no single model that is evaluated: {section['candidates']}; add one to `models` in params.yaml"
         )
-    mean_of = means(evaluators, {model: scores[model].validation for model in (*singles, *merged)})
+    mean_of = means(evaluators, {model: scores[model].validation for model in (*singles, *gated)})
     best = max(singles, key=lambda name: mean_of[name])
     own = items[best]["validation"]
     limits = {name: section[name] for name in ("resamples", "confidence", "margin", "task_confidence")}
-    stands = stand(evaluators, own, {name: items[name]["validation"] for name in merged}, **limits, seed=cfg["seed"])
+    stands = stand(evaluators, own, {name: items[name]["validation"] for name in gated}, **limits, seed=cfg["seed"])
     passed = [name for name, one in stands.items() if one.accepted]
     final = max(passed, key=lambda name: mean_of[name]) if passed else best
     unseen = unlike(scores[best].test, {one["task"] for one in own.values()})
-    rows = _rows(stands, own, section, unseen)
-    if passed:
+    rows = _rows(stands, own, section, unseen, called(cfg["models"])[0])
+    sentence = _sentence(final, best, stands, called(cfg["models"]) if gated else None, section["margin"])
+    return Verdict(final, best, stands, [name for name in gated if name not in passed], sentence, rows)
+
+
+def _sentence(final: str, best: str, stands: Mapping[str, Stand], gated: tuple[str, str] | None, margin: float) -> str:
+    """``gated``: what one and all of those are called that had to pass the gate; None where there were none."""
+    if final != best:
         one = stands[final]
         worst = min(one.tasks, key=lambda task: one.tasks[task].low)
-        sentence = (
+        assert gated is not None
+        return (
             f"{final} is final: on validation its mean over tasks is {one.mean.value:.4f} above {best}, the best single model "
-            f"({one.mean.low:+.4f} to {one.mean.high:+.4f} for all merges together), and no task is lost by {section['margin']:g} or more "
+            f"({one.mean.low:+.4f} to {one.mean.high:+.4f} for all {gated[1]} together), and no task is lost by {margin:g} or more "
             f"({worst}, the least sure: {one.tasks[worst].value:+.4f}, bound {one.tasks[worst].low:+.4f})."
         )
+    if gated is None:
+        reason = "there was no merge to choose from"
+    elif stands:
+        reason = f"no {gated[0]} is better beyond chance without risk to a task"
     else:
-        reason = "no merge is better beyond chance without risk to a task" if stands else "there was no merge to choose from"
-        if merged and not stands:
-            reason = "validation holds no rows by which a merge could be told from it"
-        sentence = f"{best}, the best single model on validation, is final: {reason}."
-    return Verdict(final, best, stands, [name for name in merged if name not in passed], sentence, rows)
+        reason = f"validation holds no rows by which a {gated[0]} could be told from it"
+    return f"{best}, the best single model on validation, is final: {reason}."
 
 
-def _rows(stands: Mapping[str, Stand], own: Mapping[str, Any], section: Mapping[str, Any], unseen: Sequence[str]) -> str:
-    """What the validation rows could have shown; empty without merges that answer anything otherwise."""
+def _rows(
+    stands: Mapping[str, Stand], own: Mapping[str, Any], section: Mapping[str, Any], unseen: Sequence[str], gated: str
+) -> str:
+    """What the validation rows could have shown; nothing where none answers anything otherwise. ``gated``: what one is called."""
     told = [one for one in stands.values() if one.differs]
     if not told:
         return ""
@@ -130,77 +131,12 @@ def _rows(stands: Mapping[str, Stand], own: Mapping[str, Any], section: Mapping[
     weak = [task for task, width in apart.items() if width > section["margin"]]
     if weak:
         text += (
-            f" That is more than the margin of {section['margin']:g} on {' and '.join(weak)}: a merge that equals the best single model "
+            f" That is more than the margin of {section['margin']:g} on {' and '.join(weak)}: a {gated} that equals the best single model "
             f"there may be refused for want of rows; more validation rows would tell."
         )
     if unseen:
-        text += f" Of {' and '.join(unseen)} validation holds no rows: nothing was asked of a merge there."
+        text += f" Of {' and '.join(unseen)} validation holds no rows: nothing was asked of a {gated} there."
     return text
-
-
-def _forms(
-    cfg: Mapping[str, Any], runtime: Mapping[str, Any], folder: Path, encoder: Encoder, evaluators: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Make each form in ``folder``, and measure it against the model itself on test rows."""
-    section, cut = cfg["final"], cfg["evaluate"]["max_length_tokens"]
-    forms = {name: build(node) for name, node in sorted(section["forms"].items()) if node is not None}
-    forms = dict(sorted(forms.items(), key=lambda pair: (pair[1].tolerance is None, pair[0])))  # what others build on, first
-    test = [c for corpus in corpora(CURATED) for c in collections(CURATED, corpus, "test")] if forms else []
-    plain = _remembering(lambda texts, side, task: encoder.encode(
-        texts, max_length_tokens=cut, batch_tokens=runtime["batch_tokens"], title=f"{task} {side}", task=task, side=side, unit=True
-    ), encoder)  # fmt: skip
-    limits = {"resamples": section["resamples"], "confidence": section["confidence"], "seed": cfg["seed"]}
-    own = _items(evaluators, plain, test) if any(form.tolerance is None for form in forms.values()) else {}
-    found: dict[str, dict[str, Any]] = {}
-    for name, form in forms.items():
-        encode = form.make(encoder, folder, plain, max_length_tokens=cut)
-        facts = {
-            "path": "checkpoints/final", "file": form.file, "pad_id": encoder.pad_id, "pad_token": encoder.tokenizer.pad_token,
-            "max_length_tokens": encoder.max_length_tokens, "dims": form.vector_bytes(encoder.width) // 4,
-        }  # fmt: skip
-        found[name] = {
-            "about": form.about, "use": form.use.format(**facts), "vector_bytes": form.vector_bytes(encoder.width),
-            "file": form.file, "file_bytes": (folder / form.file).stat().st_size if form.file else None,
-        }  # fmt: skip
-        if form.tolerance is None:
-            changed = differences(evaluators, _items(evaluators, _remembering(encode, encoder), test), own, **limits)
-            found[name]["test"] = {at: {"change": d.value, "low": d.low, "high": d.high} for at, d in changed.items()}
-        else:
-            found[name]["farthest"] = _farthest(encode, plain, test, section["texts_compared"])
-            if not found[name]["farthest"] <= form.tolerance:
-                raise ValueError(
-                    f"final.forms.{name}: its vectors differ from the model's by {found[name]['farthest']:.1e}, more than "
-                    f"{form.tolerance:.1e}; set it to null in params.yaml to go on without it, and report the encoder"
-                )
-    return found
-
-
-def _items(evaluators: Mapping[str, Any], encode: Encode, test: Sequence[Collection]) -> dict[str, Any]:
-    return {c.name: {**identity(c), **grouped(evaluators[kind_of(c).name].evaluate(encode, c)[1], c)} for c in test}
-
-
-def _remembering(encode: Encode, encoder: Encoder) -> Encode:
-    """``encode``, each text with the same prompt once."""
-    known: dict[tuple[str, str], np.ndarray] = {}
-
-    def remembered(texts: Sequence[str], side: str, task: str) -> np.ndarray:
-        prompt = encoder.reading(task, side)
-        new = [text for text in dict.fromkeys(texts) if (prompt, text) not in known]
-        if new:
-            known.update({(prompt, text): vector for text, vector in zip(new, encode(new, side, task), strict=True)})
-        return np.stack([known[prompt, text] for text in texts])
-
-    return remembered
-
-
-def _farthest(encode: Encode, plain: Encode, test: Sequence[Collection], number: int) -> float:
-    """The largest difference of a number of a vector, over texts spread evenly over those of each collection."""
-    found = 0.0
-    for c in test:
-        texts = c.every_text()
-        texts = texts[:: -(-len(texts) // number)]
-        found = max(found, float(np.abs(encode(texts, "query", c.task) - plain(texts, "query", c.task)).max()))
-    return found
 
 
 def _card(

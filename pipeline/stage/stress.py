@@ -2,6 +2,8 @@
 
 Reads:  checkpoints/final/, data/curated/
 Writes: data/metrics/stress.json
+
+`python -m pipeline stress <model>` measures any other model (`pipeline.stage.of_model`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,16 +28,22 @@ CURATED, FINAL = Path("data/curated"), Path("checkpoints/final")
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
+    measured = stressed(cfg, runtime, FINAL)
+    write_json(out / "data/metrics/stress.json", measured)
+    return {f"{name}/{row}": values[-1] for name, one in measured.items() for row, values in one["rows"].items()}
+
+
+def stressed(cfg: Mapping[str, Any], runtime: Mapping[str, Any], directory: Path) -> dict[str, Any]:
+    """What each behaviour of section `stress` measures on the model in ``directory``, by name; printed too."""
     prepare(runtime, cfg["seed"])
-    subject = _subject(Encoder.load(FINAL), runtime["batch_tokens"], cfg["seed"])
+    subject = _subject(Encoder.load(directory), runtime["batch_tokens"], cfg["seed"])
     measured: dict[str, Any] = {}
     for name, node in sorted(cfg["stress"]["behaviours"].items()):
         found = build(node).measure(subject) if node is not None else None
         if found is not None:
             measured[name] = asdict(found)
             print(f"{name}: {found.axis} {found.at}: {found.rows}")
-    write_json(out / "data/metrics/stress.json", measured)
-    return {f"{name}/{row}": values[-1] for name, one in measured.items() for row, values in one["rows"].items()}
+    return measured
 
 
 def _subject(encoder: Encoder, batch_tokens: int, seed: int) -> Subject:

@@ -42,7 +42,7 @@ def test_models_of_any_name_are_told_by_where_they_lie_and_what_they_learned():
 
 def test_baselines_come_first_then_single_models_then_merges():
     assert list(told(CONFIG)) == ["bm25", "bought", "raw", "start", "alike", "everything", "search", "mean"]
-    assert [name for name, model in told(CONFIG).items() if model.merged] == ["mean"]
+    assert [name for name, model in told(CONFIG).items() if model.gated] == ["mean"]
 
 
 def test_a_sentence_says_only_what_the_training_bears_out():

@@ -48,6 +48,7 @@ PAGE = {
         "joint": "checkpoints/controls/joint",
     },
     "methods": ["soup", "slerp"],
+    "derivations": {},
     "baselines": ["bm25", "static"],
     "models": {
         "soup": "checkpoints/merged/soup",
@@ -117,6 +118,9 @@ def make_workspace(folder: Path, root: Path, page: dict) -> Path:
     )
     shutil.copy(root / "constraints.txt", folder)
     shutil.copy(root / "dvc.yaml", folder)
+    (folder / "checkpoints/derived").mkdir(
+        parents=True
+    )  # in git: what comes later lists it, whether anything is derived or not
     (folder / "params.yaml").write_text(yaml.safe_dump(page, sort_keys=False), encoding="utf-8")
     write_corpora(folder / "data/source")
     return folder

@@ -1,4 +1,4 @@
-"""python isolated.py <finished workspace> <empty folder>: every stage again, each alone in a folder of its own.
+"""python isolated.py <finished workspace> <empty folder> [names]: every stage again (or these), each alone in a folder of its own.
 
 There it finds what dvc.yaml lists for it, files and sections of the configuration, and nothing else. So a stage that reads more
 fails, or writes other bytes than the first time. Another process, hence other hash seeds; another place, hence other paths.
@@ -42,9 +42,11 @@ def prepare(node, finished: Path, folder: Path, section_in) -> None:
 
 
 if __name__ == "__main__":
-    first, target = map(Path, sys.argv[1:])
+    first, target = map(Path, sys.argv[1:3])
     stand_in = runpy.run_path(str(Path(__file__).parents[1] / "stand_in.py"))
     for name, node in stand_in["nodes"](first).items():
+        if sys.argv[3:] and name not in sys.argv[3:]:
+            continue
         (target / name).mkdir(parents=True)
         prepare(node, first, target / name, stand_in["section_in"])
         os.chdir(target / name)

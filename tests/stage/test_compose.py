@@ -47,6 +47,50 @@ MISTAKES = {
         {"methods": ["fisher"], "set": {"merge.probe.pairs_per_task": 10, "curate.probe.rows": {"retrieval": 20, "sts": 19}}},
         "expected curate.probe.rows of at least 20 for each of its tasks, twice its probe.pairs_per_task, got sts 19",
     ),
+    "a misspelt derivation": (
+        {"derivations": {"white": {"derivation": "whitten", "of": "checkpoints/merged/soup"}}},
+        "derivations.white.derivation: no conf/derivation/whitten.yaml (did you mean 'whiten'?)",
+    ),
+    "a derivation of nothing": (
+        {"derivations": {"white": {"derivation": "whiten"}}},
+        "derivations.white: expected `derivation: <name>`, one of conf/derivation, and `of: <directory of a model>`; got 'whiten' and None",
+    ),
+    "a value that a derivation has not": (
+        {"derivations": {"white": {"derivation": "whiten", "of": "checkpoints/base", "dim": 8}}},
+        "params.yaml: derivations.white.dim: no key 'dim' under the top (did you mean 'dims'?)",
+    ),
+    "a value that a derivation needs": (
+        {"derivations": {"cut": {"derivation": "shallow", "of": "checkpoints/base"}}},
+        "params.yaml: derivations.cut: layers must be given",
+    ),
+    "a derivation of a model that is not made": (
+        {"derivations": {"white": {"derivation": "whiten", "of": "checkpoints/merged/soop"}}},
+        "derivations.white.of: no model is made in checkpoints/merged/soop (did you mean 'checkpoints/merged/soup'?)",
+    ),
+    "a derivation of a name": (
+        {"derivations": {"white": {"derivation": "whiten", "of": "soup"}}},
+        "derivations.white.of: expected a directory, which DVC can follow, got a name; write checkpoints/merged/soup",
+    ),
+    "a derivation of itself": (
+        {"derivations": {"white": {"derivation": "whiten", "of": "checkpoints/derived/white"}}},
+        "it comes of itself: checkpoints/derived/white <- checkpoints/derived/white; a derivation is of a model made before it",
+    ),
+    "derivations in a circle": (
+        {
+            "derivations": {
+                "a": {"derivation": "whiten", "of": "checkpoints/derived/b"},
+                "b": {"derivation": "shallow", "of": "checkpoints/derived/a", "layers": 1},
+            }
+        },
+        "derivations.a.of: it comes of itself: checkpoints/derived/a <- checkpoints/derived/b <- checkpoints/derived/a",
+    ),
+    "a derived model that no derivation makes": (
+        {
+            "derivations": {"white": {"derivation": "whiten", "of": "checkpoints/base"}},
+            "models": {"white": "checkpoints/derived/wite", "base": "checkpoints/base"},
+        },
+        "params.yaml: models.white: no derivation makes checkpoints/derived/wite (did you mean 'checkpoints/derived/white'?)",
+    ),
     "a line too many": ({"sett": {}}, "params.yaml: unknown key sett (did you mean 'set'?)"),
 }
 
@@ -79,6 +123,17 @@ def test_params_yaml_that_is_no_yaml_is_told(workspace, run, capsys):
     (folder / "params.yaml").write_text("choose: {")
     assert run(folder, "compose") == 1
     assert "params.yaml is not valid YAML" in capsys.readouterr().err
+
+
+def test_a_derivation_takes_the_values_of_its_line_and_the_seed_of_the_run(workspace, run):
+    line = {"derivation": "whiten", "of": "checkpoints/derived/cut", "dims": 8}
+    cut = {"derivation": "shallow", "of": "checkpoints/merged/soup", "layers": 1}
+    folder = workspace(derivations={"white": line, "cut": cut}, set={"seed": 7})
+    assert run(folder, "compose") == 0
+    derive = load(folder / "data/config.yaml")["derive"]
+    assert derive["white"]["of"] == "checkpoints/derived/cut"
+    assert derive["white"]["derivation"].items() >= {"dims": 8, "seed": 7, "texts": 10000}.items()
+    assert derive["cut"]["derivation"] == {"_target_": "pipeline.derivation.shallow.Shallow", "layers": 1, "dims": None}
 
 
 def test_the_configuration_holds_what_params_yaml_says_of_paths(finished):

@@ -1,5 +1,6 @@
 """What becomes final, on made-up scores where validation says the opposite of test."""
 
+import numpy as np
 import pytest
 
 from pipeline.evaluator.retrieval import Retrieval
@@ -14,11 +15,14 @@ SECTION = {
 QUERIES = [f"q{i:02}" for i in range(40)]
 
 
+WHERE = {"merge": "merged", "derived": "derived"}  # by how a name begins
+
+
 def judged(paths=None, **values):
     """Of models whose every query scores so much: ``(validation, test)``; they lie where ``paths`` say, or where their name says."""
     cfg = {
         "final": SECTION, "seed": 0,
-        "models": {name: f"checkpoints/{'merged' if 'merge' in name else 'experts'}/{name}" for name in values} | (paths or {}),
+        "models": {name: f"checkpoints/{WHERE.get(name.split('_')[0], 'experts')}/{name}" for name in values} | (paths or {}),
     }  # fmt: skip
     at = {name: dict(zip(("validation", "test"), both, strict=True)) for name, both in values.items()}
     one = {"task": "retrieval", "kind": "retrieval", "corpus": "x", "deal": None, "metric": MAIN}
@@ -30,6 +34,22 @@ def judged(paths=None, **values):
         }
         for name, of in at.items()
     }
+    return judge(cfg, scores, items, {"retrieval": Retrieval(depth=100)})
+
+
+def judged_at_random(gains):
+    """Of forty queries; each model's scores scatter by themselves around what it gains over the rest."""
+    models = {name: f"checkpoints/{WHERE.get(name.split('_')[0], 'experts')}/{name}" for name in gains}
+    one = {"task": "retrieval", "kind": "retrieval", "corpus": "x", "deal": None}
+    values = {name: 0.5 + gain + 0.1 * np.random.default_rng(i).random(40) for i, (name, gain) in enumerate(gains.items())}
+    items = {
+        name: {"validation": {"x": one | {"id": QUERIES, MAIN: of.tolist(), "group": QUERIES}}} for name, of in values.items()
+    }
+    scores = {
+        name: Scores({split: {"x": one | {"metric": MAIN, "value": float(of.mean())}} for split in ("validation", "test")})
+        for name, of in values.items()
+    }
+    cfg = {"final": SECTION | {"candidates": ["one"]}, "seed": 0, "models": models}
     return judge(cfg, scores, items, {"retrieval": Retrieval(depth=100)})
 
 
@@ -56,6 +76,40 @@ def test_a_merge_is_told_by_where_it_lies_and_may_be_called_anything():
     assert (verdict.final, verdict.merges) == ("one", {})  # a single model, and no candidate
 
 
+def test_a_derived_model_is_told_by_where_it_lies_and_must_pass_as_a_merge_must():
+    verdict = judged(one=(0.6, 0.2), two=(0.5, 0.1), derived_one=(0.7, 0.0))
+    assert verdict.final == "derived_one"
+    assert verdict.merges["derived_one"].mean.value == pytest.approx(0.1)
+    verdict = judged({"two": "checkpoints/derived/whatever"}, one=(0.6, 0.2), two=(0.6, 0.9))
+    assert (verdict.final, verdict.refused) == ("one", ["two"])
+
+
+def test_merges_and_derived_models_share_one_bound():
+    """Of a few that scatter alike, each stands less sure among the others than alone."""
+    alone, others = (
+        judged_at_random({"one": 0.0, "derived_a": 0.02, **more}).merges["derived_a"].mean
+        for more in ({}, {f"merge_{i}": 0.0 for i in range(6)})
+    )
+    assert alone.value == others.value
+    assert others.low < alone.low
+    assert others.high > alone.high
+
+
+def test_sentences_name_derived_models_where_there_are_some():
+    def sentence(**values):
+        return judged(one=(0.6, 0.2), two=(0.5, 0.1), **values).sentence
+
+    assert "for all merges together" in sentence(merge=(0.7, 0.1))
+    assert "for all merges and derived models together" in sentence(merge=(0.7, 0.1), derived=(0.5, 0.1))
+    assert "for all derived models together" in sentence(derived=(0.7, 0.1))
+    assert sentence(merge=(0.5, 0.1)).endswith("no merge is better beyond chance without risk to a task.")
+    assert sentence(merge=(0.5, 0.1), derived=(0.5, 0.1)).endswith(
+        "no merge or derived model is better beyond chance without risk to a task."
+    )
+    assert sentence(derived=(0.5, 0.1)).endswith("no derived model is better beyond chance without risk to a task.")
+    assert sentence().endswith("there was no merge to choose from.")
+
+
 def test_own_experts_are_candidates_and_controls_merges_and_the_backbone_are_none():
     task = {"retrieval": {"shuffle_documents": False}}
     train = {name: {"control": None, "tasks": task} for name in ("mine", "joint", "dealt", "shuffled")}
@@ -63,6 +117,7 @@ def test_own_experts_are_candidates_and_controls_merges_and_the_backbone_are_non
     train["shuffled"] |= {"tasks": {"retrieval": {"shuffle_documents": True}}}
     experts = {name: f"checkpoints/experts/{name}" for name in train}
     models = {f"my_{name}": path for name, path in experts.items()} | {
-        "my_soup": "checkpoints/merged/soup", "start": "checkpoints/backbone", "after": "checkpoints/base", "theirs": "models/theirs",
+        "my_soup": "checkpoints/merged/soup", "cut": "checkpoints/derived/cut", "start": "checkpoints/backbone",
+        "after": "checkpoints/base", "theirs": "models/theirs",
     }  # fmt: skip
     assert singles({"experts": experts, "train": train, "models": models}) == ["my_mine", "my_joint", "after", "theirs"]

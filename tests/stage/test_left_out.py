@@ -40,6 +40,23 @@ def test_an_item_that_is_left_out_writes_a_note_and_nothing_else(retrieval_alone
         assert read_json(retrieval_alone / f"data/{kind}/joint.json") == {"validation": {}, "test": {}}
 
 
+def test_what_is_derived_of_a_model_that_is_left_out_is_left_out_too(workspace, run, capsys):
+    derivations = {
+        "cut": {"derivation": "shallow", "of": "checkpoints/derived/white", "layers": 1},
+        "white": {"derivation": "whiten", "of": "checkpoints/merged/soup"},
+        "kept": {"derivation": "whiten", "of": "checkpoints/base"},
+    }
+    models = {name: f"checkpoints/derived/{name}" for name in derivations} | {"base": "checkpoints/base"}
+    folder = workspace(corpora={"questions": QUESTIONS, "labels": LABELS}, derivations=derivations, models=models)
+    assert run(folder, "compose") == 0
+    assert "; derivations white, cut; models cut, white" in capsys.readouterr().out.splitlines()[0]
+    assert run(folder, "derive", "cut") == 0
+    assert [file.name for file in (folder / "checkpoints/derived/cut").iterdir()] == ["left_out.json"]
+    config = yaml.safe_load((folder / "data/config.yaml").read_text())
+    assert sorted(config["models"]) == ["base", "kept"]
+    assert config["code"]["derive"]["cut"] == config["code"]["merge"]["soup"] != config["code"]["derive"]["kept"]
+
+
 def test_where_no_expert_has_rows_it_is_an_error_with_the_nearest_task(workspace, run, capsys):
     folder = workspace(corpora={"questions": QUESTIONS | {"task": "retrievals", "kind": "retrieval"}, "labels": LABELS})
     assert run(folder, "compose") == 1

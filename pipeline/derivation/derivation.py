@@ -1,0 +1,51 @@
+"""What a derivation is: a finished model is changed in place, without a gradient step, and is then saved as a model of its own."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from sentence_transformers.base.modules import Normalize
+from sentence_transformers.sentence_transformer.modules import Dense
+from torch import Tensor, nn
+
+from pipeline.encoder.encoder import Encoder
+
+
+class Text(NamedTuple):
+    """A text of a train row, with the task and the side (``query`` or ``document``) whose prompt it is read with."""
+
+    task: str
+    side: str
+    text: str
+
+
+class Derivation(Protocol):
+    """``needs_texts``: the derivation looks at train texts. Without them, `derive` is given none."""
+
+    needs_texts: bool
+
+    def derive(self, encoder: Encoder, texts: Sequence[Text], *, batch_tokens: int) -> Mapping[str, Any]:
+        """Change ``encoder`` in place; what there is to say of it, as JSON holds it. ValueError where the model does not allow it."""
+        ...
+
+
+def without_normalize(encoder: Encoder) -> None:
+    """Take the last module away if it brings vectors to unit length."""
+    model = encoder.model
+    if isinstance(model[-1], Normalize):
+        del model._modules[next(reversed(model._modules))]
+
+
+def end_with_dense(encoder: Encoder, weight: Tensor, bias: Tensor | None) -> None:
+    """Behind all modules, a vector ``x`` becomes ``weight @ x + bias``, at unit length. Both are written as sentence-transformers' own
+    modules, so that every loader reads them."""
+    model = encoder.model
+    like = next(model.parameters())
+    dims, width = weight.shape
+    with torch.no_grad():
+        dense = Dense(width, dims, bias=bias is not None, activation_function=nn.Identity()).to(like.device, like.dtype)
+        dense.linear.weight.copy_(weight)
+        if bias is not None:
+            dense.linear.bias.copy_(bias)
+    for module in (dense, Normalize()):
+        model.append(module.train(model.training))

@@ -1,0 +1,100 @@
+"""A model in every form that `final.forms` names: made, and measured against the model itself on test rows. Stage `final` does this with
+the final model, the command `form` with any."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.build import build
+from pipeline.corpus.collection import Collection, Encode, collections
+from pipeline.corpus.files import corpora
+from pipeline.encoder.encoder import Encoder
+from pipeline.evaluator.comparison import differences
+from pipeline.evaluator.items import grouped
+from pipeline.evaluator.scores import identity
+from pipeline.task import kind_of
+
+CURATED = Path("data/curated")
+
+
+def forms_of(
+    cfg: Mapping[str, Any],
+    runtime: Mapping[str, Any],
+    folder: Path,
+    encoder: Encoder,
+    evaluators: Mapping[str, Any],
+    *,
+    path: str,
+) -> dict[str, dict[str, Any]]:
+    """Make each form in ``folder``, and measure it against the model itself on test rows. ``path``: where who uses it will find it."""
+    section, cut = cfg["final"], cfg["evaluate"]["max_length_tokens"]
+    forms = {name: build(node) for name, node in sorted(section["forms"].items()) if node is not None}
+    forms = dict(sorted(forms.items(), key=lambda pair: (pair[1].tolerance is None, pair[0])))  # what others build on, first
+    test = [c for corpus in corpora(CURATED) for c in collections(CURATED, corpus, "test")] if forms else []
+    plain = _remembering(lambda texts, side, task: encoder.encode(
+        texts, max_length_tokens=cut, batch_tokens=runtime["batch_tokens"], title=f"{task} {side}", task=task, side=side, unit=True
+    ), encoder)  # fmt: skip
+    limits = {"resamples": section["resamples"], "confidence": section["confidence"], "seed": cfg["seed"]}
+    own = _items(evaluators, plain, test) if any(form.tolerance is None for form in forms.values()) else {}
+    found: dict[str, dict[str, Any]] = {}
+    for name, form in forms.items():
+        encode = form.make(encoder, folder, plain, max_length_tokens=cut)
+        facts = {
+            "path": path, "file": form.file, "pad_id": encoder.pad_id, "pad_token": encoder.tokenizer.pad_token,
+            "max_length_tokens": encoder.max_length_tokens, "dims": form.vector_bytes(encoder.width) // 4,
+        }  # fmt: skip
+        found[name] = {
+            "about": form.about, "use": form.use.format(**facts), "vector_bytes": form.vector_bytes(encoder.width),
+            "file": form.file, "file_bytes": (folder / form.file).stat().st_size if form.file else None,
+        }  # fmt: skip
+        if form.tolerance is None:
+            changed = differences(evaluators, _items(evaluators, _remembering(encode, encoder), test), own, **limits)
+            found[name]["test"] = {at: {"change": d.value, "low": d.low, "high": d.high} for at, d in changed.items()}
+        else:
+            found[name]["farthest"] = _farthest(encode, plain, test, section["texts_compared"])
+            if not found[name]["farthest"] <= form.tolerance:
+                raise ValueError(
+                    f"final.forms.{name}: its vectors differ from the model's by {found[name]['farthest']:.1e}, more than "
+                    f"{form.tolerance:.1e}; set it to null in params.yaml to go on without it, and report the encoder"
+                )
+    return found
+
+
+def measured(forms: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Of each form the numbers; they are printed too."""
+    for name, form in forms.items():
+        changes = [f"{at} {one['change']:+.4f}" for at, one in form.get("test", {}).items()]
+        print(f"{name}: " + (", ".join(changes) or f"equal within {form['farthest']:.1e}"))
+    return {
+        name: {key: form[key] for key in ("test", "vector_bytes", "farthest") if key in form} for name, form in forms.items()
+    }
+
+
+def _items(evaluators: Mapping[str, Any], encode: Encode, test: Sequence[Collection]) -> dict[str, Any]:
+    return {c.name: {**identity(c), **grouped(evaluators[kind_of(c).name].evaluate(encode, c)[1], c)} for c in test}
+
+
+def _remembering(encode: Encode, encoder: Encoder) -> Encode:
+    """``encode``, each text with the same prompt once."""
+    known: dict[tuple[str, str], np.ndarray] = {}
+
+    def remembered(texts: Sequence[str], side: str, task: str) -> np.ndarray:
+        prompt = encoder.reading(task, side)
+        new = [text for text in dict.fromkeys(texts) if (prompt, text) not in known]
+        if new:
+            known.update({(prompt, text): vector for text, vector in zip(new, encode(new, side, task), strict=True)})
+        return np.stack([known[prompt, text] for text in texts])
+
+    return remembered
+
+
+def _farthest(encode: Encode, plain: Encode, test: Sequence[Collection], number: int) -> float:
+    """The largest difference of a number of a vector, over texts spread evenly over those of each collection."""
+    found = 0.0
+    for c in test:
+        texts = c.every_text()
+        texts = texts[:: -(-len(texts) // number)]
+        found = max(found, float(np.abs(encode(texts, "query", c.task) - plain(texts, "query", c.task)).max()))
+    return found
