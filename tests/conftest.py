@@ -117,7 +117,7 @@ def _facts(**changes):
         "seed": 0,
         "examples": 3,
         "evaluators": {},
-        "models": {"own": Model(path="x/own", merged=False, about="")},
+        "models": {"own": Model(path="x/own", gated=False, about="")},
         "limits": {"confidence": 0.95, "task_confidence": 0.995, "margin": 0.01, "resamples": 50},
         "controls": {},
         "gated": ("merge", "merges"),

@@ -59,8 +59,7 @@ def _tracked(done: Path) -> dict[str, str]:
         mark, _, kept = line.partition(" ")
         size, _, place = kept.partition(" ")
         file = Path(place)
-        synced = file.with_name(f"{file.name}.synced").is_file()
-        if kept and not synced and (not file.is_file() or file.stat().st_size < int(size)):
+        if kept and not Path(f"{place}.synced").is_file() and (not file.is_file() or file.stat().st_size < int(size)):
             print(f"{file}: the run is damaged or gone, expected {size} bytes; it is tracked again")
             continue
         found[mark] = kept
