@@ -42,4 +42,4 @@ def leave_out(config: dict[str, Any]) -> list[str]:
 
 
 def _unknown(training: Mapping[str, Any], tasks: Mapping[str, Any]) -> list[str]:
-    return [task for task in training["tasks"] if task not in tasks]
+    return [task for task in training.get("tasks", {}) if task not in tasks]

@@ -27,7 +27,8 @@ from pipeline.corpus.row import SPLITS, Row
 from pipeline.delta import Models
 from pipeline.params import _register_resolvers
 from pipeline.protein.architecture.architecture import Side
-from pipeline.shape import Config, Expert
+from pipeline.shape import Config, shape_of
+from pipeline.task import KINDS
 
 CONF = Path(__file__).parents[1] / "conf"
 CHOSEN = (
@@ -53,10 +54,11 @@ PARTS = (
     "filter",
     "form",
     "head",
-    "masking",
     "measure",
     "objective",
     "optimizer",
+    "phase",
+    "pretext",
     "probe",
     "reading",
     "source",
@@ -98,7 +100,6 @@ def test_every_folder_of_the_catalogue_is_tested():
     assert groups - set(CHOSEN) - set(PARTS) == {
         "corpus",
         "page",
-        "phase",
     }  # by way of the experiments that name them; pages: test_params
 
 
@@ -108,8 +109,18 @@ def test_every_choice_composes_to_sections_of_the_known_shape(composed, group, n
     for section, field in Config.model_fields.items():
         if section in whole and section not in ("train", "merge", "seed"):
             field.annotation.model_validate(whole[section])
-    Expert.model_validate(whole["train"])
+    for role, training in [("expert", whole["train"]), *(("phase", one) for one in whole["pretrain"]["phases"].values())]:
+        shape_of(role, training["fit"], role).model_validate(training)
     assert checked(whole)
+
+
+@pytest.mark.parametrize(("group", "name"), files("phase", "pretext"))
+def test_every_phase_and_pretext_is_a_section_of_the_shape_that_its_training_names(composed, group, name):
+    phase = composed(f"+{group}@pretrain.phases.one={name}")["pretrain"]["phases"]["one"]
+    shape_of("phase", phase["fit"], name).model_validate(phase)
+    trains = build(phase["fit"])
+    assert callable(trains)
+    assert set(trains.learns if "tasks" in phase else ()) <= {kind.shape for kind in KINDS.values()}
 
 
 @pytest.mark.parametrize(("group", "name"), files(*PARTS))

@@ -1,0 +1,26 @@
+"""The shape of an affinity expert's section of `data/config.yaml`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from pipeline import shape
+from pipeline.shape import Node, Shape
+
+
+class Look(Shape):
+    every_steps: int = Field(gt=0)
+    complexes: int = Field(gt=1)
+
+
+class Affinity(Shape):
+    load: Node
+    architecture: Node
+    head: Node | None
+    backbone: Literal["frozen", "trained"]
+    look: Look | None
+
+
+class Expert(shape.Expert):
+    affinity: Affinity
+    control: str | None
