@@ -78,7 +78,7 @@ def ours(path: Path, pairs: list[tuple[str, str]], *, size: int, kept_tokens: in
     rows = [Row("t", f"q{i}", q, f"d{i}", d) for i, (q, d) in enumerate(pairs)]
     data = TrainingData(
         {"t": rows}, {}, Reader(encoder, LIMIT), known=[], shuffled=[], feeds={"t": Feed(size, 1, 1.0, True)}, num_negatives={"t": 0},
-        steps=steps, seed=0, mixed=False, by_length=False, teachers={},
+        steps=steps, seed=0, mixed=False, by_length=False, teachers={}, views={},
     )  # fmt: skip
     without_gradient(encoder, lambda: _of_one_text(encoder))
     module = ContrastiveModule(

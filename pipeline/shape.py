@@ -80,6 +80,7 @@ class Teacher(Shape):
 
 class Task(Shape):
     objective: Node
+    view: Node
     batch_size: int = Field(gt=1)
     negatives: Literal["in_batch", "gathered"]
     num_positives: int = Field(gt=0)

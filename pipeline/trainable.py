@@ -141,15 +141,16 @@ def check_training(
         )
     for task, settings in training["tasks"].items():
         path, size = f"{where}.tasks.{task}", settings["batch_size"]
-        least = 2 * processes if settings["negatives"] == "in_batch" else processes
+        least = 2 * processes if settings.get("negatives") == "in_batch" else processes
+        kind = f" with negatives {settings['negatives']}" if "negatives" in settings else ""
         if size < least:
             raise ValueError(
-                f"{path}.batch_size: expected at least {least} for {processes} processes with negatives {settings['negatives']}, "
+                f"{path}.batch_size: expected at least {least} for {processes} processes{kind}, "
                 f"got {size}; raise batch_size, or lower runtime.devices"
             )
         most = mined.get(task, 0)
-        if settings["num_negatives"] > most:
+        if (num := settings.get("num_negatives", 0)) > most:
             raise ValueError(
-                f"{path}.num_negatives: expected at most {most}, the hard negatives that a query has, got {settings['num_negatives']}; "
+                f"{path}.num_negatives: expected at most {most}, the hard negatives that a query has, got {num}; "
                 f"raise num_negatives or depth of the miner (mine.miner, or the phase's own `mine`), or lower num_negatives"
             )

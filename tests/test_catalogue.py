@@ -8,6 +8,7 @@ import copy
 import functools
 import itertools
 import json
+import random
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -63,6 +64,7 @@ PARTS = (
     "reading",
     "source",
     "task",
+    "view",
 )  # each is put in somewhere by another file
 
 
@@ -283,6 +285,26 @@ def test_vectors_in_half_precision_cost_what_the_same_values_cost_in_full(compos
     assert relative(found[0], expected[0]) <= 1e-4
     for ours, value in zip(found[1:], expected[1:], strict=True):
         assert relative(ours, value) <= 2**-6  # the gradient of such a vector is one itself, and summed as one
+
+
+# --- views
+
+
+@pytest.mark.parametrize("name", names("view"))
+def test_every_view_gives_rows_of_the_task_and_draws_the_same_from_the_same_seed(composed, name):
+    view = build(composed(f"+view={name}")["view"])
+    given = [Row("legal", f"q{i}", f"query {i} of many", f"d{i}", f"document {i}", kind="retrieval") for i in range(6)]
+    found = view.rows(given)
+    assert found == view.rows(given)
+    assert found
+    assert {(row.task, row.kind) for row in found} == {("legal", "retrieval")}
+    texts = [[view.text(row.query, "query", random.Random(seed)) for row in found] for seed in (0, 0, 1)]
+    ids = [[view.ids(list(range(9)), "document", random.Random(seed), 10) for _ in range(6)] for seed in (0, 0, 1)]
+    assert (texts[0], ids[0]) == (texts[1], ids[1])
+    assert all(0 < len(one) <= 10 for one in ids[0])
+    if not view.varies:
+        assert texts[0] == [row.query for row in found]
+        assert ids[0] == [list(range(9))] * 6
 
 
 # --- affinity

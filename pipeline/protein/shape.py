@@ -8,6 +8,12 @@ from pipeline import shape
 from pipeline.shape import Node, Shape
 
 
+class Task(Shape):
+    objective: Node
+    batch_size: int = Field(gt=1)
+    shuffle_documents: bool
+
+
 class Look(Shape):
     every_steps: int = Field(gt=0)
     complexes: int = Field(gt=1)
@@ -22,5 +28,6 @@ class Affinity(Shape):
 
 
 class Expert(shape.Expert):
+    tasks: dict[str, Task] = Field(min_length=1)  # pyright: ignore[reportIncompatibleVariableOverride]
     affinity: Affinity
     control: str | None

@@ -15,7 +15,7 @@ from pipeline.corpus.row import Row, Split
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.trainable import num_processes
-from pipeline.training.checks import built_objectives, check_batches, check_encoder, check_rows
+from pipeline.training.checks import built_objectives, check_batches, check_encoder, check_rows, check_views
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData
 from pipeline.training.look import Look
@@ -25,6 +25,7 @@ from pipeline.training.snapshots import Snapshots
 from pipeline.training.strategy import strategy_for
 from pipeline.training.teacher import Teacher
 from pipeline.training.trainer import Point, Trained, module_settings, train, without_gradient
+from pipeline.view.view import View
 
 
 def fit(
@@ -42,13 +43,16 @@ def fit(
     tasks = training["tasks"]
     steps = training["steps_per_task"] * len(tasks)
     objectives = built_objectives(training)
+    views: dict[str, View] = {task: build(settings["view"]) for task, settings in tasks.items()}
+    rows = {task: views[task].rows(rows[task]) for task in tasks}
     check_rows(name, training, runtime, rows, negatives)
     check_encoder(name, training, objectives, encoder)
+    check_views(name, views, encoder)
     limits = {"max_length_tokens": training["max_length_tokens"], "batch_tokens": runtime["batch_tokens"]}
     teachers = {task: Teacher.load(s["teacher"], **limits) for task, s in tasks.items() if s["teacher"] is not None}
     reader = Reader(encoder, training["max_length_tokens"])
     data = TrainingData(
-        {task: rows[task] for task in tasks},
+        rows,
         negatives,
         reader,
         known=known["train"],
@@ -60,6 +64,7 @@ def fit(
         mixed=training["batches"] == "mixed",
         by_length=training["by_length"],
         teachers=teachers,
+        views=_varying(views),
     )
     check_batches(name, data.batches.batches, num_processes(runtime), mixed=training["batches"] == "mixed")
     learner = encoder if isinstance(strategy_for(runtime), str) else copy.deepcopy(encoder)  # a strategy may take it to pieces
@@ -72,7 +77,7 @@ def fit(
         similarities_at_once=runtime["similarities_at_once"],
         **module_settings(training, runtime, steps=steps, seed=seed),
     )
-    callbacks = _looks(reader, held_out, known, objectives, training, teachers, seed)
+    callbacks = _looks(reader, held_out, known, objectives, training, teachers, views, seed)
     callbacks += [snapshots] if snapshots else []  # before the checkpoint, which may be gone on with
     run = train(module, data, training, runtime, seed=seed, name=name, inputs=inputs, idle=idle, callbacks=callbacks)
     if first_process() and (cut := reader.cut()):
@@ -80,6 +85,10 @@ def fit(
     if learner is not encoder and first_process():
         _taken_over(encoder, learner, run, rounded=_rounds(training, runtime))
     return run.curve
+
+
+def _varying(views: Mapping[str, View]) -> dict[str, View]:
+    return {task: view for task, view in views.items() if view.varies}
 
 
 def _rounds(training: Mapping[str, Any], runtime: Mapping[str, Any]) -> bool:
@@ -112,7 +121,7 @@ def _feeds(objectives: Mapping[str, Any], rows: Mapping[str, list[Row]], trainin
 
 def _looks(
     reader: Reader, held_out: Mapping[str, list[Row]], known: Mapping[Split, Sequence[Row]], objectives: Mapping[str, Any],
-    training: Mapping[str, Any], teachers: Mapping[str, Teacher], seed: int,
+    training: Mapping[str, Any], teachers: Mapping[str, Teacher], views: Mapping[str, View], seed: int,
 ) -> list[Callback]:  # fmt: skip
     """The early stop that was asked for. In-batch negatives only: no others are mined for validation rows."""
     settings, tasks = training["early_stop"], training["tasks"]
@@ -122,8 +131,10 @@ def _looks(
     steps = settings["batches_per_task"] * len(tasks)
     try:
         data = TrainingData(
-            {task: held_out[task] for task in tasks}, {}, reader, known=[*known["train"], *known["validation"]], shuffled=[],
+            {task: views[task].rows(held_out[task]) for task in tasks}, {}, reader,
+            known=[*known["train"], *known["validation"]], shuffled=[],
             feeds=feeds, num_negatives=dict.fromkeys(tasks, 0), steps=steps, seed=seed, mixed=False, by_length=False, teachers=teachers,
+            views=_varying(views),
         )  # fmt: skip
     except ValueError as error:
         raise ValueError(f"early_stop, on validation rows: {error}") from error

@@ -40,6 +40,7 @@ def parts(encoder, tasks, *, steps, seed=0, lr=0.01, mixed=False, **settings):
         mixed=mixed,
         by_length=False,
         teachers={},
+        views={},
     )
     objectives = {
         task: {"retrieval": InfoNCE(temperature=0.1, symmetric=False, same_side=[]), "sts": CoSENT(scale=20.0)}[task]

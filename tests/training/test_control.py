@@ -84,7 +84,7 @@ def control(encoder, teacher):
     return TrainingData(
         {"retrieval": rows_of(9)}, {"retrieval": NEGATIVES}, Reader(encoder, 12), known=[], shuffled=["retrieval"],
         feeds={"retrieval": Feed(9, 1, 1.0, True)}, num_negatives={"retrieval": 2}, steps=3, seed=0, mixed=False, by_length=False,
-        teachers={"retrieval": teacher},
+        teachers={"retrieval": teacher}, views={},
     )  # fmt: skip
 
 

@@ -25,12 +25,15 @@ def encoder(tiny_encoder):
     return tiny_encoder()
 
 
-def batches(encoder, plan_, *, negatives=NEGATIVES, num_negatives=1, rows=ROWS, teachers=None, known=None, limit=12):
+def batches(
+    encoder, plan_, *, negatives=NEGATIVES, num_negatives=1, rows=ROWS, teachers=None, views=None, known=None, limit=12
+):
     given = {"retrieval": num_negatives, "sts": 0}
     reader = Reader(encoder, limit)
     related = Known([row for of in rows.values() for row in of] if known is None else known, reader)
     return Batches(
         plan_, rows, negatives, reader, known=dict.fromkeys(rows, related), sources={}, num_negatives=given, teachers=teachers or {},
+        views=views or {}, seed=3,
     )  # fmt: skip
 
 
@@ -128,7 +131,7 @@ def test_a_second_pass_gives_the_same_batches_again(encoder):
 
 def test_the_data_of_a_training_is_planned_before_the_first_step(encoder):
     feeds = {"retrieval": Feed(3, 1, 1.0, True), "sts": Feed(2, 1, 1.0, False)}
-    settings = {"num_negatives": {"retrieval": 0, "sts": 0}, "mixed": False, "by_length": False, "teachers": {}}
+    settings = {"num_negatives": {"retrieval": 0, "sts": 0}, "mixed": False, "by_length": False, "teachers": {}, "views": {}}
     settings |= {"known": [], "shuffled": [], "steps": 8, "seed": 1}
     data = TrainingData(ROWS, {}, Reader(encoder, 12), feeds=feeds, **settings)
     assert data.train_dataloader().batches == planned(8, seed=1)

@@ -16,7 +16,7 @@ ROWS = [Row("retrieval", f"q{i}", f"{one} cat", f"d{i}", f"{one} dog") for i, on
 INFONCE = {"_target_": "pipeline.objective.infonce.InfoNCE", "temperature": 0.05, "symmetric": False, "same_side": []}
 TASK = {
     "objective": INFONCE, "batch_size": 6, "negatives": "gathered", "num_positives": 1, "num_negatives": 0, "turns": 1.0,
-    "teacher": None, "shuffle_documents": False,
+    "teacher": None, "view": {"_target_": "pipeline.view.rows.Rows"}, "shuffle_documents": False,
 }  # fmt: skip
 TRAINING = {
     "tasks": {"retrieval": TASK}, "batches": "single", "turns": "uniform", "turns_temperature": 1.0, "by_length": False,

@@ -85,7 +85,14 @@ def test_a_perfect_encoder_pays_nothing_for_documents_that_read_alike(program):
     texts = [("the cat", program.LONG + "cat"), ("a dog", program.LONG + "dog")]
     rows = [Row("retrieval", f"q{i}", q, f"d{i}", d) for i, (q, d) in enumerate(texts)]
     known = Known(rows, Reader(made, program.LIMIT))
-    settings = {"known": {"retrieval": known}, "sources": {}, "num_negatives": {"retrieval": 0}, "teachers": {}}
+    settings = {
+        "known": {"retrieval": known},
+        "sources": {},
+        "num_negatives": {"retrieval": 0},
+        "teachers": {},
+        "views": {},
+        "seed": 0,
+    }
     (given,) = Batches([Batch([("retrieval", [[0], [1]])])], {"retrieval": rows}, {}, known.reader, **settings)
     objective = InfoNCE(temperature=0.001, symmetric=True, same_side=["document"])
     module = program.ContrastiveModule(
@@ -113,7 +120,7 @@ def test_in_a_mixed_batch_an_answer_under_another_tasks_prompt_is_no_negative(pr
     known = Known([*rows["retrieval"], *rows["sts"], answer], Reader(made, program.LIMIT))
     (given,) = Batches(
         [Batch([("retrieval", [[0], [1]]), ("sts", [[0], [1]])])], rows, {}, known.reader, known=dict.fromkeys(rows, known), sources={},
-        num_negatives={"retrieval": 0, "sts": 0}, teachers={},
+        num_negatives={"retrieval": 0, "sts": 0}, teachers={}, views={}, seed=0,
     )  # fmt: skip
     objective = InfoNCE(temperature=0.05, symmetric=False, same_side=[])
     module = program.ContrastiveModule(
