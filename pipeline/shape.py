@@ -73,11 +73,6 @@ class Encoder(Shape):
     max_length_tokens: int | None = Field(gt=2)  # None: the model's own limit
 
 
-class Teacher(Shape):
-    directory: str
-    sha256: str | None
-
-
 class Task(Shape):
     objective: Node
     view: Node
@@ -86,7 +81,7 @@ class Task(Shape):
     num_positives: int = Field(gt=0)
     num_negatives: int = Field(ge=0)
     turns: float = Field(gt=0)
-    teacher: Teacher | None
+    teachers: dict[str, Node]
     shuffle_documents: bool
 
 

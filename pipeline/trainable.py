@@ -65,8 +65,10 @@ def _check_control(where: str, training: Mapping[str, Any], controls: Mapping[st
 def _check_teachers(where: str, phase: Mapping[str, Any]) -> None:
     """Named by hash, as `train` may leave out for the base alone, which a phase is there to make."""
     for task, settings in phase["tasks"].items():
-        if settings["teacher"] is not None and settings["teacher"]["sha256"] is None:
-            raise ValueError(f"{where}.tasks.{task}: the teacher needs its `sha256`; checkpoints/base is what phases make")
+        for name in (name for name, node in settings["teachers"].items() if node.get("sha256", "") is None):
+            raise ValueError(
+                f"{where}.tasks.{task}.teachers.{name}: a teacher needs its `sha256` here; checkpoints/base is what phases make"
+            )
 
 
 def check_tasks(config: Mapping[str, Any], evaluators: Mapping[str, str]) -> None:

@@ -64,6 +64,7 @@ PARTS = (
     "reading",
     "source",
     "task",
+    "teacher",
     "view",
 )  # each is put in somewhere by another file
 
@@ -285,6 +286,27 @@ def test_vectors_in_half_precision_cost_what_the_same_values_cost_in_full(compos
     assert relative(found[0], expected[0]) <= 1e-4
     for ours, value in zip(found[1:], expected[1:], strict=True):
         assert relative(ours, value) <= 2**-6  # the gradient of such a vector is one itself, and summed as one
+
+
+# --- teachers
+
+
+@pytest.mark.parametrize("name", names("teacher"))
+def test_every_teacher_scores_the_main_positive_and_the_mined_negatives_of_each_query(
+    composed, tiny_encoder, tmp_path, monkeypatch, name
+):
+    tiny_encoder().save(tmp_path / "checkpoints/base")
+    monkeypatch.chdir(tmp_path)
+    teacher = build(composed(f"+teacher={name}")["teacher"])
+    teacher.load(max_length_tokens=12, batch_tokens=64)
+    asked = ["the cat", "a dog"], ["a mat", "the park", "rows"], torch.tensor([[0, 2], [1, -1]]), torch.tensor([[2], [-1]])
+    found = teacher.scores("retrieval", *asked)
+    assert found.shape == (2, 2)
+    assert torch.isfinite(found).all()
+    assert found[1, 1] == 0 != found[0, 1]
+    assert torch.equal(found, teacher.scores("retrieval", *asked))
+    alone = teacher.scores("retrieval", asked[0][:1], asked[1], asked[2][:1], asked[3][:1])
+    torch.testing.assert_close(found[:1], alone)
 
 
 # --- views

@@ -215,7 +215,7 @@ def test_a_directory_that_no_stage_makes_says_itself_what_code_it_names(config, 
     bought = config | {"models": config["models"] | {"bought": str(directory)}}
     assert names_of(bought, Code(), "pooling/latent_attention.py") == {"evaluate@bought", "final", "stress"}
     teacher = json.loads(json.dumps(config))
-    teacher["train"]["sts"]["tasks"]["sts"]["teacher"] = {"directory": str(directory), "sha256": "0"}
+    teacher["train"]["sts"]["tasks"]["sts"]["teachers"]["bought"] = {"directory": str(directory), "sha256": "0"}
     assert names_of(teacher, Code(), "pooling/latent_attention.py") == {"train@sts"}
 
 

@@ -6,7 +6,7 @@ from pipeline.trainable import check_probes, check_tasks, check_trainings
 
 TASK = {"batch_size": 8, "negatives": "gathered", "num_negatives": 0}
 FIT = {"fit": {"_target_": "pipeline.training.curated.Contrastive"}}
-TASK |= {"teacher": None}
+TASK |= {"teachers": {}}
 TRAINING = FIT | {"chunk_tokens": 64, "max_length_tokens": 32, "precision": "32-true", "tasks": {"retrieval": TASK}}
 EXPERT = TRAINING | {"control": None}
 CONFIG = {
@@ -59,7 +59,7 @@ BAD = [
     ("pretrain.phases.first.tasks.retrieval.num_negatives", 1, r"pretrain.phases.first.tasks.retrieval.num_negatives: expected at most 0"),
     ("pretrain.phases.second.tasks.retrieval.num_negatives", 6, r"expected at most 5, .* got 6"),
     ("train.expert.control", "randm", r"train.expert.control: expected a name under curate.controls \(random\), got .randm"),
-    ("pretrain.phases.first.tasks.retrieval.teacher", {"sha256": None}, r"pretrain.phases.first.tasks.retrieval: the teacher needs"),
+    ("pretrain.phases.first.tasks.retrieval.teachers", {"big": {"sha256": None}}, r"first.tasks.retrieval.teachers.big: a teacher needs"),
     ("runtime.num_nodes", 5, r"expected at least 10 for 10 processes with negatives gathered, got 8; raise batch_size, or lower"),
 ]  # fmt: skip
 

@@ -60,9 +60,10 @@ def _check_task(where: str, objective: Objective, settings: Mapping[str, Any], r
             f"{where}: {kind} learns from mined hard negatives, but num_negatives is 0; set it to 1 or more (conf/task/{task}.yaml), "
             f"or take an objective that needs none"
         )
-    if objective.needs_teacher and settings["teacher"] is None:
+    if objective.needs_teacher and not settings["teachers"]:
         raise ValueError(
-            f"{where}: {kind} learns from a teacher, but there is none; name one under `teacher` (conf/task/{task}.yaml)"
+            f"{where}: {kind} learns from a teacher, but there is none; name one by a line "
+            f"`/teacher@tasks.{task}.teachers.<name>: encoder` (conf/teacher)"
         )
     try:
         objective.check_scores([row.score for row in rows if row.score is not None])

@@ -66,7 +66,12 @@ class ContrastiveModule(ChunkedModule):
 
     def _terms(self, batch: TextBatch, vectors: Float[Tensor, "T C D"]) -> dict[str, Tensor]:
         torch.manual_seed(self.seed * 1_000_003 + batch.number)  # what objectives draw must be the same on every process
-        return {part.task: self._loss(batch, part, vectors) for part in batch.parts}
+        terms = {part.task: self._loss(batch, part, vectors) for part in batch.parts}
+        others = [weight.sum() for task, one in self.objectives.items() if task not in terms for weight in one.parameters()]
+        if others:  # weights that have no turn at this step: gradients of 0, or processes would wait for theirs
+            first = batch.parts[0].task
+            terms[first] = terms[first] + 0.0 * torch.stack(others).sum()
+        return terms
 
     def vectors(self, batch: TextBatch) -> Float[Tensor, "T C D"]:
         """The final vectors of all texts, at unit length, and with C > 1 those after each block behind them."""

@@ -36,11 +36,11 @@ class Contrastive:
             rows[task] = with_negatives(task, rows[task], negatives.get(task, {}), settings["num_negatives"])
         kept = Snapshots(job.scratch, **section["snapshots"]) if section.get("snapshots") else None
         held_out = {task: [row for row in known["validation"] if row.task == task] for task in tasks}
-        curve = fit(
+        learned = fit(
             encoder, rows, negatives, section, job.runtime, seed=job.seed, name=job.name, inputs=job.inputs, held_out=held_out,
             known=known, snapshots=kept,
         )  # fmt: skip
-        return Fitted(encoder, curve, kept.files() if kept else ())
+        return Fitted(encoder, learned.curve, kept.files() if kept else (), learned.beside)
 
 
 def _rows(curated: Path, tasks: Mapping[str, Any], corpora: Sequence[str] | None) -> dict[str, list[Row]]:

@@ -13,10 +13,10 @@ from torch import Tensor
 from pipeline.corpus.batches import Batch, Feed, plan
 from pipeline.corpus.row import Row
 from pipeline.task import kind_of
+from pipeline.teacher.teacher import Teacher
 from pipeline.training.control import dealt
 from pipeline.training.planned import Planned
 from pipeline.training.reading import Known, Reader, text_hash
-from pipeline.training.teacher import Teacher
 from pipeline.view.view import Side, View
 
 
@@ -141,7 +141,7 @@ class Batches(Planned[TextBatch]):
         scores = [rows[group[0]].score for group in groups]
         graded = all(score is not None for score in scores)
         score = torch.tensor(scores, dtype=torch.float32) if graded else None
-        teacher = self.teachers[task](task, sources, documents, positive, negative) if task in self.teachers else None
+        teacher = self.teachers[task].scores(task, sources, documents, positive, negative) if task in self.teachers else None
         nothing = torch.empty(0, 2, dtype=torch.int64)
         return Part(task, 0, 0, len(documents), positive, negative, nothing, score, teacher), queries, documents
 

@@ -4,9 +4,11 @@ Experts and phases have a node `fit`. It names a class whose instances are calle
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from torch import Tensor
 
 from pipeline.encoder.encoder import Encoder
 from pipeline.training.trainer import Point
@@ -40,12 +42,14 @@ class Model(Protocol):
 class Fitted:
     """``model`` is what an expert hands over; a phase hands over ``job.encoder``, which was trained in place.
 
-    ``snapshots``: weights of the encoder that were kept on the way, files called ``<step>.safetensors``.
+    ``snapshots``: weights of the encoder that were kept on the way, files called ``<step>.safetensors``. ``beside``: weights that the
+    expert's directory keeps in a file of their own, since no vector depends on them.
     """
 
     model: Model
     curve: list[Point]
     snapshots: Sequence[Path] = ()
+    beside: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Fit(Protocol):

@@ -70,7 +70,7 @@ class Told:
     def score(self, query, document):
         return self.numbers.setdefault((query, document), float(len(self.numbers) + 1))
 
-    def __call__(self, task, queries, documents, positive, negative):
+    def scores(self, task, queries, documents, positive, negative):
         candidate = torch.cat([positive[:, :1], negative], dim=1).tolist()
         return torch.tensor(
             [[self.score(q, documents[n]) if n >= 0 else 0.0 for n in row] for q, row in zip(queries, candidate, strict=True)]
