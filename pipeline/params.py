@@ -20,7 +20,18 @@ from pipeline.task import Kind, kind_named
 CONF = Path("conf")
 PAGE = Path("params.yaml")
 PER_ITEM = {"train": "experts", "merge": "methods", "baseline": "baselines"}  # sections with a part for each item of the page
-GROUPS = ("experiment", "encoder", "pooling", "prompt", "adapter", "dedup", "split", "audit", "miner")  # what `choose` may name
+GROUPS = (
+    "experiment",
+    "encoder",
+    "pooling",
+    "projection",
+    "prompt",
+    "adapter",
+    "dedup",
+    "split",
+    "audit",
+    "miner",
+)  # what `choose` may name
 
 
 def read_page(path: Path = PAGE) -> Page:

@@ -68,6 +68,7 @@ class Prompts(Shape):
 class Encoder(Shape):
     backbone: Node
     pooling: Node | None  # replaces the model's own
+    projection: Node | None  # is added behind the model's own modules
     adapter: Node | None
     prompts: Prompts
     max_length_tokens: int | None = Field(gt=2)  # None: the model's own limit

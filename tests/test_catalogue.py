@@ -26,6 +26,7 @@ from pipeline.build import build, check_node, nodes, signature
 from pipeline.corpus.collection import Complexes, Judged, Labelled, Pairs
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.delta import Models
+from pipeline.encoder.encoder import Encoder
 from pipeline.params import _register_resolvers
 from pipeline.protein.architecture.architecture import Side
 from pipeline.shape import Config, shape_of
@@ -42,6 +43,7 @@ CHOSEN = (
     "method",
     "miner",
     "pooling",
+    "projection",
     "prompt",
     "split",
 )  # each has a default
@@ -389,6 +391,23 @@ def test_every_pooling_gives_one_vector_a_text_and_does_not_see_padding(composed
     found.sum().backward()
     assert torch.isfinite(hidden.grad).all()
     assert not hidden.grad[mask == 0].any()
+
+
+@pytest.mark.parametrize("name", [name for name in names("projection") if name != "none"])
+def test_every_projection_is_a_module_of_an_encoder_that_saves_and_loads_with_it(composed, tiny_encoder, tmp_path, name):
+    node = composed(f"projection={name}")["encoder"]["projection"]
+    plain = tiny_encoder()
+    encoder = Encoder(plain.model, projection=node)
+    (new,) = [
+        module for module in encoder.model if module not in list(plain.model)[:-1] and hasattr(module, "get_config_dict")
+    ][:1]
+    assert type(new).__module__.startswith(("sentence_transformers.", "pipeline.projection."))
+    limits = {"max_length_tokens": 12, "batch_tokens": 64, "title": ""}
+    vectors = encoder.encode(["the cat", "a dog ran"], **limits)
+    assert vectors.shape == (2, encoder.width)
+    assert np.isfinite(vectors).all()
+    encoder.save(tmp_path / "saved")
+    np.testing.assert_allclose(Encoder.load(tmp_path / "saved").encode(["the cat", "a dog ran"], **limits), vectors, atol=1e-6)
 
 
 # --- merge methods

@@ -20,14 +20,15 @@ import yaml
 from jaxtyping import Float, Int
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize, Router, Transformer
-from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pipeline.build import Node, build
+from pipeline.build import Node
 from pipeline.checkpoint import write_yaml
 from pipeline.encoder.directory import folders, open_model, save_model
 from pipeline.encoder.inputs import check_inputs, modality, num_positions, plain, pooled, tokenized
+from pipeline.encoder.modules import pools, project, repool
 from pipeline.task import SEARCH
 
 SETTINGS = "encoder.yaml"
@@ -47,14 +48,15 @@ class Encoder(nn.Module):
     """Texts to vectors.
 
     ``max_length_tokens`` is where texts are cut, special tokens and prompt counted in; None: where the model cuts them.
-    ``pooling`` is the node that replaces the model's own pooling; None keeps it.
+    ``pooling`` is the node that replaces the model's own pooling, ``projection`` that of a module added behind it; None changes nothing.
+    Both are modules of the model from then on, so a directory needs no word of them.
     ``prompts`` holds ``texts`` by task and side, put before a text as they are, and whether they are ``pooled`` with it; without
     texts, the model's own prompts hold. ``adapter`` is the node of what trains in place of the backbone's own weights; None: those do.
     """
 
     def __init__(
         self, model: SentenceTransformer, *, max_length_tokens: int | None = None, pooling: Node | None = None,
-        prompts: Mapping[str, Any] | None = None, adapter: Node | None = None,
+        projection: Node | None = None, prompts: Mapping[str, Any] | None = None, adapter: Node | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.model = model
@@ -67,7 +69,9 @@ class Encoder(nn.Module):
                     f"the model reads its input by {type(first).__name__}; expected Transformer or StaticEmbedding, or a Router of these"
                 )
         if pooling is not None:
-            self._repool(pooling)
+            repool(model, pooling, self.trunk_width)
+        if projection is not None:
+            project(model, projection)
         for trunk in self.trunks:
             longest = num_positions(trunk)
             if longest is not None and max_length_tokens is not None and max_length_tokens > longest:
@@ -117,7 +121,7 @@ class Encoder(nn.Module):
     @property
     def pooling(self) -> Any:
         """The module that makes one vector of a text's token vectors, the first route's; None where there is none."""
-        return next((module for module in self._path(0) if _pools(module)), None)
+        return next((module for module in self._path(0) if pools(module)), None)
 
     @property
     def pad_id(self) -> int:
@@ -171,26 +175,6 @@ class Encoder(nn.Module):
         for module in self.model:
             path += module.sub_modules[str(name)] if isinstance(module, Router) else [module]  # pyright: ignore[reportOperatorIssue]
         return path
-
-    def _repool(self, node: Node) -> None:
-        places = [number for number, module in enumerate(self.model) if _pools(module)]
-        if len(places) != 1:
-            raise ValueError(
-                f"encoder.pooling replaces the pooling of a model, and this one has {len(places)} ("
-                f"{', '.join(type(module).__name__ for module in self.model)}); expected one; take choose.pooling: own"
-            )
-        old: Any = self.model[places[0]]
-        new = build(node, later=True)(self.trunk_width)
-        widths = [module.get_embedding_dimension() for module in (old, new)]
-        if widths[0] != widths[1] and any(
-            next(module.parameters(), None) is not None for module in list(self.model)[places[0] + 1 :]
-        ):
-            raise ValueError(
-                f"encoder.pooling makes vectors of {widths[1]} numbers, but the modules behind it expect {widths[0]}; "
-                f"take another, or choose.pooling: own"
-            )
-        new.include_prompt = getattr(old, "include_prompt", True)
-        self.model[places[0]] = new.to(next(self.model.parameters()).dtype)
 
     @overload
     def forward(
@@ -438,7 +422,3 @@ def by_tokens(order: list[int], lengths: list[int], batch_tokens: int) -> list[l
         else:
             batches.append([i])
     return batches
-
-
-def _pools(module: nn.Module) -> bool:
-    return isinstance(module, Pooling) or hasattr(module, "include_prompt")

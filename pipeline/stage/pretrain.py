@@ -33,7 +33,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     prepare(runtime, seed)
     rows = [row for _, row in read_rows(CURATED, "train")]
     texts = sorted({text for row in rows for text in (row.query, row.document)})
-    rest = {name: settings[name] for name in ("max_length_tokens", "pooling", "prompts", "adapter")}
+    rest = {name: settings[name] for name in ("max_length_tokens", "pooling", "projection", "prompts", "adapter")}
     encoder = Encoder(build(settings["backbone"])(texts), **rest)
     inputs = {"data/curated": CURATED}
     if first_process():

@@ -29,6 +29,7 @@ def curated(tmp_path):
     encoder = {
         "backbone": {"_target_": "pipeline.encoder.scratch.ScratchBackbone", **SCRATCH},
         "pooling": None,
+        "projection": None,
         "adapter": None,
         "prompts": {"pooled": True, "texts": {}},
         "max_length_tokens": 12,
