@@ -78,7 +78,7 @@ class Task(Shape):
     objective: Node
     view: Node
     batch_size: int = Field(gt=1)
-    negatives: Literal["in_batch", "gathered"]
+    negatives: Literal["in_batch", "gathered", "own"]
     num_positives: int = Field(gt=0)
     num_negatives: int = Field(ge=0)
     turns: float = Field(gt=0)

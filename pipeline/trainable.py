@@ -52,6 +52,21 @@ def check_probes(config: Mapping[str, Any]) -> None:
             )
 
 
+def _check_own(where: str, path: str, training: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """A query that has only its own negatives needs some; validation rows have none."""
+    if settings.get("negatives") != "own":
+        return
+    if not settings["num_negatives"]:
+        raise ValueError(
+            f"{path}.num_negatives: expected 1 or more with `negatives: own`, which leaves a query no others, got 0; raise it, or take "
+            f"`negatives: gathered`"
+        )
+    if training["early_stop"] is not None:
+        raise ValueError(
+            f"{where}.early_stop: expected null where {path} has `negatives: own`: none are mined for validation rows"
+        )
+
+
 def _check_control(where: str, training: Mapping[str, Any], controls: Mapping[str, Any]) -> None:
     """A control is a deal of the rows that curate makes."""
     control = training.get("control")
@@ -150,6 +165,7 @@ def check_training(
                 f"{path}.batch_size: expected at least {least} for {processes} processes{kind}, "
                 f"got {size}; raise batch_size, or lower runtime.devices"
             )
+        _check_own(where, path, training, settings)
         most = mined.get(task, 0)
         if (num := settings.get("num_negatives", 0)) > most:
             raise ValueError(

@@ -98,6 +98,18 @@ def test_negatives_in_batch_need_two_pairs_on_each_process(changed):
         check_trainings(config)
 
 
+def test_negatives_of_its_own_must_be_there_in_training_and_cannot_be_in_an_early_stop(changed):
+    own = TASK | {"negatives": "own"}
+    with pytest.raises(ValueError, match=r"tasks.retrieval.num_negatives: expected 1 or more with `negatives: own`, .* got 0"):
+        check_trainings(changed("train.expert.tasks.retrieval", own))
+    config = changed("train.expert.tasks.retrieval", own | {"num_negatives": 1})
+    config["train"]["expert"]["early_stop"] = None
+    check_trainings(config)
+    config["train"]["expert"]["early_stop"] = {"every_steps": 1}
+    with pytest.raises(ValueError, match=r"train.expert.early_stop: expected null where .* has `negatives: own`"):
+        check_trainings(config)
+
+
 def probes(sts, pairs=10, probe=True):
     """A configuration as far as `check_probes` looks at it."""
     asked = {"pairs_per_task": pairs, "objectives": {"retrieval": {}, "sts": {}}}

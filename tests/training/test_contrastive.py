@@ -176,6 +176,10 @@ def test_a_mixed_batch_teaches_each_task_by_its_share_of_the_rows(tiny_encoder):
     torch.testing.assert_close(found, sum(alone[part.task] * len(part.positive) / batch.size for part in batch.parts))
     retrieval, sts = (module.pairs(batch, part, vectors) for part in batch.parts)
     assert len(retrieval.document) == len(sts.document) == sum(part.num_documents for part in batch.parts)
+    module.negatives["retrieval"] = "own"
+    own, sts = (module.pairs(batch, part, vectors) for part in batch.parts)
+    assert (own.own_alone, sts.own_alone) == (True, False)
+    assert len(own.document) == batch.parts[0].num_documents < len(sts.document)
 
 
 def test_processes_with_different_batches_are_told_before_the_first_backward(tiny_encoder, monkeypatch):

@@ -54,6 +54,14 @@ def test_no_objective_punishes_what_belongs_to_the_query(program, objectives, na
     checked(name, program.gradients(objectives[name], program.encoder(prompts=prompts), "gathered"))
 
 
+@pytest.mark.parametrize("name", [name for name in named() if name not in PAIRS_ALONE])
+def test_a_query_with_negatives_of_its_own_moves_nothing_but_its_answer_and_what_was_mined_for_it(program, objectives, name):
+    found = program.gradients(objectives[name], program.encoder(prompts=True), "own")
+    assert {what for what, size in found.items() if size} <= {"its answer", "mined for it"}
+    if not objectives[name].needs_score:  # graded ones compare a pair with those that are graded alone
+        assert found["mined for it"] > 1e-4
+
+
 def test_two_processes_punish_nothing_that_belongs_to_the_query_either(tmp_path, two_processes):
     two_processes(PROGRAM, tmp_path)
     mine, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
