@@ -60,9 +60,15 @@ class Curate(Shape):
     probe: Node
 
 
+def _one_text(prompt: str) -> str:
+    if prompt.count("{text}") > 1:
+        raise ValueError("expected {text} at most once, where the text stands; without it the prompt stands before")
+    return prompt
+
+
 class Prompts(Shape):
     pooled: bool
-    texts: dict[str, dict[Literal["query", "document"], str]]  # by task
+    texts: dict[str, dict[Literal["query", "document"], Annotated[str, AfterValidator(_one_text)]]]  # by task
 
 
 class Encoder(Shape):

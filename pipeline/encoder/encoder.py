@@ -27,15 +27,14 @@ from tqdm import tqdm
 from pipeline.build import Node
 from pipeline.checkpoint import write_yaml
 from pipeline.encoder.directory import folders, open_model, save_model
-from pipeline.encoder.inputs import check_inputs, modality, num_positions, plain, pooled, tokenized
+from pipeline.encoder.inputs import NO_LIMIT, check_inputs, modality, num_positions, plain, pooled, tokenized
 from pipeline.encoder.modules import pools, project, repool
-from pipeline.task import SEARCH
+from pipeline.encoder.prompts import TEXT, around, exported, marked, surrounded
 
 SETTINGS = "encoder.yaml"
 CPU_TOKENS = (
     1024  # of a batch on a CPU: activations then stay in its caches; 8,192 took twice as long (benchmarks/evaluation.py)
 )
-NO_LIMIT = 10**6  # tokens: stands for that of a model without one
 ROUTE = 1 << 24  # a token that route r of a router reads is written as its id + r * ROUTE
 ITEMS = 16  # of a batch of images, whose size in tokens nothing says beforehand
 SIDES = {
@@ -50,7 +49,8 @@ class Encoder(nn.Module):
     ``max_length_tokens`` is where texts are cut, special tokens and prompt counted in; None: where the model cuts them.
     ``pooling`` is the node that replaces the model's own pooling, ``projection`` that of a module added behind it; None changes nothing.
     Both are modules of the model from then on, so a directory needs no word of them.
-    ``prompts`` holds ``texts`` by task and side, put before a text as they are, and whether they are ``pooled`` with it; without
+    ``prompts`` holds ``texts`` by task and side, put before a text as they are, or around it where they hold
+    ``{text}``, and whether they are ``pooled`` with it; without
     texts, the model's own prompts hold. ``adapter`` is the node of what trains in place of the backbone's own weights; None: those do.
     """
 
@@ -95,11 +95,10 @@ class Encoder(nn.Module):
     @prompts.setter
     def prompts(self, prompts: Mapping[str, Any]) -> None:
         self._prompts = prompts
+        self.kept_back: list[str] = []  # names of prompts that a directory holds for this package alone
         if not (texts := prompts["texts"]):
             return
-        theirs = {f"{task}_{side}": prompt for task, sides in texts.items() for side, prompt in sides.items()}
-        theirs |= texts.get(SEARCH.name, {})  # as `query` and `document`, which their encode_query and encode_document take
-        self.model.prompts = {"query": "", "document": ""} | theirs
+        self.model.prompts, self.kept_back = exported(texts)
         self.model.default_prompt_name = None
         for module in self.model.modules():
             if hasattr(module, "include_prompt"):
@@ -262,7 +261,8 @@ class Encoder(nn.Module):
         return features["sentence_embedding"].float()
 
     def prompt(self, task: str | None, side: str | None) -> str:
-        """What stands before the texts of a side (``query`` or ``document``) of a task; empty where nothing does."""
+        """What stands before the texts of a side (``query`` or ``document``) of a task, or around them where it holds ``{text}``; empty
+        where nothing does."""
         if texts := self.prompts["texts"]:
             return texts.get(task, {}).get(side, "")
         theirs = self.model.prompts
@@ -289,9 +289,14 @@ class Encoder(nn.Module):
         first, `ROUTE` higher for each.
         """
         prompt, route = self.prompt(task, side), self._route(side)
+        before, after = around(prompt) if self.prompts["texts"] else (prompt, "")
         first, *rest = self._path(route)
         limit = min(max_length_tokens, getattr(first, "max_seq_length", None) or NO_LIMIT)
-        ids, length = tokenized(first, texts, limit, prompt, side)
+        pooled = all(getattr(module, "include_prompt", True) for module in rest)
+        if after:
+            ids = surrounded(first, texts, limit, before, after, side, pooled=pooled)
+            return [[i + (route if i >= 0 else -route) * ROUTE for i in row] for row in ids]
+        ids, length = tokenized(first, texts, limit, before, side)
         if route:
             ids = [[i + route * ROUTE for i in row] for row in ids]
         if length is None:  # no prompt, or one that cannot be told from the text
@@ -301,9 +306,7 @@ class Encoder(nn.Module):
                 f"the prompt {prompt!r} takes {length} of {limit} tokens and leaves none for the text; "
                 f"raise max_length_tokens or shorten it"
             )
-        if all(getattr(module, "include_prompt", True) for module in rest):
-            return ids
-        return [[~i for i in row[:length]] + row[length:] for row in ids]
+        return ids if pooled else [marked(row, before=length, behind=0, special=set()) for row in ids]
 
     def plain_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids without special tokens and prompt, not cut."""
@@ -404,6 +407,11 @@ class Encoder(nn.Module):
         settings |= {"prompts": dict(self.prompts)} if self.prompts["texts"] else {}
         settings |= {"adapter": self.adapter} if self.adapter else {}
         write_yaml(directory / SETTINGS, settings)
+        if self.kept_back:
+            print(
+                f"{directory}: the prompts {', '.join(self.kept_back)} have words behind {TEXT}, which sentence-transformers' files cannot "
+                f"hold: they stand in {SETTINGS}, and other libraries read these texts without a prompt"
+            )
 
     @classmethod
     def load(cls, directory: Path) -> "Encoder":

@@ -45,6 +45,8 @@ class LoRA:
 def adapt(encoder: Encoder) -> None:
     """Put the adapter that the encoder names, if any, on its backbone, unless it is there. From then on only the adapter and the modules
     behind it learn."""
-    for trunk in encoder.trunks if encoder.adapter is not None else []:
+    if encoder.adapter is None:
+        return
+    for trunk in encoder.trunks:
         if not hasattr(trunk.model, "merge_and_unload"):
             trunk.model = build(encoder.adapter)(trunk.model)
