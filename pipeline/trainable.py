@@ -17,9 +17,11 @@ def check_trainings(config: Mapping[str, Any]) -> None:
         _check_control(f"train.{name}", training, config["curate"]["controls"])
         check_precision(f"train.{name}", training, config["runtime"])
         check_training(f"train.{name}", training, mined=mined, **limits)
+        _check_corpora(f"train.{name}", training, config["ingest"]["corpora"])
     for name, phase in config["pretrain"]["phases"].items():
         where = f"pretrain.phases.{name}"
         check_precision(where, phase, config["runtime"])
+        _check_corpora(where, phase, config["ingest"]["corpora"])
         if "tasks" in phase:
             most = phase["mine"]["miner"].get("num_negatives", 0) if phase["mine"] else 0
             check_training(where, phase, mined=dict.fromkeys(phase["tasks"], most), **limits)
@@ -65,6 +67,15 @@ def _check_own(where: str, path: str, training: Mapping[str, Any], settings: Map
         raise ValueError(
             f"{where}.early_stop: expected null where {path} has `negatives: own`: none are mined for validation rows"
         )
+
+
+def _check_corpora(where: str, training: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    for name in training.get("corpora") or ():
+        if name not in known:
+            raise ValueError(
+                f"{where}.corpora: there is no corpus {name!r}{nearest(name, known)}; there are {', '.join(known)}. Add it to `corpora` in "
+                f"params.yaml, or take it out of this list"
+            )
 
 
 def _check_control(where: str, training: Mapping[str, Any], controls: Mapping[str, Any]) -> None:

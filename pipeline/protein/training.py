@@ -15,7 +15,6 @@ from torch import Tensor
 
 from pipeline.build import build
 from pipeline.corpus.batches import Feed, plan
-from pipeline.corpus.files import read_rows
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.distributed import agreed, first_process
 from pipeline.encoder.encoder import Encoder
@@ -27,6 +26,7 @@ from pipeline.protein.token_store import TokenStore
 from pipeline.task import KINDS
 from pipeline.trainable import check_precision
 from pipeline.training.control import shuffled
+from pipeline.training.curated import drawn, rows_of
 from pipeline.training.job import Fitted, Job
 from pipeline.training.look import Look
 from pipeline.training.module import ChunkedModule
@@ -112,7 +112,8 @@ class Affinity:
 
     def __call__(self, job: Job) -> Fitted:
         section, tasks = job.section, list(job.section["tasks"])
-        rows = {split: [row for _, row in read_rows(job.curated, split, tasks, deal=section["control"])] for split in SPLITS}
+        rows = {split: rows_of(job.curated, split, tasks, section["corpora"], deal=section["control"]) for split in SPLITS}
+        rows["train"] = drawn(rows["train"], section["share"], f"{job.seed} {tasks[0]}")
         return Fitted(*fit_affinity(job.encoder, rows, section, job.runtime, seed=job.seed, name=job.name, inputs=job.inputs))
 
 

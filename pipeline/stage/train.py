@@ -25,7 +25,8 @@ BASE, CURATED, MINED = Path("checkpoints/base"), Path("data/curated"), Path("dat
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
-    seed, section = cfg["seed"], cfg["train"][item]
+    section = cfg["train"][item]
+    seed = cfg["seed"] if section["seed"] is None else section["seed"]
     prepare(runtime, seed)
     encoder = Encoder.load(BASE)
     inputs = {str(path): sha256(path) for path in (BASE, CURATED, MINED)}
