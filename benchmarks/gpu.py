@@ -79,7 +79,7 @@ def ours(path: Path, pairs: list[tuple[str, str]], *, size: int, kept_tokens: in
     rows = [Row(TASK, f"q{i}", q, f"d{i}", d) for i, (q, d) in enumerate(pairs)]
     data = TrainingData(
         {TASK: rows}, {}, Reader(encoder, LIMIT), known=[], shuffled=[], feeds={TASK: Feed(size, 1, 1.0, True)}, num_negatives={TASK: 0},
-        steps=steps, seed=0, mixed=False, by_length=False, teachers={},
+        steps=steps, seed=0, mixed=False, by_length=False, teachers={}, views={},
     )  # fmt: skip
     without_gradient(encoder, lambda: _of_one_text(encoder))
     module = ContrastiveModule(

@@ -135,7 +135,7 @@ def _ours(
     objective = build(yaml.safe_load(Path("conf/objective/infonce.yaml").read_text(encoding="utf-8")))
     data = TrainingData(
         {"t": rows}, {"t": negatives}, Reader(encoder, limit), known=[], shuffled=[], feeds={"t": Feed(size, 1, 1.0, True)},
-        num_negatives={"t": mined}, steps=steps, seed=0, mixed=False, by_length=False, teachers={},
+        num_negatives={"t": mined}, steps=steps, seed=0, mixed=False, by_length=False, teachers={}, views={},
     )  # fmt: skip
     without_gradient(encoder, lambda: _of_one_text(encoder))
     module = ContrastiveModule(

@@ -69,8 +69,8 @@ group = at("split/group.py", "split/test_group.py")
 MUTATIONS = (
     # objectives
     negatives("only the first positive is masked", "    positive = pairs.positive[rows]\n", "    positive = pairs.positive[rows][:, :1]\n"),
-    negatives("what other rows mark is punished", "all_of(belonging(pairs.query_text[rows], text, pairs.known), answers)",
-              "all_of(belonging(pairs.query_text[rows], text, pairs.known[:0]), answers)",
+    negatives("what other rows mark is punished", "found = belonging(pairs.query_text[rows], text, pairs.known), answers",
+              "found = belonging(pairs.query_text[rows], text, pairs.known[:0]), answers",
               "training/test_no_negatives.py::test_no_objective_punishes_what_belongs_to_the_query"),
     at("training/reading.py", "training/test_reading.py")(
         "texts are the same by their letters, not as they are read", "codes.append(code_of(ids[len(codes)]))",
@@ -106,7 +106,7 @@ MUTATIONS = (
     fit("early stopping looks at training rows", "_looks(reader, held_out,", "_looks(reader, rows,"),
     at("corpus/row.py", "training/test_mined.py")(
         "rows judged irrelevant are trained on", "return not kind_of(row).answers or row.score is None or row.score > 0", "return True"),
-    at("training/teacher.py", "training/test_data.py::test_a_teacher_scores_the_main_document_of_several")(
+    at("teacher/encoder.py", "teacher/test_encoder.py::test_a_teacher_scores_the_main_document_of_several")(
         "the teacher scores the last positive", "candidate = torch.cat([positive[:, :1], negative], dim=1)",
         "candidate = torch.cat([positive[:, -1:], negative], dim=1)"),
     at("training/optimizer.py", "training/test_optimizer.py")(

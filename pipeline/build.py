@@ -7,16 +7,17 @@ of what it names, read from the source with ``ast``: nothing heavy is imported, 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import yaml
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pipeline.spelling import nearest
 
 CONFIG = Path("data/config.yaml")
+KNOWN = {"Annotated": Annotated, "Any": Any, "Field": Field, "Literal": Literal, "Mapping": Mapping, "Sequence": Sequence}
 Node: TypeAlias = dict[str, Any]  # a ``_target_`` and its keyword arguments
 
 
@@ -107,7 +108,7 @@ def _definition(target: str, path: str) -> ast.stmt:
 
 def _check_type(value: Any, annotation: str, path: str) -> None:
     try:
-        kind = eval(annotation, {"Literal": Literal, "Any": Any, "Mapping": Mapping, "Sequence": Sequence})  # noqa: S307  our own annotations, read from our own source
+        kind = eval(annotation, KNOWN)  # noqa: S307  our own annotations, read from our own source
     except NameError:
         return  # a part that code builds, not a value
     try:

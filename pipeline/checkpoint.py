@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 PROVENANCE = "provenance.json"
+OBJECTIVE = "objective.safetensors"  # beside an expert: weights of its objectives that are kept, as <task>.<weight>
 ARCHITECTURE = "architecture.yaml"  # beside an encoder: what the model is that predicts with it
 
 

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from pipeline.build import class_value
+
 PACKAGE = Path(__file__).parent
 STAGES = ("ingest", "curate", "pretrain", "mine", "final", "stress", "report")
 ITEMS = {
@@ -178,12 +180,17 @@ def _in_directory(place: str, config: Mapping[str, Any]) -> Any:
     merged = Path(place).parent == MERGED
     trained = [name for name, path in experts.items() if (Path(path).parent == EXPERTS if merged else path == place)]
     if place in MADE or trained or merged:
-        return [_without(config["train"][name]["affinity"] or {}, "fit") for name in trained]
+        return [_kept(config["train"][name]) for name in trained]
     with contextlib.suppress(OSError):  # a text too long for a path
         if Path(place, "modules.json").is_file():
             files = [Path(place, "modules.json"), *sorted(Path(place).glob("*.yaml"))]
             return [yaml.safe_load(file.read_text(encoding="utf-8")) for file in files]
     return []
+
+
+def _kept(training: Mapping[str, Any]) -> dict[str, Any]:
+    """What an expert's directory names, by the section that it is trained by."""
+    return {key: training[key] for key in class_value(training["fit"]["_target_"], "keeps", "fit") or ()}
 
 
 def _strings(tree: Any) -> Iterator[str]:

@@ -54,4 +54,4 @@ def _derived(derive: Mapping[str, Any], gone: set[str]) -> dict[str, str]:
 
 
 def _unknown(training: Mapping[str, Any], tasks: Mapping[str, Any]) -> list[str]:
-    return [task for task in training["tasks"] if task not in tasks]
+    return [task for task in training.get("tasks", {}) if task not in tasks]

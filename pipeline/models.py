@@ -42,7 +42,9 @@ def singles(config: Mapping[str, Any]) -> list[str]:
         config["experts"][name]
         for name, training in config["train"].items()
         if name in config["experts"]
-        and (training["control"] is not None or any(task["shuffle_documents"] for task in training["tasks"].values()))
+        and (
+            training.get("control") is not None or any(task["shuffle_documents"] for task in training.get("tasks", {}).values())
+        )
     }
     gated = challengers(config["models"])
     return [
@@ -64,7 +66,7 @@ def controls(config: Mapping[str, Any]) -> dict[str, list[str]]:
         model: sorted(
             other
             for other, theirs in trainings.items()
-            if theirs["control"] is not None and own["control"] is None and {**theirs, "control": None} == own
+            if theirs.get("control") is not None and own.get("control") is None and {**theirs, "control": None} == own
         )
         for model, own in trainings.items()
     }

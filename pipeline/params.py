@@ -13,14 +13,25 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from pipeline.build import CONFIG, check_node, class_value, load, nodes
 from pipeline.models import singles
-from pipeline.shape import Config, Page, checked
+from pipeline.shape import Config, Page, checked, checked_config
 from pipeline.spelling import nearest
 from pipeline.task import Kind, kind_named
 
 CONF = Path("conf")
 PAGE = Path("params.yaml")
 PER_ITEM = {"train": "experts", "merge": "methods", "baseline": "baselines"}  # sections with a part for each item of the page
-GROUPS = ("experiment", "encoder", "pooling", "prompt", "adapter", "dedup", "split", "audit", "miner")  # what `choose` may name
+GROUPS = (
+    "experiment",
+    "encoder",
+    "pooling",
+    "projection",
+    "prompt",
+    "adapter",
+    "dedup",
+    "split",
+    "audit",
+    "miner",
+)  # what `choose` may name
 
 
 def read_page(path: Path = PAGE) -> Page:
@@ -109,7 +120,7 @@ def compose_config(page: Page) -> dict[str, Any]:
     config |= {"experts": page.experts, "models": page.models, "tasks": {}, "left_out": {}}
     config["ingest"]["corpora"] = corpora
     config = check_config(config)
-    learned = {task for training in trainings(config) for task in training["tasks"]}
+    learned = {task for training in trainings(config) for task in training.get("tasks", {})}
     config["tasks"] = {task: {"kind": kind.name, "learned": task in learned} for task, kind in sorted(kinds.items())}
     texts = config["encoder"]["prompts"]["texts"]  # those of a kind hold for every task of it
     texts |= {task: texts[kind.name] for task, kind in kinds.items() if kind.name in texts and task not in texts}
@@ -154,7 +165,7 @@ def _expert(name: str, kinds: Mapping[str, Kind], choices: list[str]) -> DictCon
 
 def check_config(config: dict[str, Any]) -> dict[str, Any]:
     """``config`` complete, or ValueError that names the key, what was expected, what was found, and the nearest known key."""
-    checked(Config, config, str(CONFIG))
+    checked_config(config, str(CONFIG))
     if config["final"]["candidates"] is None:
         config["final"]["candidates"] = singles(config)
     if not config["ingest"]["corpora"]:

@@ -1,10 +1,11 @@
 """The shape of `params.yaml` and of each stage's section of `data/config.yaml`: every key, its type and its bounds."""
 
-from collections.abc import Mapping
+from importlib import import_module
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline.build import class_value
 from pipeline.spelling import nearest
 
 
@@ -60,32 +61,35 @@ class Curate(Shape):
     probe: Node
 
 
+def _one_text(prompt: str) -> str:
+    if prompt.count("{text}") > 1:
+        raise ValueError("expected {text} at most once, where the text stands; without it the prompt stands before")
+    return prompt
+
+
 class Prompts(Shape):
     pooled: bool
-    texts: dict[str, dict[Literal["query", "document"], str]]  # by task
+    texts: dict[str, dict[Literal["query", "document"], Annotated[str, AfterValidator(_one_text)]]]  # by task
 
 
 class Encoder(Shape):
     backbone: Node
     pooling: Node | None  # replaces the model's own
+    projection: Node | None  # is added behind the model's own modules
     adapter: Node | None
     prompts: Prompts
     max_length_tokens: int | None = Field(gt=2)  # None: the model's own limit
 
 
-class Teacher(Shape):
-    directory: str
-    sha256: str | None
-
-
 class Task(Shape):
     objective: Node
+    view: Node
     batch_size: int = Field(gt=1)
-    negatives: Literal["in_batch", "gathered"]
+    negatives: Literal["in_batch", "gathered", "own"]
     num_positives: int = Field(gt=0)
     num_negatives: int = Field(ge=0)
     turns: float = Field(gt=0)
-    teacher: Teacher | None
+    teachers: dict[str, Node]
     shuffle_documents: bool
 
 
@@ -95,37 +99,29 @@ class EarlyStop(Shape):
     batches_per_task: int = Field(gt=0)
 
 
-class Training(Shape):
-    """One run of the trainer: an expert, or a phase of pretraining."""
+class Steps(Shape):
+    """What every training has. ``fit`` names what trains, and by its class the shape of the whole section (`shape_of`)."""
 
-    tasks: dict[str, Task] = Field(min_length=1)
+    fit: Node
     optimizer: Node
-    batches: Literal["single", "mixed"]
-    turns: Literal["uniform", "size", "temperature", "explicit"]
-    turns_temperature: float = Field(ge=1)
-    by_length: bool
-    steps_per_task: int = Field(gt=0)
     warmup_steps: int = Field(ge=0)
     max_length_tokens: int = Field(gt=2)
     precision: Literal["32-true", "bf16-mixed", "bf16-true"]
     chunk_tokens: int = Field(gt=2)
     gradient_clip: float = Field(gt=0)
     on_nonfinite: Literal["stop", "skip"]
+
+
+class Training(Steps):
+    """A training on the rows of tasks: an expert, or a phase of pretraining."""
+
+    tasks: dict[str, Task] = Field(min_length=1)
+    batches: Literal["single", "mixed"]
+    turns: Literal["uniform", "size", "temperature", "explicit"]
+    turns_temperature: float = Field(ge=1)
+    by_length: bool
+    steps_per_task: int = Field(gt=0)
     early_stop: EarlyStop | None
-
-
-class Look(Shape):
-    every_steps: int = Field(gt=0)
-    complexes: int = Field(gt=1)
-
-
-class Affinity(Shape):
-    fit: Node
-    load: Node
-    architecture: Node
-    head: Node | None
-    backbone: Literal["frozen", "trained"]
-    look: Look | None
 
 
 class Kept(Shape):
@@ -134,23 +130,10 @@ class Kept(Shape):
 
 
 class Expert(Training):
-    affinity: Affinity | None
-    control: str | None
+    corpora: list[str] | None = Field(min_length=1)  # None: all
+    share: float | None = Field(gt=0, le=1)
+    seed: int | None = Field(ge=0)
     snapshots: Kept | None
-
-
-class Masking(Shape):
-    fit: Node
-    share: float = Field(gt=0, lt=1)
-    batch_size: int = Field(gt=0)
-    steps: int = Field(gt=0)
-    warmup_steps: int = Field(ge=0)
-    max_length_tokens: int = Field(gt=2)
-    chunk_tokens: int = Field(gt=2)
-    precision: Literal["32-true", "bf16-mixed", "bf16-true"]
-    gradient_clip: float = Field(gt=0)
-    on_nonfinite: Literal["stop", "skip"]
-    optimizer: Node
 
 
 class Mine(Shape):
@@ -167,9 +150,24 @@ class Phase(Training):
     mine: Mine | None
 
 
+class Pretext(Steps):
+    """A phase of pretraining on the texts of ``corpora`` (null: of all), whatever their task."""
+
+    order: int
+    corpora: list[str] | None
+    steps: int = Field(gt=0)
+
+
+class AnyTraining(BaseModel):
+    """An expert or a phase whose `fit` is still to be asked for the shape of the rest."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    fit: Node
+
+
 class Pretrain(Shape):
-    masking: Masking | None
-    phases: dict[str, Phase]
+    phases: dict[str, AnyTraining]
 
 
 class Probe(Shape):
@@ -272,7 +270,7 @@ class Config(Shape):
     encoder: Encoder
     pretrain: Pretrain
     mine: Mine
-    train: dict[str, Expert]
+    train: dict[str, AnyTraining]
     merge: dict[str, Merge]
     derive: dict[str, Derive]
     baseline: dict[str, Node]
@@ -283,21 +281,40 @@ class Config(Shape):
     runtime: Runtime
 
 
-def checked(shape: type[BaseModel], raw: Any, where: str) -> Any:
-    """An instance of ``shape``; ValueError names ``where``, the key, what is known there, and what was found."""
+def checked_config(config: dict[str, Any], where: str) -> None:
+    """ValueError unless every section of ``config`` has its shape, each expert and phase that of its `fit`."""
+    checked(Config, config, where)
+    found = [("expert", f"train.{name}", one) for name, one in config["train"].items()]
+    found += [("phase", f"pretrain.phases.{name}", one) for name, one in config["pretrain"]["phases"].items()]
+    for role, path, training in found:
+        checked(shape_of(role, training["fit"], path), training, where, path)
+
+
+def shape_of(role: str, fit: Node, path: str) -> type[Shape]:
+    """The shape of a training's section, which the class that ``fit`` names gives by ``role`` (expert, phase) under ``sections``."""
+    known = class_value(fit["_target_"], "sections", f"{path}.fit") or {}
+    if role not in known:
+        does = f"trains {' and '.join(f'{one}s' for one in known)} only" if known else "is no training"
+        raise ValueError(
+            f"{path}.fit: expected what trains {role}s, but {fit['_target_']} {does}; see pipeline/training/job.py"
+        )
+    module, _, name = known[role].rpartition(".")
+    return getattr(import_module(f"pipeline.{module}"), name)
+
+
+def checked(shape: type[BaseModel], raw: Any, where: str, below: str = "") -> Any:
+    """An instance of ``shape``; ValueError names ``where``, the key, what is known there, and what was found. ``raw`` stands in the file
+    under the path ``below``."""
     try:
         return shape.model_validate(raw)
     except ValidationError as error:
-        raise ValueError("\n".join(_explained(shape, raw, problem, where) for problem in error.errors())) from None
+        raise ValueError("\n".join(_explained(shape, raw, problem, where, below) for problem in error.errors())) from None
 
 
-def _explained(shape: type[BaseModel], raw: Any, problem: Any, where: str) -> str:
-    path = ".".join(str(part) for part in problem["loc"]) or "the whole file"
+def _explained(shape: type[BaseModel], raw: Any, problem: Any, where: str, below: str) -> str:
+    path = ".".join([*filter(None, [below]), *(str(part) for part in problem["loc"])]) or "the whole file"
     *parents, last = problem["loc"] or ("",)
     if problem["type"] in ("extra_forbidden", "missing"):
-        at: Any = raw
-        for key in parents:
-            at = at[key] if isinstance(at, Mapping) and key in at else {}
         known = _fields(shape, parents)
         if problem["type"] == "missing":
             return f"{where}: {path} is missing"

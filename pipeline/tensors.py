@@ -33,6 +33,7 @@ class EmbeddedPairs:
     anchors: slice
     score: Float[Tensor, " B"] | None = None  # graded similarity, None where the task has none
     teacher: Float[Tensor, "B C"] | None = None  # a teacher's scores of the main positive and of each mined negative, C = 1 + H
+    own_alone: bool = False  # a query has no negatives but those mined for it: nothing else in the batch is one
     progress: float = 0.0  # share of the training that is done
     rows_at_once: int = 4096  # anchors whose similarities are held at a time; less memory, same loss
     layers: tuple[

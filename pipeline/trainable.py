@@ -3,25 +3,29 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.build import class_value
 from pipeline.spelling import nearest
-from pipeline.task import KINDS
+from pipeline.task import KINDS, Kind
 
 
 def check_trainings(config: Mapping[str, Any]) -> None:
-    """Every expert, phase and masking of a composed configuration. ValueError says where, what was expected, what was found, what to do."""
+    """Every expert and phase of a composed configuration. ValueError says where, what was expected, what was found, what to do."""
     limits = {"longest": config["encoder"]["max_length_tokens"], "processes": num_processes(config["runtime"])}
     most = config["mine"]["miner"].get("num_negatives", 0)
     mined = {task: most for task, one in config["tasks"].items() if KINDS[one["kind"]].pool}  # those that stage mine looks at
     for name, training in config["train"].items():
-        _check_reading(f"train.{name}", training, config["tasks"], config["curate"]["controls"])
+        _check_control(f"train.{name}", training, config["curate"]["controls"])
         check_precision(f"train.{name}", training, config["runtime"])
         check_training(f"train.{name}", training, mined=mined, **limits)
+        _check_corpora(f"train.{name}", training, config["ingest"]["corpora"])
     for name, phase in config["pretrain"]["phases"].items():
-        check_precision(f"pretrain.phases.{name}", phase, config["runtime"])
-        most = phase["mine"]["miner"].get("num_negatives", 0) if phase["mine"] else 0
-        check_training(f"pretrain.phases.{name}", phase, mined=dict.fromkeys(phase["tasks"], most), **limits)
-    if config["pretrain"]["masking"] is not None:
-        check_precision("pretrain.masking", config["pretrain"]["masking"], config["runtime"])
+        where = f"pretrain.phases.{name}"
+        check_precision(where, phase, config["runtime"])
+        _check_corpora(where, phase, config["ingest"]["corpora"])
+        if "tasks" in phase:
+            most = phase["mine"]["miner"].get("num_negatives", 0) if phase["mine"] else 0
+            check_training(where, phase, mined=dict.fromkeys(phase["tasks"], most), **limits)
+            _check_teachers(where, phase)
 
 
 def check_precision(where: str, training: Mapping[str, Any], runtime: Mapping[str, Any]) -> None:
@@ -50,21 +54,47 @@ def check_probes(config: Mapping[str, Any]) -> None:
             )
 
 
-def _check_reading(where: str, training: Mapping[str, Any], tasks: Mapping[str, Any], controls: Mapping[str, Any]) -> None:
-    """A task of complexes and how they are read come together; a control is one that curate makes."""
-    complexes = any(KINDS[tasks[task]["kind"]].shape == "complexes" for task in training["tasks"] if task in tasks)
-    if (training["affinity"] is not None) != complexes:
+def _check_own(where: str, path: str, training: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """A query that has only its own negatives needs some; validation rows have none."""
+    if settings.get("negatives") != "own":
+        return
+    if not settings["num_negatives"]:
         raise ValueError(
-            f"{where}: a task of kind affinity needs `affinity` (a reading and an architecture) beside it, and the other way round; "
-            f"got tasks {', '.join(training['tasks'])} and affinity {'null' if training['affinity'] is None else 'given'}; "
-            f"see conf/expert/hp.yaml"
+            f"{path}.num_negatives: expected 1 or more with `negatives: own`, which leaves a query no others, got 0; raise it, or take "
+            f"`negatives: gathered`"
         )
-    control = training["control"]
-    if control is not None and (training["affinity"] is None or control not in controls):
+    if training["early_stop"] is not None:
         raise ValueError(
-            f"{where}.control: expected a name under curate.controls ({', '.join(sorted(controls)) or 'there is none'}), for an affinity "
-            f"expert, got {control!r}; add it there, or set it to null"
+            f"{where}.early_stop: expected null where {path} has `negatives: own`: none are mined for validation rows"
         )
+
+
+def _check_corpora(where: str, training: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    for name in training.get("corpora") or ():
+        if name not in known:
+            raise ValueError(
+                f"{where}.corpora: there is no corpus {name!r}{nearest(name, known)}; there are {', '.join(known)}. Add it to `corpora` in "
+                f"params.yaml, or take it out of this list"
+            )
+
+
+def _check_control(where: str, training: Mapping[str, Any], controls: Mapping[str, Any]) -> None:
+    """A control is a deal of the rows that curate makes."""
+    control = training.get("control")
+    if control is not None and control not in controls:
+        raise ValueError(
+            f"{where}.control: expected a name under curate.controls ({', '.join(sorted(controls)) or 'there is none'}), got {control!r}"
+            f"{nearest(control, controls)}; add it there, or set it to null"
+        )
+
+
+def _check_teachers(where: str, phase: Mapping[str, Any]) -> None:
+    """Named by hash, as `train` may leave out for the base alone, which a phase is there to make."""
+    for task, settings in phase["tasks"].items():
+        for name in (name for name, node in settings["teachers"].items() if node.get("sha256", "") is None):
+            raise ValueError(
+                f"{where}.tasks.{task}.teachers.{name}: a teacher needs its `sha256` here; checkpoints/base is what phases make"
+            )
 
 
 def check_tasks(config: Mapping[str, Any], evaluators: Mapping[str, str]) -> None:
@@ -72,9 +102,10 @@ def check_tasks(config: Mapping[str, Any], evaluators: Mapping[str, str]) -> Non
     tasks = config["tasks"]
     left_out = config["left_out"].get("train", {})
     named = [(f"train.{name}", "`experts` and `models`", one) for name, one in config["train"].items() if name not in left_out]
-    named += [(f"pretrain.phases.{name}", "the experiment", one) for name, one in config["pretrain"]["phases"].items()]
+    phases = config["pretrain"]["phases"]
+    named += [(f"pretrain.phases.{name}", "the experiment", one) for name, one in phases.items()]
     for where, place, training in named:
-        for task in training["tasks"]:
+        for task in training.get("tasks", {}):
             if task not in tasks:
                 raise ValueError(
                     f"{where}: no corpus has rows of task {task!r}{nearest(task, tasks)}; they have {', '.join(tasks) or 'none'}. Add a "
@@ -84,6 +115,7 @@ def check_tasks(config: Mapping[str, Any], evaluators: Mapping[str, str]) -> Non
                 raise ValueError(
                     f"{where}: task {task!r} is of kind {tasks[task]['kind']}, which is only scored; take it out of its tasks"
                 )
+            _check_kind(where, training["fit"]["_target_"], task, KINDS[tasks[task]["kind"]])
     by_kind: dict[str, str] = {}
     for name, kind in evaluators.items():
         if by_kind.setdefault(kind, name) != name:
@@ -96,11 +128,22 @@ def check_tasks(config: Mapping[str, Any], evaluators: Mapping[str, str]) -> Non
             raise ValueError(
                 f"evaluate.evaluators: none scores tasks of kind {kind.name}, such as {task!r}; there are {', '.join(sorted(by_kind))}"
             )
-        if not (kind.evaluated or one["learned"] or config["pretrain"]["masking"]):
+        if not (kind.evaluated or one["learned"] or any("tasks" not in phase for phase in phases.values())):
             raise ValueError(
                 f"task {task!r}: its rows are neither scored, as all of kind {kind.name}, nor does an expert or a phase learn them; take "
                 f"its corpus out, or add a phase (conf/phase; `choose.experiment` says which there are)"
             )
+
+
+def _check_kind(where: str, fit: str, task: str, kind: Kind) -> None:
+    """What trains says of itself which shapes of tasks it learns."""
+    learns = class_value(fit, "learns", f"{where}.fit") or ()
+    if kind.shape not in learns:
+        fitting = sorted(one.name for one in KINDS.values() if one.learned and one.shape in learns)
+        raise ValueError(
+            f"{where}: task {task!r} is of kind {kind.name}, which {fit} does not learn; it learns {', '.join(fitting) or 'no task'}. "
+            f"Name another `fit`: conf/expert and conf/phase show which there are (conf/expert/hp.yaml for complexes)"
+        )
 
 
 def num_processes(runtime: Mapping[str, Any]) -> int:
@@ -126,15 +169,17 @@ def check_training(
         )
     for task, settings in training["tasks"].items():
         path, size = f"{where}.tasks.{task}", settings["batch_size"]
-        least = 2 * processes if settings["negatives"] == "in_batch" else processes
+        least = 2 * processes if settings.get("negatives") == "in_batch" else processes
+        kind = f" with negatives {settings['negatives']}" if "negatives" in settings else ""
         if size < least:
             raise ValueError(
-                f"{path}.batch_size: expected at least {least} for {processes} processes with negatives {settings['negatives']}, "
+                f"{path}.batch_size: expected at least {least} for {processes} processes{kind}, "
                 f"got {size}; raise batch_size, or lower runtime.devices"
             )
+        _check_own(where, path, training, settings)
         most = mined.get(task, 0)
-        if settings["num_negatives"] > most:
+        if (num := settings.get("num_negatives", 0)) > most:
             raise ValueError(
-                f"{path}.num_negatives: expected at most {most}, the hard negatives that a query has, got {settings['num_negatives']}; "
+                f"{path}.num_negatives: expected at most {most}, the hard negatives that a query has, got {num}; "
                 f"raise num_negatives or depth of the miner (mine.miner, or the phase's own `mine`), or lower num_negatives"
             )

@@ -8,6 +8,7 @@ import copy
 import functools
 import itertools
 import json
+import random
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -31,7 +32,8 @@ from pipeline.derivation.derivation import Text
 from pipeline.encoder.encoder import Encoder
 from pipeline.params import _register_resolvers
 from pipeline.protein.architecture.architecture import Side
-from pipeline.shape import Config, Expert
+from pipeline.shape import Config, shape_of
+from pipeline.task import KINDS
 
 CONF = Path(__file__).parents[1] / "conf"
 CHOSEN = (
@@ -44,6 +46,7 @@ CHOSEN = (
     "method",
     "miner",
     "pooling",
+    "projection",
     "prompt",
     "split",
 )  # each has a default
@@ -58,14 +61,17 @@ PARTS = (
     "filter",
     "form",
     "head",
-    "masking",
     "measure",
     "objective",
     "optimizer",
+    "phase",
+    "pretext",
     "probe",
     "reading",
     "source",
     "task",
+    "teacher",
+    "view",
 )  # each is put in somewhere by another file
 
 
@@ -103,7 +109,6 @@ def test_every_folder_of_the_catalogue_is_tested():
     assert groups - set(CHOSEN) - set(PARTS) == {
         "corpus",
         "page",
-        "phase",
     }  # by way of the experiments that name them; pages: test_params
 
 
@@ -113,8 +118,18 @@ def test_every_choice_composes_to_sections_of_the_known_shape(composed, group, n
     for section, field in Config.model_fields.items():
         if section in whole and section not in ("train", "merge", "seed"):
             field.annotation.model_validate(whole[section])
-    Expert.model_validate(whole["train"])
+    for role, training in [("expert", whole["train"]), *(("phase", one) for one in whole["pretrain"]["phases"].values())]:
+        shape_of(role, training["fit"], role).model_validate(training)
     assert checked(whole)
+
+
+@pytest.mark.parametrize(("group", "name"), files("phase", "pretext"))
+def test_every_phase_and_pretext_is_a_section_of_the_shape_that_its_training_names(composed, group, name):
+    phase = composed(f"+{group}@pretrain.phases.one={name}")["pretrain"]["phases"]["one"]
+    shape_of("phase", phase["fit"], name).model_validate(phase)
+    trains = build(phase["fit"])
+    assert callable(trains)
+    assert set(trains.learns if "tasks" in phase else ()) <= {kind.shape for kind in KINDS.values()}
 
 
 @pytest.mark.parametrize(("group", "name"), files(*PARTS))
@@ -279,6 +294,47 @@ def test_vectors_in_half_precision_cost_what_the_same_values_cost_in_full(compos
         assert relative(ours, value) <= 2**-6  # the gradient of such a vector is one itself, and summed as one
 
 
+# --- teachers
+
+
+@pytest.mark.parametrize("name", names("teacher"))
+def test_every_teacher_scores_the_main_positive_and_the_mined_negatives_of_each_query(
+    composed, tiny_encoder, tmp_path, monkeypatch, name
+):
+    tiny_encoder().save(tmp_path / "checkpoints/base")
+    monkeypatch.chdir(tmp_path)
+    teacher = build(composed(f"+teacher={name}")["teacher"])
+    teacher.load(max_length_tokens=12, batch_tokens=64)
+    asked = ["the cat", "a dog"], ["a mat", "the park", "rows"], torch.tensor([[0, 2], [1, -1]]), torch.tensor([[2], [-1]])
+    found = teacher.scores("retrieval", *asked)
+    assert found.shape == (2, 2)
+    assert torch.isfinite(found).all()
+    assert found[1, 1] == 0 != found[0, 1]
+    assert torch.equal(found, teacher.scores("retrieval", *asked))
+    alone = teacher.scores("retrieval", asked[0][:1], asked[1], asked[2][:1], asked[3][:1])
+    torch.testing.assert_close(found[:1], alone)
+
+
+# --- views
+
+
+@pytest.mark.parametrize("name", names("view"))
+def test_every_view_gives_rows_of_the_task_and_draws_the_same_from_the_same_seed(composed, name):
+    view = build(composed(f"+view={name}")["view"])
+    given = [Row("legal", f"q{i}", f"query {i} of many", f"d{i}", f"document {i}", kind="retrieval") for i in range(6)]
+    found = view.rows(given)
+    assert found == view.rows(given)
+    assert found
+    assert {(row.task, row.kind) for row in found} == {("legal", "retrieval")}
+    texts = [[view.text(row.query, "query", random.Random(seed)) for row in found] for seed in (0, 0, 1)]
+    ids = [[view.ids(list(range(9)), "document", random.Random(seed), 10) for _ in range(6)] for seed in (0, 0, 1)]
+    assert (texts[0], ids[0]) == (texts[1], ids[1])
+    assert all(0 < len(one) <= 10 for one in ids[0])
+    if not view.varies:
+        assert texts[0] == [row.query for row in found]
+        assert ids[0] == [list(range(9))] * 6
+
+
 # --- affinity
 
 
@@ -339,6 +395,23 @@ def test_every_pooling_gives_one_vector_a_text_and_does_not_see_padding(composed
     found.sum().backward()
     assert torch.isfinite(hidden.grad).all()
     assert not hidden.grad[mask == 0].any()
+
+
+@pytest.mark.parametrize("name", [name for name in names("projection") if name != "none"])
+def test_every_projection_is_a_module_of_an_encoder_that_saves_and_loads_with_it(composed, tiny_encoder, tmp_path, name):
+    node = composed(f"projection={name}")["encoder"]["projection"]
+    plain = tiny_encoder()
+    encoder = Encoder(plain.model, projection=node)
+    (new,) = [
+        module for module in encoder.model if module not in list(plain.model)[:-1] and hasattr(module, "get_config_dict")
+    ][:1]
+    assert type(new).__module__.startswith(("sentence_transformers.", "pipeline.projection."))
+    limits = {"max_length_tokens": 12, "batch_tokens": 64, "title": ""}
+    vectors = encoder.encode(["the cat", "a dog ran"], **limits)
+    assert vectors.shape == (2, encoder.width)
+    assert np.isfinite(vectors).all()
+    encoder.save(tmp_path / "saved")
+    np.testing.assert_allclose(Encoder.load(tmp_path / "saved").encode(["the cat", "a dog ran"], **limits), vectors, atol=1e-6)
 
 
 # --- merge methods

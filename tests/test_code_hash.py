@@ -241,7 +241,7 @@ def test_a_directory_that_no_stage_makes_says_itself_what_code_it_names(config, 
     bought = config | {"models": config["models"] | {"bought": str(directory)}}
     assert names_of(bought, Code(), "pooling/latent_attention.py") == {"evaluate@bought", "final", "stress"}
     teacher = json.loads(json.dumps(config))
-    teacher["train"]["sts"]["tasks"]["sts"]["teacher"] = {"directory": str(directory), "sha256": "0"}
+    teacher["train"]["sts"]["tasks"]["sts"]["teachers"]["bought"] = {"directory": str(directory), "sha256": "0"}
     assert names_of(teacher, Code(), "pooling/latent_attention.py") == {"train@sts"}
 
 
@@ -282,7 +282,7 @@ def test_every_file_that_is_not_python_is_named_by_a_module_beside_it(root):
 
 def test_code_is_imported_by_a_name_made_up_at_run_time_and_docstrings_are_read_where_no_result_depends_on_it(root):
     """`__main__` finds stages and their commands, `build` what a node names, `encoder.directory` what a modules.json names; `form.onnx`
-    imports packages of an extra."""
+    imports packages of an extra, `shape`, which `compose` alone reaches, the shape that a training names."""
     importing, documented = set(), set()
     for file in sorted((root / "pipeline").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_bytes())):
@@ -305,6 +305,7 @@ def test_code_is_imported_by_a_name_made_up_at_run_time_and_docstrings_are_read_
         "pipeline/build.py",
         "pipeline/encoder/directory.py",
         "pipeline/form/onnx.py",
+        "pipeline/shape.py",
     }
     assert documented == {"pipeline/__main__.py"}
 

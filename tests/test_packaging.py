@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pipeline._version import __version__
-from pipeline.build import nodes
+from pipeline.build import class_value, nodes
 
 # Declared although no module of ours imports it.
 NOT_IMPORTED = {
@@ -66,11 +66,13 @@ def test_every_module_has_its_floor(project, root):
 
 def test_no_module_is_there_for_tests_and_benchmarks_alone(root):
     graph = grimp.build_graph("pipeline")
-    chosen = {
-        node["_target_"].rpartition(".")[0]
+    targets = {
+        node["_target_"]
         for file in (root / "conf").rglob("*.yaml")
         for _, node in nodes(yaml.safe_load(file.read_text(encoding="utf-8")))
     }
+    named = {f"pipeline.{shape}" for target in targets for shape in (class_value(target, "sections", "conf") or {}).values()}
+    chosen = {name.rpartition(".")[0] for name in targets | named}
     begins = {"pipeline.__main__", *graph.find_children("pipeline.stage"), *chosen}
     used = begins.union(*(graph.find_upstream_modules(module) for module in begins))
     packages = {name for name in graph.modules if (root.joinpath(*name.split("."))).is_dir()}

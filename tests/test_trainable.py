@@ -5,19 +5,25 @@ import pytest
 from pipeline.trainable import check_probes, check_tasks, check_trainings
 
 TASK = {"batch_size": 8, "negatives": "gathered", "num_negatives": 0}
-TRAINING = {"chunk_tokens": 64, "max_length_tokens": 32, "precision": "32-true", "tasks": {"retrieval": TASK}}
-EXPERT = TRAINING | {"affinity": None, "control": None}
+FIT = {"fit": {"_target_": "pipeline.training.curated.Contrastive"}}
+TASK |= {"teachers": {}}
+TRAINING = FIT | {"chunk_tokens": 64, "max_length_tokens": 32, "precision": "32-true", "tasks": {"retrieval": TASK}}
+EXPERT = TRAINING | {"control": None}
 CONFIG = {
     "encoder": {"max_length_tokens": 48},
     "runtime": {"devices": 2, "num_nodes": 1, "strategy": "auto"},
     "mine": {"miner": {"num_negatives": 3}},
     "left_out": {},
+    "ingest": {"corpora": {"manuals": {}, "letters": {}}},
     "tasks": {name: {"kind": name, "learned": True} for name in ("retrieval", "sts", "affinity")},
     "curate": {"controls": {"random": {}}},
     "train": {"expert": EXPERT, "sts": EXPERT | {"tasks": {"sts": TASK}}},
     "pretrain": {
-        "masking": {"precision": "32-true"},
-        "phases": {"first": TRAINING | {"mine": None}, "second": TRAINING | {"mine": {"miner": {"num_negatives": 5}}}},
+        "phases": {
+            "first": TRAINING | {"mine": None},
+            "second": TRAINING | {"mine": {"miner": {"num_negatives": 5}}},
+            "masking": {"precision": "32-true"},
+        },
     },
 }
 
@@ -53,8 +59,10 @@ BAD = [
     ("train.expert.tasks.retrieval.num_negatives", 4, r"expected at most 3, .* got 4"),
     ("pretrain.phases.first.tasks.retrieval.num_negatives", 1, r"pretrain.phases.first.tasks.retrieval.num_negatives: expected at most 0"),
     ("pretrain.phases.second.tasks.retrieval.num_negatives", 6, r"expected at most 5, .* got 6"),
-    ("train.expert.control", "random", r"train.expert.control: expected a name under curate.controls \(random\), for an affinity"),
-    ("train.expert.affinity", {}, r"train.expert: a task of kind affinity needs `affinity`.* got tasks retrieval and affinity given"),
+    ("train.expert.control", "randm", r"train.expert.control: expected a name under curate.controls \(random\), got .randm"),
+    ("pretrain.phases.first.tasks.retrieval.teachers", {"big": {"sha256": None}}, r"first.tasks.retrieval.teachers.big: a teacher needs"),
+    ("train.expert.corpora", ["manuals", "leters"], r"train.expert.corpora: there is no corpus 'leters' .did you mean 'letters'.*"),
+    ("pretrain.phases.masking.corpora", ["papers"], r"pretrain.phases.masking.corpora: there is no corpus 'papers'.*manuals, letters"),
     ("runtime.num_nodes", 5, r"expected at least 10 for 10 processes with negatives gathered, got 8; raise batch_size, or lower"),
 ]  # fmt: skip
 
@@ -65,7 +73,7 @@ def test_what_no_training_can_do_is_told_by_its_place_and_what_to_do(changed, pa
         check_trainings(changed(path, value))
 
 
-PLACES = ("train.expert", "train.sts", "pretrain.phases.second", "pretrain.masking")
+PLACES = ("train.expert", "train.sts", "pretrain.phases.second", "pretrain.phases.masking")
 
 
 @pytest.mark.parametrize("strategy", ["auto", "ddp", "fsdp"])
@@ -90,6 +98,18 @@ def test_half_precision_passes_where_a_copy_in_full_is_kept_or_only_the_arithmet
 def test_negatives_in_batch_need_two_pairs_on_each_process(changed):
     config = changed("train.expert.tasks.retrieval", TASK | {"batch_size": 3, "negatives": "in_batch"})
     with pytest.raises(ValueError, match="expected at least 4 for 2 processes with negatives in_batch, got 3"):
+        check_trainings(config)
+
+
+def test_negatives_of_its_own_must_be_there_in_training_and_cannot_be_in_an_early_stop(changed):
+    own = TASK | {"negatives": "own"}
+    with pytest.raises(ValueError, match=r"tasks.retrieval.num_negatives: expected 1 or more with `negatives: own`, .* got 0"):
+        check_trainings(changed("train.expert.tasks.retrieval", own))
+    config = changed("train.expert.tasks.retrieval", own | {"num_negatives": 1})
+    config["train"]["expert"]["early_stop"] = None
+    check_trainings(config)
+    config["train"]["expert"]["early_stop"] = {"every_steps": 1}
+    with pytest.raises(ValueError, match=r"train.expert.early_stop: expected null where .* has `negatives: own`"):
         check_trainings(config)
 
 
@@ -119,7 +139,7 @@ EVALUATORS = {"search": "retrieval", "sts": "sts", "affinity": "affinity"}
 
 
 def told(changes, message, evaluators=EVALUATORS):
-    config = json.loads(json.dumps(CONFIG)) | {"pretrain": {"phases": {}, "masking": None}} | changes
+    config = json.loads(json.dumps(CONFIG)) | {"pretrain": {"phases": {}}} | changes
     with pytest.raises(ValueError, match=message):
         check_tasks(config, evaluators)
 
@@ -139,10 +159,31 @@ def test_rows_that_nothing_learns_or_scores_are_told():
         "task 'cheap': its rows are neither scored, as all of kind weak, nor does an expert or a phase learn them",
     )
     config = CONFIG | {"tasks": CONFIG["tasks"] | {"cheap": {"kind": "weak", "learned": True}}}
-    check_tasks(config | {"pretrain": {"phases": {}, "masking": None}}, EVALUATORS)
+    check_tasks(config | {"pretrain": {"phases": {}}}, EVALUATORS)
     told(
         {"tasks": CONFIG["tasks"] | {"topic": {"kind": "clustering", "learned": False}}},
         "none scores tasks of kind clustering, such as 'topic'",
+    )
+
+
+def test_cheap_rows_whose_texts_a_pretext_reads_are_of_use():
+    tasks = CONFIG["tasks"] | {"cheap": {"kind": "weak", "learned": False}}
+    check_tasks(CONFIG | {"tasks": tasks, "pretrain": {"phases": {"masking": {"precision": "32-true"}}}}, EVALUATORS)
+
+
+def test_a_task_that_the_training_cannot_learn_is_told_with_those_that_it_can():
+    train = {"complexes": EXPERT | {"tasks": {"affinity": TASK}}}
+    told(
+        {"train": train},
+        r"train.complexes: task 'affinity' is of kind affinity, which .*Contrastive does not learn; it learns bitext.*sts",
+    )
+    fit = {"fit": {"_target_": "pipeline.protein.training.Affinity"}}
+    check_tasks(
+        CONFIG | {"train": {"complexes": EXPERT | fit | {"tasks": {"affinity": TASK}}}, "pretrain": {"phases": {}}}, EVALUATORS
+    )
+    told(
+        {"train": {"text": EXPERT | fit}},
+        r"train.text: task 'retrieval' .* does not learn; it learns affinity\. Name another `fit`",
     )
 
 

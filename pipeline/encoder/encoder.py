@@ -20,21 +20,21 @@ import yaml
 from jaxtyping import Float, Int
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize, Router, Transformer
-from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pipeline.build import Node, build
+from pipeline.build import Node
 from pipeline.checkpoint import write_yaml
 from pipeline.encoder.directory import folders, open_model, save_model
-from pipeline.encoder.inputs import check_inputs, modality, num_positions, plain, pooled, tokenized
-from pipeline.task import SEARCH
+from pipeline.encoder.inputs import NO_LIMIT, check_inputs, modality, num_positions, plain, pooled, tokenized
+from pipeline.encoder.modules import pools, project, repool
+from pipeline.encoder.prompts import TEXT, around, exported, marked, surrounded
 
 SETTINGS = "encoder.yaml"
 CPU_TOKENS = (
     1024  # of a batch on a CPU: activations then stay in its caches; 8,192 took twice as long (benchmarks/evaluation.py)
 )
-NO_LIMIT = 10**6  # tokens: stands for that of a model without one
 ROUTE = 1 << 24  # a token that route r of a router reads is written as its id + r * ROUTE
 ITEMS = 16  # of a batch of images, whose size in tokens nothing says beforehand
 SIDES = {
@@ -47,14 +47,16 @@ class Encoder(nn.Module):
     """Texts to vectors.
 
     ``max_length_tokens`` is where texts are cut, special tokens and prompt counted in; None: where the model cuts them.
-    ``pooling`` is the node that replaces the model's own pooling; None keeps it.
-    ``prompts`` holds ``texts`` by task and side, put before a text as they are, and whether they are ``pooled`` with it; without
+    ``pooling`` is the node that replaces the model's own pooling, ``projection`` that of a module added behind it; None changes nothing.
+    Both are modules of the model from then on, so a directory needs no word of them.
+    ``prompts`` holds ``texts`` by task and side, put before a text as they are, or around it where they hold
+    ``{text}``, and whether they are ``pooled`` with it; without
     texts, the model's own prompts hold. ``adapter`` is the node of what trains in place of the backbone's own weights; None: those do.
     """
 
     def __init__(
         self, model: SentenceTransformer, *, max_length_tokens: int | None = None, pooling: Node | None = None,
-        prompts: Mapping[str, Any] | None = None, adapter: Node | None = None,
+        projection: Node | None = None, prompts: Mapping[str, Any] | None = None, adapter: Node | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.model = model
@@ -67,7 +69,9 @@ class Encoder(nn.Module):
                     f"the model reads its input by {type(first).__name__}; expected Transformer or StaticEmbedding, or a Router of these"
                 )
         if pooling is not None:
-            self._repool(pooling)
+            repool(model, pooling, self.trunk_width)
+        if projection is not None:
+            project(model, projection)
         for trunk in self.trunks:
             longest = num_positions(trunk)
             if longest is not None and max_length_tokens is not None and max_length_tokens > longest:
@@ -91,11 +95,10 @@ class Encoder(nn.Module):
     @prompts.setter
     def prompts(self, prompts: Mapping[str, Any]) -> None:
         self._prompts = prompts
+        self.kept_back: list[str] = []  # names of prompts that a directory holds for this package alone
         if not (texts := prompts["texts"]):
             return
-        theirs = {f"{task}_{side}": prompt for task, sides in texts.items() for side, prompt in sides.items()}
-        theirs |= texts.get(SEARCH.name, {})  # as `query` and `document`, which their encode_query and encode_document take
-        self.model.prompts = {"query": "", "document": ""} | theirs
+        self.model.prompts, self.kept_back = exported(texts)
         self.model.default_prompt_name = None
         for module in self.model.modules():
             if hasattr(module, "include_prompt"):
@@ -117,7 +120,7 @@ class Encoder(nn.Module):
     @property
     def pooling(self) -> Any:
         """The module that makes one vector of a text's token vectors, the first route's; None where there is none."""
-        return next((module for module in self._path(0) if _pools(module)), None)
+        return next((module for module in self._path(0) if pools(module)), None)
 
     @property
     def pad_id(self) -> int:
@@ -171,26 +174,6 @@ class Encoder(nn.Module):
         for module in self.model:
             path += module.sub_modules[str(name)] if isinstance(module, Router) else [module]  # pyright: ignore[reportOperatorIssue]
         return path
-
-    def _repool(self, node: Node) -> None:
-        places = [number for number, module in enumerate(self.model) if _pools(module)]
-        if len(places) != 1:
-            raise ValueError(
-                f"encoder.pooling replaces the pooling of a model, and this one has {len(places)} ("
-                f"{', '.join(type(module).__name__ for module in self.model)}); expected one; take choose.pooling: own"
-            )
-        old: Any = self.model[places[0]]
-        new = build(node, later=True)(self.trunk_width)
-        widths = [module.get_embedding_dimension() for module in (old, new)]
-        if widths[0] != widths[1] and any(
-            next(module.parameters(), None) is not None for module in list(self.model)[places[0] + 1 :]
-        ):
-            raise ValueError(
-                f"encoder.pooling makes vectors of {widths[1]} numbers, but the modules behind it expect {widths[0]}; "
-                f"take another, or choose.pooling: own"
-            )
-        new.include_prompt = getattr(old, "include_prompt", True)
-        self.model[places[0]] = new.to(next(self.model.parameters()).dtype)
 
     @overload
     def forward(
@@ -278,7 +261,8 @@ class Encoder(nn.Module):
         return features["sentence_embedding"].float()
 
     def prompt(self, task: str | None, side: str | None) -> str:
-        """What stands before the texts of a side (``query`` or ``document``) of a task; empty where nothing does."""
+        """What stands before the texts of a side (``query`` or ``document``) of a task, or around them where it holds ``{text}``; empty
+        where nothing does."""
         if texts := self.prompts["texts"]:
             return texts.get(task, {}).get(side, "")
         theirs = self.model.prompts
@@ -305,9 +289,14 @@ class Encoder(nn.Module):
         first, `ROUTE` higher for each.
         """
         prompt, route = self.prompt(task, side), self._route(side)
+        before, after = around(prompt) if self.prompts["texts"] else (prompt, "")
         first, *rest = self._path(route)
         limit = min(max_length_tokens, getattr(first, "max_seq_length", None) or NO_LIMIT)
-        ids, length = tokenized(first, texts, limit, prompt, side)
+        pooled = all(getattr(module, "include_prompt", True) for module in rest)
+        if after:
+            ids = surrounded(first, texts, limit, before, after, side, pooled=pooled)
+            return [[i + (route if i >= 0 else -route) * ROUTE for i in row] for row in ids]
+        ids, length = tokenized(first, texts, limit, before, side)
         if route:
             ids = [[i + route * ROUTE for i in row] for row in ids]
         if length is None:  # no prompt, or one that cannot be told from the text
@@ -317,9 +306,7 @@ class Encoder(nn.Module):
                 f"the prompt {prompt!r} takes {length} of {limit} tokens and leaves none for the text; "
                 f"raise max_length_tokens or shorten it"
             )
-        if all(getattr(module, "include_prompt", True) for module in rest):
-            return ids
-        return [[~i for i in row[:length]] + row[length:] for row in ids]
+        return ids if pooled else [marked(row, before=length, behind=0, special=set()) for row in ids]
 
     def plain_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids without special tokens and prompt, not cut."""
@@ -420,6 +407,11 @@ class Encoder(nn.Module):
         settings |= {"prompts": dict(self.prompts)} if self.prompts["texts"] else {}
         settings |= {"adapter": self.adapter} if self.adapter else {}
         write_yaml(directory / SETTINGS, settings)
+        if self.kept_back:
+            print(
+                f"{directory}: the prompts {', '.join(self.kept_back)} have words behind {TEXT}, which sentence-transformers' files cannot "
+                f"hold: they stand in {SETTINGS}, and other libraries read these texts without a prompt"
+            )
 
     @classmethod
     def load(cls, directory: Path) -> "Encoder":
@@ -438,7 +430,3 @@ def by_tokens(order: list[int], lengths: list[int], batch_tokens: int) -> list[l
         else:
             batches.append([i])
     return batches
-
-
-def _pools(module: nn.Module) -> bool:
-    return isinstance(module, Pooling) or hasattr(module, "include_prompt")

@@ -8,6 +8,7 @@ from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
 from torch import Tensor, nn
 
+NO_LIMIT = 10**6  # tokens: stands for the limit of a model without one
 UNPADDED: Any = {"common": {"return_tensors": None}, "text": {"padding": False}}
 
 

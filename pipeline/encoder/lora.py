@@ -43,7 +43,10 @@ class LoRA:
 
 
 def adapt(encoder: Encoder) -> None:
-    """Put the adapter that the encoder names, if any, on its backbone. From then on only the adapter and the modules behind it learn."""
-    if encoder.adapter is not None:
-        for trunk in encoder.trunks:
+    """Put the adapter that the encoder names, if any, on its backbone, unless it is there. From then on only the adapter and the modules
+    behind it learn."""
+    if encoder.adapter is None:
+        return
+    for trunk in encoder.trunks:
+        if not hasattr(trunk.model, "merge_and_unload"):
             trunk.model = build(encoder.adapter)(trunk.model)

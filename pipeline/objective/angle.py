@@ -36,8 +36,9 @@ def in_batch_cost(pairs: EmbeddedPairs, best: Bool[Tensor, " B"], *, temperature
     main = pairs.positive[:, 0]
     document = pairs.document.index_select(0, main)
     every, text = torch.cat([pairs.query, document]), torch.cat([pairs.query_text, pairs.document_text[main]])
+    place = torch.cat([torch.full_like(main, -1), main])
     own = best.nonzero().squeeze(1)
-    row, column = all_of(no_negatives(pairs, own, text), belonging(pairs.document_text[main[own]], text, pairs.known))
+    row, column = all_of(no_negatives(pairs, own, text, place), belonging(pairs.document_text[main[own]], text, pairs.known))
     both = torch.cat([row, row + len(own)]), torch.cat([column, column])
     anchors = torch.cat([pairs.query[own], document[own]])
     others = log_sum(anchors, every, both, temperature=temperature, rows_at_once=pairs.rows_at_once)

@@ -25,7 +25,7 @@ def slot_costs(pairs: EmbeddedPairs, *, temperature: float) -> Float[Tensor, " R
     match = own_cosines(query, positives(pairs, rows)) / temperature
 
     def over(index: Tensor) -> Tensor:
-        entries = no_negatives(pairs, rows, pairs.document_text[index])
+        entries = no_negatives(pairs, rows, pairs.document_text[index], index)
         candidate = pairs.document.index_select(0, index)
         return log_sum(query, candidate, entries, temperature=temperature, rows_at_once=pairs.rows_at_once)
 

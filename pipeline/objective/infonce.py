@@ -15,9 +15,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from pipeline.objective.candidates import belonging, log_sum, share_cost
+from pipeline.objective.candidates import log_sum, share_cost
 from pipeline.objective.cosine import own_cosines, pair_cosines
-from pipeline.objective.negatives import no_negative_documents, no_negative_queries, no_negatives, positives
+from pipeline.objective.negatives import (
+    every_document,
+    no_negative_documents,
+    no_negative_queries,
+    no_negative_twins,
+    no_negatives,
+    positives,
+)
 from pipeline.objective.objective import Objective
 from pipeline.tensors import EmbeddedPairs
 
@@ -35,9 +42,9 @@ def query_costs(
     query, given = pairs.query[rows], pairs.positive[rows] >= 0
     own = positives(pairs, rows)  # R P D
     match = own_cosines(query, own) / temperature
-    others = log_sum(query, pairs.document, no_negatives(pairs, rows, pairs.document_text), **limits)
+    others = log_sum(query, pairs.document, no_negatives(pairs, rows, pairs.document_text, every_document(pairs)), **limits)
     if "query" in same_side:
-        same = belonging(pairs.query_text[rows], pairs.query_text, pairs.known)
+        same = no_negative_twins(pairs, rows)
         others = torch.logaddexp(others, log_sum(query, pairs.query, same, **limits))
     others = others[:, None].expand_as(match)
     slots = range(given.shape[1])
@@ -66,7 +73,7 @@ def best_pairs_cost(
     main = pairs.positive[:, 0]
     candidate, text = document.index_select(0, main), pairs.document_text[main]
     own = best.nonzero().squeeze(1)
-    entries = no_negatives(pairs, own, text)
+    entries = no_negatives(pairs, own, text, main)
     others = log_sum(query[own], candidate, entries, temperature=temperature, rows_at_once=pairs.rows_at_once)
     return share_cost(pair_cosines(query[own], candidate[own]) / temperature, others).mean()
 

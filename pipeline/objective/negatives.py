@@ -1,7 +1,8 @@
 """What must not be a negative: one mask for all objectives.
 
 A candidate is left out where it reads like the anchor or like one of the anchor's positives, or where the two are known to belong
-together (`EmbeddedPairs.known`). It costs nothing there and gets no gradient.
+together (`EmbeddedPairs.known`). It costs nothing there and gets no gradient. Where a query has only the negatives that were mined for it
+(`EmbeddedPairs.own_alone`), all else is left out: one entry for each query and each candidate is then held.
 """
 
 import torch
@@ -12,12 +13,38 @@ from pipeline.objective.candidates import Entries, all_of, belonging, equal_text
 from pipeline.tensors import EmbeddedPairs
 
 
-def no_negatives(pairs: EmbeddedPairs, rows: slice | Int[Tensor, " R"], text: Int[Tensor, " N"]) -> Entries:
-    """Entries ``(r, n)`` of ``rows`` of the queries where candidate ``text[n]`` is no negative of query ``r``."""
+def no_negatives(
+    pairs: EmbeddedPairs, rows: slice | Int[Tensor, " R"], text: Int[Tensor, " N"], place: Int[Tensor, " N"]
+) -> Entries:
+    """Entries ``(r, n)`` of ``rows`` of the queries where candidate ``text[n]``, document ``place[n]`` (-1: none), is no negative of
+    query ``r``."""
     positive = pairs.positive[rows]
     row, slot = (positive >= 0).nonzero(as_tuple=True)
     answers = equal_text(row, pairs.document_text[positive[row, slot]], text)
-    return all_of(belonging(pairs.query_text[rows], text, pairs.known), answers)
+    found = belonging(pairs.query_text[rows], text, pairs.known), answers
+    return all_of(*found, _not_mined(pairs.negative[rows], place)) if pairs.own_alone else all_of(*found)
+
+
+def every_document(pairs: EmbeddedPairs) -> Int[Tensor, " N"]:
+    """The places of all documents as candidates."""
+    return torch.arange(len(pairs.document), device=pairs.document.device)
+
+
+def _not_mined(negative: Int[Tensor, "R H"], place: Int[Tensor, " N"]) -> Entries:
+    mined = (negative[:, :, None] == place).any(1) & (place >= 0)
+    row, column = (~mined).nonzero(as_tuple=True)
+    return row, column
+
+
+def no_negative_twins(pairs: EmbeddedPairs, rows: slice) -> Entries:
+    """Entries ``(r, j)`` where query ``j`` is no negative of query ``r``."""
+    every = _queries(pairs, rows) if pairs.own_alone else ()
+    return all_of(belonging(pairs.query_text[rows], pairs.query_text, pairs.known), *every)
+
+
+def _queries(pairs: EmbeddedPairs, rows: slice) -> tuple[Entries]:
+    """All of them, which are nobody's own negatives."""
+    return (_not_mined(pairs.negative[rows], torch.full_like(pairs.query_text, -1)),)
 
 
 def no_negative_queries(pairs: EmbeddedPairs, rows: slice, slot: int) -> Entries:
@@ -29,14 +56,15 @@ def no_negative_queries(pairs: EmbeddedPairs, rows: slice, slot: int) -> Entries
         torch.arange(len(text), device=text.device), text, pairs.document_text[pairs.positive[query, place]]
     )
     of_query = belonging(pairs.query_text[rows], pairs.query_text, pairs.known)
-    return all_of(of_query, belonging(text, pairs.query_text, pairs.known), (row, query[found]))
+    every = _queries(pairs, rows) if pairs.own_alone else ()
+    return all_of(of_query, belonging(text, pairs.query_text, pairs.known), (row, query[found]), *every)
 
 
 def no_negative_documents(pairs: EmbeddedPairs, rows: slice, slot: int) -> Entries:
     """Entries ``(r, n)`` where document ``n`` is no negative of the positive that query ``r`` has in ``slot``: it is none of query
     ``r``, or belongs to that positive. Any entries stand where there is no such positive."""
     text = pairs.document_text[pairs.positive[rows, slot].clamp(min=0)]
-    of_query = no_negatives(pairs, rows, pairs.document_text)
+    of_query = no_negatives(pairs, rows, pairs.document_text, every_document(pairs))
     return all_of(of_query, belonging(text, pairs.document_text, pairs.known))
 
 

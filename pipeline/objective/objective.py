@@ -13,18 +13,27 @@ from pipeline.tensors import EmbeddedPairs
 
 
 class Objective(nn.Module):
-    """What it needs beside the vectors; rows without it are refused before training."""
+    """What it needs beside the vectors; rows without it are refused before training.
+
+    It may own weights (a learned temperature, a classifier of pairs): they are trained with the encoder, by the same optimizer, and a
+    stopped training goes on with them. They are no part of the encoder. ``saves``: an expert's directory keeps them in a file of their
+    own (`pipeline.checkpoint.OBJECTIVE`); else, and in phases, they are thrown away.
+    """
 
     needs_score: bool = False
     needs_negatives: bool = False
     needs_teacher: bool = False
     needs_layers: bool = False
+    saves: bool = False
 
     def check_scores(self, scores: Sequence[float]) -> None:
         """ValueError where the objective cannot read them: before training, of all rows that have one."""
 
     def check_encoder(self, *, width: int, blocks: int) -> None:
         """ValueError where the encoder's vectors or its number of blocks do not fit: before training."""
+
+    def begin(self, *, width: int, blocks: int) -> None:
+        """Make the weights whose shapes follow from the encoder's. Called once, behind `check_encoder`; torch's draws are seeded."""
 
     def forward(self, pairs: EmbeddedPairs) -> Float[Tensor, ""]:
         raise NotImplementedError

@@ -20,7 +20,7 @@ from torch import Tensor
 from pipeline.objective.candidates import in_blocks, share_cost
 from pipeline.objective.cosine import all_cosines, own_cosines
 from pipeline.objective.infonce import query_costs
-from pipeline.objective.negatives import no_negatives, positives
+from pipeline.objective.negatives import every_document, no_negatives, positives
 from pipeline.objective.objective import Objective
 from pipeline.tensors import EmbeddedPairs
 
@@ -42,7 +42,7 @@ def curricular_costs(
     def cost(query: Tensor, own: Tensor, given: Tensor, rows: Tensor) -> Tensor:
         similarity, match = all_cosines(query, pairs.document), own_cosines(query, own)
         left_out = torch.zeros_like(similarity, dtype=torch.bool)
-        left_out[no_negatives(pairs, rows, pairs.document_text)] = True
+        left_out[no_negatives(pairs, rows, pairs.document_text, every_document(pairs))] = True
         total = torch.zeros_like(match[:, 0])
         for p in slots:
             hard = (similarity > match[:, p, None] - margin) & (similarity > 0)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline.objective.candidates import nearest
 from pipeline.objective.cosine import own_cosines
-from pipeline.objective.negatives import documents_of, no_negatives, positives
+from pipeline.objective.negatives import documents_of, every_document, no_negatives, positives
 from pipeline.objective.objective import Objective
 from pipeline.tensors import EmbeddedPairs
 
@@ -50,7 +50,7 @@ class Triplet(Objective):
         if self.negatives == "mined":
             index = pairs.negative[rows]
         else:
-            entries = no_negatives(pairs, rows, pairs.document_text)
+            entries = no_negatives(pairs, rows, pairs.document_text, every_document(pairs))
             index = nearest(query, pairs.document, entries, rows_at_once=pairs.rows_at_once)[:, None]
         wrong = own_cosines(query, documents_of(pairs, index))
         weight = (given[:, :, None] & (index >= 0)[:, None, :]).to(match.dtype)

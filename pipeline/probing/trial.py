@@ -187,7 +187,8 @@ def trial(
         feeds = {task: Feed(size, 1, 1.0, apart=True) for task in tasks}
         plans = plan(rows, feeds, steps=steps or once, seed=seed, mixed=False, by_length=False)
         answers, none = dict.fromkeys(tasks, known), dict.fromkeys(tasks, 0)
-        return Batches(plans, rows, {}, known.reader, known=answers, sources={}, num_negatives=none, teachers={})
+        further = {"sources": {}, "num_negatives": none, "teachers": {}, "views": {}, "seed": seed}
+        return Batches(plans, rows, {}, known.reader, known=answers, **further)
 
     judge = ContrastiveModule(
         encoder,

@@ -6,22 +6,21 @@ embeddings and thrown away afterwards.
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
-from pipeline.build import build
 from pipeline.distributed import agreed
 from pipeline.encoder.encoder import Encoder
-from pipeline.trainable import check_precision
+from pipeline.pretext.pretext import Pretext
 from pipeline.training.module import ChunkedModule
 from pipeline.training.planned import Planned
-from pipeline.training.trainer import Point, module_settings, train, without_gradient
 
 MASKED, REPLACED = 0.8, 0.1
 NOT_ASKED = -100  # what cross-entropy passes over
@@ -40,16 +39,16 @@ class MaskedChains(Planned[MaskedBatch]):
     """The batches of a plan drawn from the seed: every chain once, then again in another order."""
 
     def __init__(
-        self, ids: Sequence[Sequence[int]], encoder: Encoder, *, share: float, batch_size: int, steps: int, seed: int
-    ) -> None:
+        self, ids: Sequence[Sequence[int]], encoder: Encoder, *, share: float, batch_size: int, steps: int, seed: int, where: str
+    ) -> None:  # fmt: skip
         if len(ids) < batch_size:
-            raise ValueError(f"pretrain.masking: a batch of {batch_size} texts, but there are {len(ids)}; lower batch_size")
+            raise ValueError(f"{where}: a batch of {batch_size} texts, but there are {len(ids)}; lower fit.batch_size")
         self.ids = ids
         self.share = share
         self.seed = seed
         tokenizer: Any = encoder.tokenizer
         if tokenizer.mask_token_id is None:
-            raise ValueError("pretrain.masking: the encoder's tokenizer has no mask token; set pretrain.masking to null")
+            raise ValueError(f"{where}: the encoder's tokenizer has no mask token; take this phase out of the experiment")
         self.mask_id = int(tokenizer.mask_token_id)
         self.special = torch.tensor(sorted(tokenizer.all_special_ids))
         self.letters = torch.tensor(sorted({i for row in ids for i in row} - set(tokenizer.all_special_ids)))
@@ -119,21 +118,20 @@ class MaskedModule(ChunkedModule):
         return torch.zeros(len(rows), device=ids.device, dtype=cost.dtype).index_add(0, owner, cost)
 
 
-def fit_masked(
-    encoder: Encoder, texts: Sequence[str], training: Mapping[str, Any], runtime: Mapping[str, Any], seed: int,
-    inputs: Mapping[str, str],
-) -> list[Point]:  # fmt: skip
-    """Train ``encoder`` in place on ``texts``, each a sequence of its own; the loss curve. It holds a dense backbone, no adapter."""
-    check_precision("pretrain.masking", training, runtime)
-    if str(runtime["strategy"]) not in ("auto", "ddp"):
-        raise ValueError(
-            "pretrain.masking: expected runtime.strategy auto or ddp, which hold the model whole; got " + runtime["strategy"]
-        )
-    ids = encoder.token_ids(list(texts), training["max_length_tokens"])
-    data = MaskedChains(
-        ids, encoder, share=training["share"], batch_size=training["batch_size"], steps=training["steps"], seed=seed
-    )
-    settings = module_settings(training, runtime, steps=training["steps"], seed=seed)
-    module = MaskedModule(encoder, build(training["optimizer"], later=True), **settings)
-    idle = without_gradient(module, lambda: module.costs(data.batch(0), range(len(data.batches[0]))).sum())
-    return train(module, data, training, runtime, seed=seed, name="pretrain-masking", inputs=inputs, idle=idle).curve
+class Masked(Pretext):
+    """``share`` of the tokens is asked for, in batches of ``batch_size`` texts."""
+
+    sections = {"phase": "shape.Pretext"}  # noqa: RUF012
+
+    def __init__(self, *, share: Annotated[float, Field(gt=0, lt=1)], batch_size: Annotated[int, Field(gt=0)]) -> None:
+        self.share = share
+        self.batch_size = batch_size
+
+    def batches(self, ids: Sequence[Sequence[int]], encoder: Encoder, *, steps: int, seed: int, where: str) -> MaskedChains:
+        return MaskedChains(ids, encoder, share=self.share, batch_size=self.batch_size, steps=steps, seed=seed, where=where)
+
+    def module(self, encoder: Encoder, **settings: Any) -> MaskedModule:
+        return MaskedModule(encoder, **settings)
+
+    def sample(self, module: MaskedModule, data: MaskedChains) -> Tensor:
+        return module.costs(data.batch(0), range(len(data.batches[0]))).sum()

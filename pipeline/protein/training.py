@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipeline.build import build
 from pipeline.corpus.batches import Feed, plan
-from pipeline.corpus.row import Row
+from pipeline.corpus.row import SPLITS, Row
 from pipeline.distributed import agreed, first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
@@ -26,6 +26,8 @@ from pipeline.protein.token_store import TokenStore
 from pipeline.task import KINDS
 from pipeline.trainable import check_precision
 from pipeline.training.control import shuffled
+from pipeline.training.curated import drawn, rows_of
+from pipeline.training.job import Fitted, Job
 from pipeline.training.look import Look
 from pipeline.training.module import ChunkedModule
 from pipeline.training.planned import Planned
@@ -99,6 +101,20 @@ class AffinityModule(ChunkedModule):
         """Spearman's correlation of predicted and measured values."""
         predicted = self.model.predict(complexes, batch_tokens=batch_tokens, title="validation", tokens=self.tokens)
         return float(spearman(predicted, scores))
+
+
+class Affinity:
+    """An expert that predicts a number for a complex, from the rows as its `control` dealt them."""
+
+    sections = {"expert": "protein.shape.Expert"}  # noqa: RUF012
+    learns = ("complexes",)
+    keeps = ("affinity",)
+
+    def __call__(self, job: Job) -> Fitted:
+        section, tasks = job.section, list(job.section["tasks"])
+        rows = {split: rows_of(job.curated, split, tasks, section["corpora"], deal=section["control"]) for split in SPLITS}
+        rows["train"] = drawn(rows["train"], section["share"], f"{job.seed} {tasks[0]}")
+        return Fitted(*fit_affinity(job.encoder, rows, section, job.runtime, seed=job.seed, name=job.name, inputs=job.inputs))
 
 
 def check_affinity(

@@ -5,12 +5,15 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import nn
+
 from pipeline.build import build
 from pipeline.corpus.batches import Batch
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
 from pipeline.objective.objective import Objective
 from pipeline.trainable import check_precision, check_training, num_processes
+from pipeline.view.view import View
 
 
 def built_objectives(training: Mapping[str, Any]) -> dict[str, Objective]:
@@ -57,9 +60,10 @@ def _check_task(where: str, objective: Objective, settings: Mapping[str, Any], r
             f"{where}: {kind} learns from mined hard negatives, but num_negatives is 0; set it to 1 or more (conf/task/{task}.yaml), "
             f"or take an objective that needs none"
         )
-    if objective.needs_teacher and settings["teacher"] is None:
+    if objective.needs_teacher and not settings["teachers"]:
         raise ValueError(
-            f"{where}: {kind} learns from a teacher, but there is none; name one under `teacher` (conf/task/{task}.yaml)"
+            f"{where}: {kind} learns from a teacher, but there is none; name one by a line "
+            f"`/teacher@tasks.{task}.teachers.<name>: encoder` (conf/teacher)"
         )
     try:
         objective.check_scores([row.score for row in rows if row.score is not None])
@@ -77,6 +81,17 @@ def check_encoder(where: str, training: Mapping[str, Any], objectives: Mapping[s
                 encoder.token_ids(["text"], training["max_length_tokens"], task=task, side=side)
         except ValueError as error:
             raise ValueError(f"{where}, task {task}: {error}") from None
+
+
+def check_views(where: str, views: Mapping[str, View], encoder: Encoder) -> None:
+    """Whether the encoder can tell apart what a view sets side by side."""
+    dropouts = [module.p for module in encoder.modules() if isinstance(module, nn.Dropout)]
+    for task, view in views.items():
+        if view.needs_dropout and not any(dropouts):
+            raise ValueError(
+                f"{where}, task {task}: {type(view).__name__} needs an encoder with dropout, by which equal texts differ, and this one has "
+                f"none; take another view (conf/view), or an encoder with dropout above 0"
+            )
 
 
 def check_end_token(where: str, encoder: Encoder) -> None:

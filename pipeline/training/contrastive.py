@@ -27,7 +27,7 @@ class ContrastiveModule(ChunkedModule):
 
     def __init__(
         self, encoder: Encoder, objectives: Mapping[str, nn.Module], optimizer: Callable[..., torch.optim.Optimizer], *,
-        negatives: Mapping[str, Literal["in_batch", "gathered"]], steps: int, warmup_steps: int, seed: int, chunk_tokens: int,
+        negatives: Mapping[str, Literal["in_batch", "gathered", "own"]], steps: int, warmup_steps: int, seed: int, chunk_tokens: int,
         kept_tokens: int, similarities_at_once: int, return_memory: bool, on_nonfinite: Literal["stop", "skip"],
     ) -> None:  # fmt: skip
         super().__init__(
@@ -66,7 +66,12 @@ class ContrastiveModule(ChunkedModule):
 
     def _terms(self, batch: TextBatch, vectors: Float[Tensor, "T C D"]) -> dict[str, Tensor]:
         torch.manual_seed(self.seed * 1_000_003 + batch.number)  # what objectives draw must be the same on every process
-        return {part.task: self._loss(batch, part, vectors) for part in batch.parts}
+        terms = {part.task: self._loss(batch, part, vectors) for part in batch.parts}
+        others = [weight.sum() for task, one in self.objectives.items() if task not in terms for weight in one.parameters()]
+        if others:  # weights that have no turn at this step: gradients of 0, or processes would wait for theirs
+            first = batch.parts[0].task
+            terms[first] = terms[first] + 0.0 * torch.stack(others).sum()
+        return terms
 
     def vectors(self, batch: TextBatch) -> Float[Tensor, "T C D"]:
         """The final vectors of all texts, at unit length, and with C > 1 those after each block behind them."""
@@ -97,7 +102,8 @@ class ContrastiveModule(ChunkedModule):
         return self.objectives[part.task](pairs) * (rows * size / batch.size)
 
     def pairs(self, batch: TextBatch, part: Part, vectors: Float[Tensor, "T C D"]) -> EmbeddedPairs:
-        """What the objective of ``part`` sees. In a mixed batch the documents of all tasks are candidates."""
+        """What the objective of ``part`` sees. In a mixed batch the documents of all tasks are candidates, but not of a query that has
+        only its own negatives."""
         size = len(part.positive)
         query = slice(part.first_query, part.first_query + size)
         own, anchors = slice(part.first_document, part.first_document + part.num_documents), own_slice(size)
@@ -113,14 +119,14 @@ class ContrastiveModule(ChunkedModule):
             documents = documents[kept[kept >= 0].cpu()]
             positive, negative = place[:, : positive.shape[1]], place[:, positive.shape[1] :]
             anchors = slice(0, len(positive))
-        elif len(batch.parts) > 1:
+        elif len(batch.parts) > 1 and self.negatives[part.task] != "own":
             others = torch.arange(min(p.first_document for p in batch.parts), len(batch.ids))
             documents = torch.cat([documents, others[(others < own.start) | (others >= own.stop)]])
         documents = documents.to(vectors.device)
         found = vectors[query], vectors[documents]
         return EmbeddedPairs(
             found[0][:, 0], found[1][:, 0], positive, negative, batch.hashes[query], batch.hashes[documents], part.known, anchors, score,
-            teacher, progress=batch.number / self.steps,
+            teacher, own_alone=self.negatives[part.task] == "own", progress=batch.number / self.steps,
             rows_at_once=max(1, self.similarities_at_once // len(documents)),
             layers=tuple((found[0][:, c], found[1][:, c]) for c in range(1, vectors.shape[1])),
         )  # fmt: skip

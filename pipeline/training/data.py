@@ -1,7 +1,9 @@
 """Rows to batches of token ids, for the trainer."""
 
+import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -11,10 +13,11 @@ from torch import Tensor
 from pipeline.corpus.batches import Batch, Feed, plan
 from pipeline.corpus.row import Row
 from pipeline.task import kind_of
+from pipeline.teacher.teacher import Teacher
 from pipeline.training.control import dealt
 from pipeline.training.planned import Planned
-from pipeline.training.reading import Known, Reader, code_of, text_hash
-from pipeline.training.teacher import Teacher
+from pipeline.training.reading import Known, Reader, text_hash
+from pipeline.view.view import Side, View
 
 
 @dataclass  # not frozen: Lightning moves the tensors to the device in place
@@ -40,7 +43,7 @@ class TextBatch:
     number: int  # in the plan
     parts: list[Part]  # one, but for mixed batches
     ids: list[Tensor]  # of each text, not padded; on the CPU until its chunk is encoded
-    hashes: Int[Tensor, " T"]  # of the ids of each text
+    hashes: Int[Tensor, " T"]  # of each text as the encoder reads it where no view has changed it
 
     @property
     def size(self) -> int:
@@ -59,9 +62,19 @@ class TextBatch:
         return f"batch {self.number}, " + ", ".join(f"{len(part.positive)} queries of task {part.task}" for part in self.parts)
 
 
+class Text(NamedTuple):
+    """``prompt`` as `Reader.prompt` gives it."""
+
+    task: str
+    side: Side
+    prompt: str
+    text: str
+
+
 class Batches(Planned[TextBatch]):
     """The batches of a plan as token ids.
 
+    ``views`` by task: those by which each step reads something else of a text, drawn from ``seed``.
     ``known`` by task: what is no negative of what. ``sources`` by task: for each row the query whose mined negatives and whose teacher's
     scores it has, where that is not its own.
     """
@@ -69,8 +82,10 @@ class Batches(Planned[TextBatch]):
     def __init__(
         self, batches: Sequence[Batch], rows: Mapping[str, Sequence[Row]], negatives: Mapping[str, Mapping[str, list[str]]],
         reader: Reader, *, known: Mapping[str, Known], sources: Mapping[str, Sequence[str]], num_negatives: Mapping[str, int],
-        teachers: Mapping[str, Teacher],
+        teachers: Mapping[str, Teacher], views: Mapping[str, View], seed: int,
     ) -> None:  # fmt: skip
+        self.views = views
+        self.seed = seed
         self.batches = batches
         self.rows = rows
         self.negatives = negatives
@@ -81,23 +96,32 @@ class Batches(Planned[TextBatch]):
         self.teachers = teachers
 
     def batch(self, number: int) -> TextBatch:
-        queries: list[tuple[str, str]] = []  # (prompt, text)
-        documents: list[tuple[str, str]] = []
+        queries: list[Text] = []
+        documents: list[Text] = []
         parts: list[Part] = []
         for task, groups in self.batches[number].parts:
             part, own_queries, own_documents = self._part(task, groups)
             part.first_query, part.first_document = len(queries), len(documents)
-            queries += [(self.reader.prompt(task, "query"), text) for text in own_queries]
-            documents += [(self.reader.prompt(task, "document"), text) for text in own_documents]
+            queries += [Text(task, "query", self.reader.prompt(task, "query"), text) for text in own_queries]
+            documents += [Text(task, "document", self.reader.prompt(task, "document"), text) for text in own_documents]
             parts.append(part)
         asked: dict[str, list[str]] = {}
-        for prompt, text in (*queries, *documents):
-            asked.setdefault(prompt, []).append(text)
+        for one in (*queries, *documents):
+            asked.setdefault(one.prompt, []).append(one.text)
         for part in parts:
             part.first_document += len(queries)
             part.known = self.known[part.task].among(asked)
-        ids = [self.reader.ids(prompt, text) for prompt, text in (*queries, *documents)]
-        return TextBatch(number, parts, ids, torch.tensor([code_of(row) for row in ids]))
+        ids = [self._ids(one, f"{self.seed} view {number} {place}") for place, one in enumerate((*queries, *documents))]
+        codes = [int(self.reader.codes(one.prompt, [one.text])[0]) for one in (*queries, *documents)]
+        return TextBatch(number, parts, ids, torch.tensor(codes))
+
+    def _ids(self, one: "Text", seed: str) -> Tensor:
+        view = self.views.get(one.task)
+        if view is None:
+            return self.reader.ids(one.prompt, one.text)
+        draw = random.Random(seed)
+        read = self.reader.read_once(one.task, one.side, view.text(one.text, one.side, draw))
+        return torch.tensor(view.ids(read, one.side, draw, self.reader.limit), dtype=torch.int32)
 
     def _part(self, task: str, groups: Sequence[Sequence[int]]) -> tuple[Part, list[str], list[str]]:
         """Each group holds the rows of one query. What is known is not yet in it."""
@@ -117,7 +141,7 @@ class Batches(Planned[TextBatch]):
         scores = [rows[group[0]].score for group in groups]
         graded = all(score is not None for score in scores)
         score = torch.tensor(scores, dtype=torch.float32) if graded else None
-        teacher = self.teachers[task](task, sources, documents, positive, negative) if task in self.teachers else None
+        teacher = self.teachers[task].scores(task, sources, documents, positive, negative) if task in self.teachers else None
         nothing = torch.empty(0, 2, dtype=torch.int64)
         return Part(task, 0, 0, len(documents), positive, negative, nothing, score, teacher), queries, documents
 
@@ -162,7 +186,7 @@ class TrainingData(pl.LightningDataModule):
     def __init__(
         self, rows: Mapping[str, Sequence[Row]], negatives: Mapping[str, Mapping[str, list[str]]], reader: Reader, *,
         known: Sequence[Row], shuffled: Collection[str], feeds: Mapping[str, Feed], num_negatives: Mapping[str, int], steps: int,
-        seed: int, mixed: bool, by_length: bool, teachers: Mapping[str, Teacher],
+        seed: int, mixed: bool, by_length: bool, teachers: Mapping[str, Teacher], views: Mapping[str, View],
     ) -> None:  # fmt: skip
         super().__init__()
         every = [*known, *(row for of_task in rows.values() for row in of_task)]
@@ -187,7 +211,8 @@ class TrainingData(pl.LightningDataModule):
                 )
             of_task[task], sources[task] = Known(rows[task], reader), [own[j].query for j in places]
         batches = plan(rows, feeds, steps=steps, seed=seed, mixed=mixed, by_length=by_length)
-        settings = {"known": of_task, "sources": sources, "num_negatives": num_negatives, "teachers": teachers}
+        settings: dict[str, Any] = {"known": of_task, "sources": sources, "num_negatives": num_negatives, "teachers": teachers}
+        settings |= {"views": views, "seed": seed}
         self.batches = Batches(batches, rows, negatives, reader, **settings)
 
     def train_dataloader(self) -> Batches:

@@ -3,10 +3,11 @@
 import copy
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import Tensor
 
 from pipeline.build import build
@@ -14,8 +15,10 @@ from pipeline.corpus.batches import Feed, turns
 from pipeline.corpus.row import Row, Split
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
+from pipeline.objective.objective import Objective
+from pipeline.teacher.teacher import Mean, Teacher
 from pipeline.trainable import num_processes
-from pipeline.training.checks import built_objectives, check_batches, check_encoder, check_rows
+from pipeline.training.checks import built_objectives, check_batches, check_encoder, check_rows, check_views
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData
 from pipeline.training.look import Look
@@ -23,32 +26,93 @@ from pipeline.training.reading import Reader
 from pipeline.training.resume import unrounded
 from pipeline.training.snapshots import Snapshots
 from pipeline.training.strategy import strategy_for
-from pipeline.training.teacher import Teacher
 from pipeline.training.trainer import Point, Trained, module_settings, train, without_gradient
+from pipeline.view.view import View
+
+
+class Learned(NamedTuple):
+    """``curve``: one point per step. ``beside``: weights of objectives that are to be kept, as ``<task>.<weight>``."""
+
+    curve: list[Point]
+    beside: dict[str, Tensor]
 
 
 def fit(
     encoder: Encoder, rows: Mapping[str, list[Row]], negatives: Mapping[str, Mapping[str, list[str]]],
     training: Mapping[str, Any], runtime: Mapping[str, Any], *, seed: int, name: str, inputs: Mapping[str, str],
     held_out: Mapping[str, list[Row]], known: Mapping[Split, Sequence[Row]], snapshots: Snapshots | None,
-) -> list[Point]:  # fmt: skip
-    """Train ``encoder`` in place; the loss curve, one point per step. Of several processes, only the first may write what it gets.
+) -> Learned:  # fmt: skip
+    """Train ``encoder`` in place. Of several processes, only the first may write what it gets.
 
     ``name`` is the run's, ``inputs`` the hashes of what it reads: a stopped training is gone on with only if its
     configuration and inputs are still the same. ``held_out`` are the validation rows that `early_stop` looks at. ``known``: by split, all
     rows that say what answers what, of any task, be they trained on or not: what a row marks is no negative. ValueError, before the
     first step, where rows cannot feed the tasks. ``snapshots`` keeps weights along the way.
     """
-    tasks = training["tasks"]
+    tasks, strategy = training["tasks"], strategy_for(runtime)
     steps = training["steps_per_task"] * len(tasks)
     objectives = built_objectives(training)
+    views: dict[str, View] = {task: build(settings["view"]) for task, settings in tasks.items()}
+    rows = {task: views[task].rows(rows[task]) for task in tasks}
     check_rows(name, training, runtime, rows, negatives)
     check_encoder(name, training, objectives, encoder)
+    check_views(name, views, encoder)
+    _begin(name, objectives, encoder, seed, whole=not isinstance(strategy, DeepSpeedStrategy | FSDPStrategy))
     limits = {"max_length_tokens": training["max_length_tokens"], "batch_tokens": runtime["batch_tokens"]}
-    teachers = {task: Teacher.load(s["teacher"], **limits) for task, s in tasks.items() if s["teacher"] is not None}
+    teachers = {task: _taught(settings["teachers"], limits) for task, settings in tasks.items() if settings["teachers"]}
     reader = Reader(encoder, training["max_length_tokens"])
-    data = TrainingData(
-        {task: rows[task] for task in tasks},
+    data = _data(rows, negatives, reader, known, objectives, training, teachers, views, steps, seed)
+    check_batches(name, data.batches.batches, num_processes(runtime), mixed=training["batches"] == "mixed")
+    learner = encoder if isinstance(strategy, str) else copy.deepcopy(encoder)  # a strategy may take it to pieces
+    idle = without_gradient(learner, partial(_of_one_text, learner))
+    module = ContrastiveModule(
+        learner,
+        objectives,
+        build(training["optimizer"], later=True),  # called after the model has moved to its device
+        negatives={task: settings["negatives"] for task, settings in tasks.items()},
+        similarities_at_once=runtime["similarities_at_once"],
+        **module_settings(training, runtime, steps=steps, seed=seed),
+    )
+    callbacks = _looks(reader, held_out, known, objectives, training, teachers, views, seed)
+    callbacks += [snapshots] if snapshots else []  # before the checkpoint, which may be gone on with
+    run = train(module, data, training, runtime, seed=seed, name=name, inputs=inputs, idle=idle, callbacks=callbacks)
+    if first_process() and (cut := reader.cut()):
+        print(f"{name}: {cut} (max_length_tokens)")
+    if learner is not encoder and first_process():
+        _taken_over(encoder, learner, run, rounded=_rounds(training, runtime))
+    return Learned(run.curve, _saved(objectives))
+
+
+def _begin(name: str, objectives: Mapping[str, Objective], encoder: Encoder, seed: int, *, whole: bool) -> None:
+    """Objectives make the weights that they own; ``whole``: each process will hold all weights."""
+    for task, objective in objectives.items():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            objective.begin(width=encoder.width, blocks=encoder.blocks)
+        if objective.saves and not whole:
+            raise ValueError(
+                f"{name}, task {task}: {type(objective).__name__} keeps weights of its own, which needs a process that holds them whole; "
+                f"take runtime.strategy: auto or ddp"
+            )
+
+
+def _saved(objectives: Mapping[str, Objective]) -> dict[str, Tensor]:
+    saving = {task: objective for task, objective in objectives.items() if objective.saves}
+    return {
+        f"{task}.{name}": weight.detach().cpu().contiguous()
+        for task, objective in saving.items()
+        for name, weight in objective.state_dict().items()
+    }
+
+
+def _data(
+    rows: Mapping[str, list[Row]], negatives: Mapping[str, Mapping[str, list[str]]], reader: Reader,
+    known: Mapping[Split, Sequence[Row]], objectives: Mapping[str, Objective], training: Mapping[str, Any],
+    teachers: Mapping[str, Teacher], views: Mapping[str, View], steps: int, seed: int,
+) -> TrainingData:  # fmt: skip
+    tasks = training["tasks"]
+    return TrainingData(
+        rows,
         negatives,
         reader,
         known=known["train"],
@@ -60,26 +124,20 @@ def fit(
         mixed=training["batches"] == "mixed",
         by_length=training["by_length"],
         teachers=teachers,
+        views=_varying(views),
     )
-    check_batches(name, data.batches.batches, num_processes(runtime), mixed=training["batches"] == "mixed")
-    learner = encoder if isinstance(strategy_for(runtime), str) else copy.deepcopy(encoder)  # a strategy may take it to pieces
-    idle = without_gradient(learner, partial(_of_one_text, learner))
-    module = ContrastiveModule(
-        learner,
-        objectives,
-        build(training["optimizer"], later=True),  # called after the model has moved to its device
-        negatives={task: settings["negatives"] for task, settings in tasks.items()},
-        similarities_at_once=runtime["similarities_at_once"],
-        **module_settings(training, runtime, steps=steps, seed=seed),
-    )
-    callbacks = _looks(reader, held_out, known, objectives, training, teachers, seed)
-    callbacks += [snapshots] if snapshots else []  # before the checkpoint, which may be gone on with
-    run = train(module, data, training, runtime, seed=seed, name=name, inputs=inputs, idle=idle, callbacks=callbacks)
-    if first_process() and (cut := reader.cut()):
-        print(f"{name}: {cut} (max_length_tokens)")
-    if learner is not encoder and first_process():
-        _taken_over(encoder, learner, run, rounded=_rounds(training, runtime))
-    return run.curve
+
+
+def _taught(nodes: Mapping[str, Any], limits: Mapping[str, int]) -> Teacher:
+    """The teacher of a task; of several, their mean, in the order of their names."""
+    found = [build(nodes[name]) for name in sorted(nodes)]
+    teacher: Teacher = found[0] if len(found) == 1 else Mean(found)
+    teacher.load(**limits)
+    return teacher
+
+
+def _varying(views: Mapping[str, View]) -> dict[str, View]:
+    return {task: view for task, view in views.items() if view.varies}
 
 
 def _rounds(training: Mapping[str, Any], runtime: Mapping[str, Any]) -> bool:
@@ -112,7 +170,7 @@ def _feeds(objectives: Mapping[str, Any], rows: Mapping[str, list[Row]], trainin
 
 def _looks(
     reader: Reader, held_out: Mapping[str, list[Row]], known: Mapping[Split, Sequence[Row]], objectives: Mapping[str, Any],
-    training: Mapping[str, Any], teachers: Mapping[str, Teacher], seed: int,
+    training: Mapping[str, Any], teachers: Mapping[str, Teacher], views: Mapping[str, View], seed: int,
 ) -> list[Callback]:  # fmt: skip
     """The early stop that was asked for. In-batch negatives only: no others are mined for validation rows."""
     settings, tasks = training["early_stop"], training["tasks"]
@@ -122,8 +180,10 @@ def _looks(
     steps = settings["batches_per_task"] * len(tasks)
     try:
         data = TrainingData(
-            {task: held_out[task] for task in tasks}, {}, reader, known=[*known["train"], *known["validation"]], shuffled=[],
+            {task: views[task].rows(held_out[task]) for task in tasks}, {}, reader,
+            known=[*known["train"], *known["validation"]], shuffled=[],
             feeds=feeds, num_negatives=dict.fromkeys(tasks, 0), steps=steps, seed=seed, mixed=False, by_length=False, teachers=teachers,
+            views=_varying(views),
         )  # fmt: skip
     except ValueError as error:
         raise ValueError(f"early_stop, on validation rows: {error}") from error

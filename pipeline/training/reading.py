@@ -31,6 +31,11 @@ class Reader:
         self._ids: dict[str, list[np.ndarray]] = {}
         self._codes: dict[str, list[int]] = {}
 
+    @property
+    def limit(self) -> int:
+        """Of a text, in tokens."""
+        return min(self.max_length_tokens, self.encoder.max_length_tokens)
+
     def prompt(self, task: str, side: str) -> str:
         found = self.encoder.reading(task, side)
         self._sides.setdefault(found, (task, side))
@@ -41,6 +46,10 @@ class Reader:
         (place,) = self._read(prompt, [text])
         return torch.from_numpy(self._ids[prompt][place])
 
+    def read_once(self, task: str, side: str, text: str) -> list[int]:
+        """The ids of a text that is not met again, and is not kept."""
+        return self.encoder.token_ids([text], self.max_length_tokens, task=task, side=side)[0]
+
     def codes(self, prompt: str, texts: Sequence[str]) -> Codes:
         places = self._read(prompt, texts)
         known = self._codes.get(prompt, [])
@@ -48,7 +57,7 @@ class Reader:
 
     def cut(self) -> str:
         """How many of the texts read so far fill the limit, which is where longer ones were cut; empty where none does."""
-        limit = min(self.max_length_tokens, self.encoder.max_length_tokens)
+        limit = self.limit
         lengths = [len(row) for of_prompt in self._ids.values() for row in of_prompt]
         full = sum(length >= limit for length in lengths)
         return f"{full} of {len(lengths)} texts fill all {limit} tokens; what is longer was cut at that" if full else ""

@@ -122,3 +122,26 @@ def test_settings_that_make_no_sense_are_refused():
     for same_side in (["passage"], ["query", "query"]):
         with pytest.raises(ValueError, match="same_side may hold query and document, got"):
             InfoNCE(**PLAIN | {"same_side": same_side})
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 99])
+def test_a_query_with_negatives_of_its_own_alone_is_told_apart_from_these_and_from_nothing_else(pairs, rows_at_once):
+    draw = torch.Generator().manual_seed(3)
+    query, document = (torch.nn.functional.normalize(torch.randn(n, 8, generator=draw).double(), dim=-1) for n in (3, 8))
+    document.requires_grad_()
+    negative = torch.tensor([[3, 4], [5, -1], [0, 6]])  # the third query's first is the answer of the first
+    batch = pairs(query, document, negative=negative, own_alone=True, rows_at_once=rows_at_once)
+    loss = InfoNCE(temperature=0.1, symmetric=False, same_side=["query", "document"])(batch)
+    plain = InfoNCE(temperature=0.1, symmetric=False, same_side=[])(batch)
+    costs = []
+    for i, own in enumerate(([3, 4], [5], [0, 6])):
+        logits = torch.stack([query[i] @ document[n] for n in (i, *own)]) / 0.1
+        costs.append(-logits.log_softmax(0)[0])
+    torch.testing.assert_close(plain, torch.stack(costs).mean())
+    assert loss > plain  # as seen from the positive, its query's negatives are negatives too
+    (gradient,) = torch.autograd.grad(plain, document)
+    assert not gradient[7].any()
+    alone = pairs(query[:1], document, negative=negative[:1], own_alone=True, rows_at_once=rows_at_once)
+    (gradient,) = torch.autograd.grad(InfoNCE(temperature=0.1, symmetric=True, same_side=["query"])(alone), document)
+    assert gradient[[0, 3, 4]].abs().sum(1).min() > 0
+    assert not gradient[[1, 2, 5, 6, 7]].any()

@@ -3,22 +3,26 @@ import math
 import pytest
 import torch
 
+from pipeline.corpus.files import write
 from pipeline.corpus.row import Row, sequences
 from pipeline.encoder.encoder import Encoder
 from pipeline.protein.encoder.esm_scratch import EsmScratchBackbone
-from pipeline.protein.masking import NOT_ASKED, MaskedChains, MaskedModule, fit_masked
+from pipeline.protein.masking import NOT_ASKED, Masked, MaskedChains, MaskedModule
+from pipeline.training.job import Job
 from pipeline.training.optimizer import adamw
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 OPTIMIZER = {"_target_": "pipeline.training.optimizer.adamw", "lr": 0.01, "weight_decay": 0.0, "betas": [0.9, 0.999]}
 TRAINING = {
-    "share": 0.15, "batch_size": 8, "steps": 30, "warmup_steps": 2, "max_length_tokens": 40, "chunk_tokens": 200, "precision": "32-true",
+    "corpora": None, "steps": 30, "warmup_steps": 2, "max_length_tokens": 40, "chunk_tokens": 200, "precision": "32-true",
     "gradient_clip": 1.0, "on_nonfinite": "stop", "optimizer": OPTIMIZER,
 }  # fmt: skip
 RUNTIME = {
     "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "tracker": "disabled", "project": "t", "kept_tokens": 4096,
     "return_memory": False, "checkpoint_every_steps": 1000,
 }  # fmt: skip
+
+ROWS = [Row("partners", a, a * 12, b, b * 20) for a, b in zip(LETTERS, LETTERS[::-1], strict=True)]
 
 
 @pytest.fixture
@@ -31,13 +35,14 @@ def encoder():
 @pytest.fixture
 def texts():
     """Each chain repeats a letter or two, so what is hidden can be told from what is beside it."""
-    rows = [Row("partners", a, a * 12, b, b * 20) for a, b in zip(LETTERS, LETTERS[::-1], strict=True)]
-    return sequences(rows)
+    return sequences(ROWS)
 
 
 def chains(encoder, texts, **changes):
     ids = encoder.token_ids(texts, 40)
-    return MaskedChains(ids, encoder, **({"share": 0.15, "batch_size": 8, "steps": 200, "seed": 0} | changes))
+    return MaskedChains(
+        ids, encoder, **({"share": 0.15, "batch_size": 8, "steps": 200, "seed": 0, "where": "pretrain-masking"} | changes)
+    )
 
 
 def test_chains_are_read_once_each_and_by_themselves(texts):
@@ -101,7 +106,13 @@ def test_the_loss_is_the_mean_over_what_is_asked_for_in_any_chunks(encoder, text
 def test_a_backbone_learns_what_was_hidden(encoder, texts, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    curve = fit_masked(encoder, texts, TRAINING, RUNTIME, seed=0, inputs={})
+    (tmp_path / "curated/one").mkdir(parents=True)
+    write(tmp_path / "curated/one/train.parquet", Row, ROWS)
+    job = Job(
+        encoder=encoder, section=TRAINING, runtime=RUNTIME, seed=0, name="pretrain-masking", curated=tmp_path / "curated", mined=None,
+        inputs={}, scratch=tmp_path / "scratch",
+    )  # fmt: skip
+    curve = Masked(share=0.15, batch_size=8)(job).curve
     losses = [point["loss/masking"] for point in curve]
     assert len(losses) == 30
     assert sum(losses[-5:]) / 5 < math.log(len(LETTERS)) - 0.3  # what their frequencies alone give, all being equal
@@ -113,8 +124,8 @@ def test_a_backbone_learns_what_was_hidden(encoder, texts, tmp_path, monkeypatch
 
 
 def test_too_few_chains_or_a_tokenizer_without_a_mask_are_told(encoder, texts):
-    with pytest.raises(ValueError, match="a batch of 64 texts, but there are 40"):
+    with pytest.raises(ValueError, match="pretrain-masking: a batch of 64 texts, but there are 40"):
         chains(encoder, texts, batch_size=64)
     encoder.tokenizer.mask_token = None
-    with pytest.raises(ValueError, match=r"has no mask token; set pretrain\.masking to null"):
+    with pytest.raises(ValueError, match=r"has no mask token; take this phase out"):
         chains(encoder, texts)

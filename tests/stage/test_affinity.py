@@ -24,7 +24,7 @@ STAGES = (
 SET = {
     "seed": 0,
     "encoder": {"backbone": {"width": 16, "layers": 1, "heads": 2, "intermediate": 32}, "max_length_tokens": 64},
-    "pretrain.masking": {"batch_size": 8, "steps": 3, "max_length_tokens": 64, "chunk_tokens": 256},
+    "pretrain.phases.masking": {"fit.batch_size": 8, "steps": 3, "max_length_tokens": 64, "chunk_tokens": 256},
     "train": {"max_length_tokens": 64, "chunk_tokens": 256, "warmup_steps": 1, "steps_per_task": 6, "optimizer": {"lr": 0.01}},
     "train.tasks.affinity.batch_size": 8,
     "train.affinity.look": {"every_steps": 3, "complexes": 8},
@@ -196,7 +196,16 @@ def test_the_lists_of_text_are_told_with_the_command_that_mends_them(root, ready
             {"train.hp.control": "randm"},
             r"train.hp.control: expected a name under curate.controls \(paper, random\).*got 'randm'",
         ),
-        ({"train.hp.affinity": None}, r"train.hp: a task of kind affinity needs `affinity`.*see conf/expert/hp.yaml"),
+        ({"train.hp.affinity": None}, r"train\.hp\.affinity: .* got None"),
+        (
+            {"train.hp.fit._target_": "pipeline.training.curated.Contrastive"},
+            r"unknown key train\.hp\.control; keys there: fit, .*unknown key train\.hp\.affinity|unknown key train\.hp\.affinity",
+        ),
+        (
+            {"train.hp.fit._target_": "pipeline.protein.masking.Masked"},
+            r"train\.hp\.fit: expected what trains experts, but pipeline\.protein\.masking\.Masked trains phases only",
+        ),
+        ({"train.hp.affinity.bakbone": "frozen"}, r"no key 'bakbone' under train\.affinity \(did you mean 'backbone'"),
     ],
 )
 def test_what_a_section_cannot_ask_for_is_told_by_compose(ready, run, tmp_path, capsys, values, message):

@@ -5,9 +5,16 @@ import yaml
 
 from pipeline.corpus.files import write
 from pipeline.corpus.row import Row
+from pipeline.protein.masking import Masked
+from pipeline.training.trainer import Trained
 
 PLANTED = {"train": "qtrainq", "validation": "qvalidationq", "test": "qtestq", "probe": "qprobeq"}
 SCRATCH = {"vocabulary": 80, "width": 16, "layers": 1, "heads": 2, "intermediate": 32, "dropout": 0.1}
+
+FIT = {"_target_": "pipeline.protein.masking.Masked", "share": 0.15, "batch_size": 2}
+OPTIMIZER = {"_target_": "pipeline.training.optimizer.adamw", "lr": 0.1, "weight_decay": 0.0, "betas": [0.9, 0.99]}
+PHASE = {"fit": FIT, "order": 0, "corpora": None, "steps": 1, "max_length_tokens": 12, "chunk_tokens": 99, "warmup_steps": 0}
+PHASE |= {"precision": "32-true", "gradient_clip": 1.0, "on_nonfinite": "stop", "optimizer": OPTIMIZER}
 
 
 @pytest.fixture
@@ -22,6 +29,7 @@ def curated(tmp_path):
     encoder = {
         "backbone": {"_target_": "pipeline.encoder.scratch.ScratchBackbone", **SCRATCH},
         "pooling": None,
+        "projection": None,
         "adapter": None,
         "prompts": {"pooled": True, "texts": {}},
         "max_length_tokens": 12,
@@ -29,8 +37,14 @@ def curated(tmp_path):
     config = {
         "seed": 0,
         "encoder": encoder,
-        "pretrain": {"masking": {"fit": {"_target_": "pipeline.protein.masking.fit_masked"}, "share": 0.15}, "phases": {}},
-        "runtime": {"accelerator": "cpu", "threads": 1},
+        "pretrain": {"phases": {"masking": PHASE}},
+        "runtime": {
+            "accelerator": "cpu",
+            "threads": 1,
+            "strategy": "auto",
+            "kept_tokens": 99,
+            "return_memory": False,
+        },
     }
     (tmp_path / "data/config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     return tmp_path
@@ -39,11 +53,13 @@ def curated(tmp_path):
 def test_vocabulary_and_masked_texts_hold_no_word_of_a_held_out_row_or_of_the_probe(curated, run, monkeypatch):
     masked = []
 
-    def fit_masked(encoder, texts, *settings, **named):
-        masked.extend(texts)
-        return [{"step": 0, "loss": 1.0}]
+    def learned(self, ids, encoder, **settings):
+        masked.extend(encoder.tokenizer.decode(row) for row in ids)
+        return batches(self, ids, encoder, **settings)
 
-    monkeypatch.setattr("pipeline.protein.masking.fit_masked", fit_masked)
+    batches = Masked.batches
+    monkeypatch.setattr(Masked, "batches", learned)
+    monkeypatch.setattr("pipeline.pretext.pretext.train", lambda *_, **__: Trained([{"step": 0, "loss": 1.0}], None, set()))
     assert run(curated, "pretrain") == 0
     vocabulary = (curated / "checkpoints/base/tokenizer.json").read_text(encoding="utf-8")
     expected = {name: name == "train" for name in PLANTED}

@@ -70,7 +70,7 @@ def peg(workspace, run):
 
 
 def test_phases_run_in_their_order_and_a_stopped_one_begins_at_the_last_boundary(peg, run, monkeypatch):
-    import pipeline.stage.pretrain as stage
+    import pipeline.training.curated as stage
 
     fit, begun = stage.fit, []
 

@@ -78,7 +78,7 @@ def batch(made: Encoder, task: str) -> tuple[TextBatch, dict[str, int]]:
     known = Known(rows, Reader(made, LIMIT))
     batches = Batches(
         [Batch([(task, [[i] for i in range(len(IN_BATCH))])])], {task: rows}, {task: MINED}, known.reader, known={task: known},
-        sources={}, num_negatives={task: 1}, teachers={},
+        sources={}, num_negatives={task: 1}, teachers={}, views={}, seed=0,
     )  # fmt: skip
     (found,) = batches
     (part,) = found.parts

@@ -45,7 +45,7 @@ PLAIN, GRADED = rows("retrieval", [None] * 4), rows("sts", [0.0, 1.5, 4.0, 5.0])
 
 
 def checked(objective, given, task, *, mined=0, devices=1, strategy="auto", **changes):
-    settings = {"batch_size": 4, "negatives": "gathered", "num_negatives": 0, "teacher": None, "objective": objective}
+    settings = {"batch_size": 4, "negatives": "gathered", "num_negatives": 0, "teachers": {}, "objective": objective}
     training = {"chunk_tokens": 64, "max_length_tokens": 32, "on_nonfinite": "stop", "precision": "32-true"}
     training |= {key: changes.pop(key) for key in list(changes) if key in training}
     training |= {"tasks": {task: settings | changes}}
@@ -87,7 +87,7 @@ BAD = {
         r"task retrieval: Triplet learns from mined hard negatives, but num_negatives is 0; set it to 1 or more \(conf/task/retrieval.yaml",
     ),
     "no negatives, with a teacher": (
-        (node("margin_mse"), PLAIN, "retrieval"), {"teacher": {"directory": "x", "sha256": None}}, "MarginMSE learns from mined hard",
+        (node("margin_mse"), PLAIN, "retrieval"), {"teachers": {"large": {}}}, "MarginMSE learns from mined hard",
     ),
     "no teacher": (
         (node("margin_mse"), PLAIN, "retrieval"), {"mined": 2, "num_negatives": 2}, "learns from a teacher, but there is none; name one",

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import pytorch_lightning as pl
@@ -9,6 +10,7 @@ from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
 from pipeline.objective.cosent import CoSENT
 from pipeline.objective.infonce import InfoNCE
+from pipeline.objective.objective import Objective
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData
 from pipeline.training.optimizer import adamw
@@ -40,6 +42,7 @@ def parts(encoder, tasks, *, steps, seed=0, lr=0.01, mixed=False, **settings):
         mixed=mixed,
         by_length=False,
         teachers={},
+        views={},
     )
     objectives = {
         task: {"retrieval": InfoNCE(temperature=0.1, symmetric=False, same_side=[]), "sts": CoSENT(scale=20.0)}[task]
@@ -173,6 +176,10 @@ def test_a_mixed_batch_teaches_each_task_by_its_share_of_the_rows(tiny_encoder):
     torch.testing.assert_close(found, sum(alone[part.task] * len(part.positive) / batch.size for part in batch.parts))
     retrieval, sts = (module.pairs(batch, part, vectors) for part in batch.parts)
     assert len(retrieval.document) == len(sts.document) == sum(part.num_documents for part in batch.parts)
+    module.negatives["retrieval"] = "own"
+    own, sts = (module.pairs(batch, part, vectors) for part in batch.parts)
+    assert (own.own_alone, sts.own_alone) == (True, False)
+    assert len(own.document) == batch.parts[0].num_documents < len(sts.document)
 
 
 def test_processes_with_different_batches_are_told_before_the_first_backward(tiny_encoder, monkeypatch):
@@ -293,3 +300,60 @@ def test_under_bf16_mixed_the_positive_and_the_negatives_have_one_precision(tiny
     assert all(half)
     assert {tensor.dtype for pair in seen for tensor in pair} == {torch.float32}
     assert all(not torch.equal(match, match.bfloat16().float()) for match, _ in seen)  # and was not rounded before
+
+
+class Scaled(Objective):
+    """InfoNCE whose temperature is learned: an objective with a weight of its own."""
+
+    saves = True
+
+    def begin(self, *, width, blocks):
+        self.log_scale = torch.nn.Parameter(torch.tensor(1.0) + 0.01 * torch.rand(()))
+
+    def forward(self, pairs):
+        inner = InfoNCE(temperature=1.0, symmetric=False, same_side=[])
+        return inner(replace(pairs, query=pairs.query * self.log_scale.exp()))
+
+
+def scaled(encoder, tasks=("retrieval",), *, steps, **settings):
+    module, data = parts(encoder, list(tasks), steps=steps, **settings)
+    module.objectives["retrieval"] = Scaled()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module.objectives["retrieval"].begin(width=16, blocks=2)
+    return module, data
+
+
+@pytest.mark.parametrize("kept_tokens", [0, 10**6])
+def test_a_weight_of_an_objective_gets_its_whole_gradient_however_the_batch_is_cut(tiny_encoder, kept_tokens):
+    module, data = scaled(tiny_encoder(dropout=0.0), steps=1, chunk_tokens=14, kept_tokens=kept_tokens)
+    batch = next(iter(data.batches))
+    module.loss(batch).backward()
+    weight = module.objectives["retrieval"].log_scale
+    with torch.no_grad():
+        query, document = module.vectors(batch)[:, 0].split(4)
+    free = weight.detach().clone().requires_grad_()
+    expected = torch.nn.functional.cross_entropy(free.exp() * query @ document.T, torch.arange(4))
+    (gradient,) = torch.autograd.grad(expected, free)
+    torch.testing.assert_close(weight.grad, gradient, rtol=1e-4, atol=1e-6)
+    own = [parameter.grad for parameter in module.encoder.parameters() if parameter.grad is not None]
+    assert sum(float(gradient.abs().sum()) for gradient in own) > 0
+
+
+def test_a_weight_of_an_objective_is_trained_beside_the_encoder_and_is_no_part_of_it(tiny_encoder):
+    module, data = scaled(tiny_encoder(), steps=3)
+    before = float(module.objectives["retrieval"].log_scale)
+    names = set(module.encoder.state_dict())
+    train(module, data, 3)
+    assert abs(float(module.objectives["retrieval"].log_scale) - before) > 0.005
+    assert set(module.encoder.state_dict()) == names
+    assert "objectives.retrieval.log_scale" in module.state_dict()  # so that checkpoints hold it
+
+
+def test_a_weight_has_a_gradient_of_zero_at_the_steps_of_other_tasks(tiny_encoder):
+    module, data = scaled(tiny_encoder(dropout=0.0), ("retrieval", "sts"), steps=2)
+    batches = {batch.parts[0].task: batch for batch in data.batches}
+    module.loss(batches["sts"]).backward()
+    assert module.objectives["retrieval"].log_scale.grad == 0
+    module.loss(batches["retrieval"]).backward()
+    assert module.objectives["retrieval"].log_scale.grad != 0

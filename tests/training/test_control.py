@@ -70,7 +70,7 @@ class Told:
     def score(self, query, document):
         return self.numbers.setdefault((query, document), float(len(self.numbers) + 1))
 
-    def __call__(self, task, queries, documents, positive, negative):
+    def scores(self, task, queries, documents, positive, negative):
         candidate = torch.cat([positive[:, :1], negative], dim=1).tolist()
         return torch.tensor(
             [[self.score(q, documents[n]) if n >= 0 else 0.0 for n in row] for q, row in zip(queries, candidate, strict=True)]
@@ -84,7 +84,7 @@ def control(encoder, teacher):
     return TrainingData(
         {"retrieval": rows_of(9)}, {"retrieval": NEGATIVES}, Reader(encoder, 12), known=[], shuffled=["retrieval"],
         feeds={"retrieval": Feed(9, 1, 1.0, True)}, num_negatives={"retrieval": 2}, steps=3, seed=0, mixed=False, by_length=False,
-        teachers={"retrieval": teacher},
+        teachers={"retrieval": teacher}, views={},
     )  # fmt: skip
 
 

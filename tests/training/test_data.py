@@ -7,7 +7,6 @@ from pipeline.corpus.batches import Batch, Feed, plan
 from pipeline.corpus.row import Row
 from pipeline.training.data import Batches, TrainingData
 from pipeline.training.reading import Known, Reader, code_of
-from pipeline.training.teacher import Teacher
 
 WORDS = ["cat", "dog", "mat", "park", "sat", "ran", "rolling", "window", "over", "rows", "sum", "of", "all", "numbers", "the"]
 
@@ -25,12 +24,15 @@ def encoder(tiny_encoder):
     return tiny_encoder()
 
 
-def batches(encoder, plan_, *, negatives=NEGATIVES, num_negatives=1, rows=ROWS, teachers=None, known=None, limit=12):
+def batches(
+    encoder, plan_, *, negatives=NEGATIVES, num_negatives=1, rows=ROWS, teachers=None, views=None, known=None, limit=12
+):
     given = {"retrieval": num_negatives, "sts": 0}
     reader = Reader(encoder, limit)
     related = Known([row for of in rows.values() for row in of] if known is None else known, reader)
     return Batches(
         plan_, rows, negatives, reader, known=dict.fromkeys(rows, related), sources={}, num_negatives=given, teachers=teachers or {},
+        views=views or {}, seed=3,
     )  # fmt: skip
 
 
@@ -128,7 +130,7 @@ def test_a_second_pass_gives_the_same_batches_again(encoder):
 
 def test_the_data_of_a_training_is_planned_before_the_first_step(encoder):
     feeds = {"retrieval": Feed(3, 1, 1.0, True), "sts": Feed(2, 1, 1.0, False)}
-    settings = {"num_negatives": {"retrieval": 0, "sts": 0}, "mixed": False, "by_length": False, "teachers": {}}
+    settings = {"num_negatives": {"retrieval": 0, "sts": 0}, "mixed": False, "by_length": False, "teachers": {}, "views": {}}
     settings |= {"known": [], "shuffled": [], "steps": 8, "seed": 1}
     data = TrainingData(ROWS, {}, Reader(encoder, 12), feeds=feeds, **settings)
     assert data.train_dataloader().batches == planned(8, seed=1)
@@ -155,33 +157,6 @@ def test_a_mixed_batch_has_a_part_for_each_task_over_one_list_of_texts(encoder):
     assert [(part.first_query, part.first_document, part.num_documents) for part in batch.parts] == [(0, 5, 2), (2, 7, 3)]
     assert decoded[7:] == ["ran dog", "park dog", "sat dog"]
     assert batch.size == 5
-
-
-def test_a_teacher_scores_each_query_with_its_main_document_and_its_mined_ones(encoder, tiny_encoder):
-    other = tiny_encoder(seed=5)
-    teacher = Teacher(other, max_length_tokens=12, batch_tokens=64)
-    (batch,) = batches(encoder, [single("retrieval", [0, 4, 2])], num_negatives=2, teachers={"retrieval": teacher})
-    (part,) = batch.parts
-    queries, documents = texts(encoder, batch)
-    q, d = (torch.from_numpy(other.encode(t, max_length_tokens=12, batch_tokens=64, title="")) for t in (queries, documents))
-    assert part.teacher.shape == (3, 3)
-    for i in range(3):
-        for c, j in enumerate([int(part.positive[i, 0]), *part.negative[i].tolist()]):
-            assert part.teacher[i, c].item() == pytest.approx(float(q[i] @ d[j]) if j >= 0 else 0.0, abs=1e-6)
-
-
-def test_a_teacher_scores_the_main_document_of_several(encoder, tiny_encoder):
-    other = tiny_encoder(seed=5)
-    rows = {"retrieval": [replace(pair(i), query="cat cat", query_id="q0") for i in range(3)] + [pair(5)]}
-    teacher = Teacher(other, max_length_tokens=12, batch_tokens=64)
-    (batch,) = batches(
-        encoder, [Batch([("retrieval", [[2, 0, 1], [3]])])], rows=rows, num_negatives=1, teachers={"retrieval": teacher}
-    )
-    (part,) = batch.parts
-    limits = {"max_length_tokens": 12, "batch_tokens": 64, "title": ""}
-    q, main, mined = (torch.from_numpy(other.encode([text], **limits))[0] for text in ("cat cat", "mat dog", "park ran"))
-    assert part.positive.tolist() == [[0, 2, 3], [1, -1, -1]]
-    assert part.teacher[0].tolist() == pytest.approx([float(q @ main), float(q @ mined)], abs=1e-6)
 
 
 def test_a_mined_text_is_used_unless_it_reads_like_the_query_or_what_is_known_to_answer_it(encoder):
@@ -227,12 +202,3 @@ def test_the_mark_of_a_batch_tells_what_is_known(encoder):
         )
         marks.append(batch.mark)
     assert marks[0] != marks[1]
-
-
-def test_a_teacher_that_could_change_unseen_is_refused(tiny_encoder, tmp_path):
-    tiny_encoder().save(tmp_path / "teacher")
-    settings = {"directory": str(tmp_path / "teacher"), "sha256": None}
-    with pytest.raises(ValueError, match="needs its `sha256`"):
-        Teacher.load(settings, max_length_tokens=12, batch_tokens=64)
-    with pytest.raises(ValueError, match="expected 00"):
-        Teacher.load(settings | {"sha256": "00"}, max_length_tokens=12, batch_tokens=64)

@@ -1,6 +1,7 @@
 """What `fit` hands to the trainer."""
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 import pipeline.training.fit as fitting
 from pipeline.corpus.row import Row
+from pipeline.objective.infonce import InfoNCE
 from pipeline.training.reading import code_of
 from pipeline.training.trainer import Trained
 
@@ -16,7 +18,7 @@ ROWS = [Row("retrieval", f"q{i}", f"{one} cat", f"d{i}", f"{one} dog") for i, on
 INFONCE = {"_target_": "pipeline.objective.infonce.InfoNCE", "temperature": 0.05, "symmetric": False, "same_side": []}
 TASK = {
     "objective": INFONCE, "batch_size": 6, "negatives": "gathered", "num_positives": 1, "num_negatives": 0, "turns": 1.0,
-    "teacher": None, "shuffle_documents": False,
+    "teachers": {}, "view": {"_target_": "pipeline.view.rows.Rows"}, "shuffle_documents": False,
 }  # fmt: skip
 TRAINING = {
     "tasks": {"retrieval": TASK}, "batches": "single", "turns": "uniform", "turns_temperature": 1.0, "by_length": False,
@@ -135,3 +137,56 @@ def test_what_deepspeed_rounds_before_it_trains_is_no_part_of_what_was_learned(
     )  # fmt: skip
     for name, value in encoder.state_dict().items():
         torch.testing.assert_close(value, start[name] + 0.5 if value.is_floating_point() else start[name], rtol=0, atol=1e-7)
+
+
+class Owning(InfoNCE):
+    saves = True
+
+    def begin(self, *, width, blocks):
+        self.scale_of = torch.nn.Parameter(torch.rand(width))
+
+    def forward(self, pairs):
+        return super().forward(replace(pairs, query=pairs.query * self.scale_of))
+
+
+def owned(encoder, monkeypatch, *, stop_at=None, **runtime):
+    """The weight that an objective came to, of a training that is broken off before a step and gone on with, if asked."""
+    made = lambda _: {"retrieval": Owning(temperature=0.05, symmetric=False, same_side=[])}  # noqa: E731
+    monkeypatch.setattr(fitting, "built_objectives", made)
+    given = {"seed": 0, "name": "x", "inputs": {}, "held_out": {}, "known": {"train": [], "validation": []}, "snapshots": None}
+    call = lambda: fitting.fit(  # noqa: E731
+        encoder(),
+        {"retrieval": ROWS},
+        {},
+        TRAINING | {"steps_per_task": 4},
+        RUNTIME | {"checkpoint_every_steps": 2} | runtime,
+        **given,
+    )
+    if stop_at is not None:
+        step = fitting.ContrastiveModule.training_step
+
+        def stopping(self, batch, batch_idx):
+            if self.global_step == stop_at:
+                raise StoppedError
+            return step(self, batch, batch_idx)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(fitting.ContrastiveModule, "training_step", stopping)
+            with pytest.raises(StoppedError):
+                call()
+    return call().beside["retrieval.scale_of"]
+
+
+def test_a_stopped_training_goes_on_with_the_weights_of_its_objectives_and_hands_them_over(tiny_encoder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    whole = owned(tiny_encoder, monkeypatch)
+    assert whole.shape == (16,)
+    torch.manual_seed(0)
+    assert (whole - torch.rand(16)).abs().max() > 0.05
+    assert torch.equal(owned(tiny_encoder, monkeypatch, stop_at=3), whole)
+
+
+def test_weights_that_are_kept_need_a_process_that_holds_them_whole(tiny_encoder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="x, task retrieval: Owning keeps weights of its own"):
+        owned(tiny_encoder, monkeypatch, strategy="deepspeed_stage_2")

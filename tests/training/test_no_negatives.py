@@ -54,6 +54,14 @@ def test_no_objective_punishes_what_belongs_to_the_query(program, objectives, na
     checked(name, program.gradients(objectives[name], program.encoder(prompts=prompts), "gathered"))
 
 
+@pytest.mark.parametrize("name", [name for name in named() if name not in PAIRS_ALONE])
+def test_a_query_with_negatives_of_its_own_moves_nothing_but_its_answer_and_what_was_mined_for_it(program, objectives, name):
+    found = program.gradients(objectives[name], program.encoder(prompts=True), "own")
+    assert {what for what, size in found.items() if size} <= {"its answer", "mined for it"}
+    if not objectives[name].needs_score:  # graded ones compare a pair with those that are graded alone
+        assert found["mined for it"] > 1e-4
+
+
 def test_two_processes_punish_nothing_that_belongs_to_the_query_either(tmp_path, two_processes):
     two_processes(PROGRAM, tmp_path)
     mine, other = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
@@ -85,7 +93,14 @@ def test_a_perfect_encoder_pays_nothing_for_documents_that_read_alike(program):
     texts = [("the cat", program.LONG + "cat"), ("a dog", program.LONG + "dog")]
     rows = [Row("retrieval", f"q{i}", q, f"d{i}", d) for i, (q, d) in enumerate(texts)]
     known = Known(rows, Reader(made, program.LIMIT))
-    settings = {"known": {"retrieval": known}, "sources": {}, "num_negatives": {"retrieval": 0}, "teachers": {}}
+    settings = {
+        "known": {"retrieval": known},
+        "sources": {},
+        "num_negatives": {"retrieval": 0},
+        "teachers": {},
+        "views": {},
+        "seed": 0,
+    }
     (given,) = Batches([Batch([("retrieval", [[0], [1]])])], {"retrieval": rows}, {}, known.reader, **settings)
     objective = InfoNCE(temperature=0.001, symmetric=True, same_side=["document"])
     module = program.ContrastiveModule(
@@ -113,7 +128,7 @@ def test_in_a_mixed_batch_an_answer_under_another_tasks_prompt_is_no_negative(pr
     known = Known([*rows["retrieval"], *rows["sts"], answer], Reader(made, program.LIMIT))
     (given,) = Batches(
         [Batch([("retrieval", [[0], [1]]), ("sts", [[0], [1]])])], rows, {}, known.reader, known=dict.fromkeys(rows, known), sources={},
-        num_negatives={"retrieval": 0, "sts": 0}, teachers={},
+        num_negatives={"retrieval": 0, "sts": 0}, teachers={}, views={}, seed=0,
     )  # fmt: skip
     objective = InfoNCE(temperature=0.05, symmetric=False, same_side=[])
     module = program.ContrastiveModule(

@@ -1,0 +1,86 @@
+"""Contrastive training of an encoder on the curated rows of its tasks: what experts and phases do unless they name another `fit`."""
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.checkpoint import whole_directory
+from pipeline.corpus.files import Negative, read, read_rows, write
+from pipeline.corpus.row import Row, Split, teaches
+from pipeline.distributed import first_process, together
+from pipeline.encoder.encoder import Encoder
+from pipeline.encoder.lora import adapt
+from pipeline.training.fit import fit
+from pipeline.training.job import Fitted, Job
+from pipeline.training.mined import by_query, known_rows, mined, with_given, with_negatives
+from pipeline.training.snapshots import Snapshots
+
+
+class Contrastive:
+    """Where the encoder names an adapter, that is what learns."""
+
+    sections = {"expert": "shape.Expert", "phase": "shape.Phase"}  # noqa: RUF012
+    learns = ("ranked", "graded", "paired", "translated")
+
+    def __call__(self, job: Job) -> Fitted:
+        encoder, section, tasks = job.encoder, job.section, job.section["tasks"]
+        adapt(encoder)
+        known = known_rows(job.curated)
+        judged = _rows(job.curated, tasks, section.get("corpora"))
+        rows = {task: [row for row in of_task if teaches(row)] for task, of_task in judged.items()}
+        rows = {task: drawn(of_task, section.get("share"), f"{job.seed} {task}") for task, of_task in rows.items()}
+        if job.mined is not None:
+            negatives = by_query([one for file in sorted(job.mined.glob("*.parquet")) for one in read(file, Negative)])
+        else:
+            negatives = _found(encoder, judged, section["mine"], job.runtime, job.scratch)
+        for task, settings in tasks.items():
+            rows[task] = with_negatives(task, rows[task], negatives.get(task, {}), settings["num_negatives"])
+        kept = Snapshots(job.scratch, **section["snapshots"]) if section.get("snapshots") else None
+        looked_at = rows_of(job.curated, "validation", list(tasks), section.get("corpora"))
+        held_out = {task: [row for row in looked_at if row.task == task and teaches(row)] for task in tasks}
+        learned = fit(
+            encoder, rows, negatives, section, job.runtime, seed=job.seed, name=job.name, inputs=job.inputs, held_out=held_out,
+            known=known, snapshots=kept,
+        )  # fmt: skip
+        return Fitted(encoder, learned.curve, kept.files() if kept else (), learned.beside)
+
+
+def rows_of(
+    curated: Path, split: Split, tasks: Sequence[str], corpora: Sequence[str] | None, *, deal: str | None = None
+) -> list[Row]:
+    """Of ``tasks``, of ``corpora`` alone if given, as ``deal`` dealt them if given."""
+    found = read_rows(curated, split, tasks, deal=deal)
+    return [row for corpus, row in found if corpora is None or corpus in corpora]
+
+
+def drawn(rows: list[Row], share: float | None, seed: str) -> list[Row]:
+    """``share`` of the rows, at least one if there is any, in their order; all where it is None."""
+    if share is None:
+        return rows
+    chosen = random.Random(f"{seed} share").sample(range(len(rows)), max(round(share * len(rows)), min(1, len(rows))))
+    return [rows[i] for i in sorted(chosen)]
+
+
+def _rows(curated: Path, tasks: Mapping[str, Any], corpora: Sequence[str] | None) -> dict[str, list[Row]]:
+    """The train rows of each task, of ``corpora`` alone if given, those that teach nothing among them."""
+    found: dict[str, list[Row]] = {task: [] for task in tasks}
+    for row in rows_of(curated, "train", list(tasks), corpora):
+        found[row.task].append(row)
+    return found
+
+
+def _found(
+    encoder: Encoder, rows: Mapping[str, list[Row]], settings: Mapping[str, Any] | None, runtime: Mapping[str, Any], folder: Path
+) -> dict[str, dict[str, list[str]]]:  # fmt: skip
+    """Hard negatives by task and query, mined by the encoder as the training finds it: by the first process, for all."""
+    if settings is None:
+        return {}
+    if first_process() and not folder.is_dir():
+        with whole_directory(folder) as partial:
+            for task, of_task in rows.items():
+                positive = [row for row in of_task if teaches(row)]
+                found = mined(encoder, positive, settings, runtime, title=task)
+                write(partial / f"{task}.parquet", Negative, with_given(of_task, found))
+    together()
+    return by_query([negative for task in rows for negative in read(folder / f"{task}.parquet", Negative)])
