@@ -1,4 +1,4 @@
-"""What `data/config.yaml` says, and what its nodes name, built. Stages run this code; `pipeline.params` is for `compose` and sweeps.
+"""What `data/config.yaml` says, and what its nodes name, built. Stages run this code, not `pipeline.params`.
 
 A node with ``_target_`` is checked against the keyword-only arguments
 of what it names, read from the source with ``ast``: nothing heavy is imported, so a misspelt key fails within seconds.

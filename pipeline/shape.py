@@ -23,6 +23,9 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+Listed = list[str] | dict[str, str]
+
+
 class Page(Shape):
     """`params.yaml`."""
 
@@ -32,6 +35,12 @@ class Page(Shape):
     methods: list[str]
     baselines: list[str]
     models: dict[str, str]
+    # What replaces the lists of the catalogue, by name or as names of one's own; null: the catalogue's (`pipeline/choice.py`).
+    filters: Listed | None = None
+    measures: Listed | None = None
+    evaluators: Listed | None = None
+    forms: Listed | None = None
+    behaviours: Listed | None = None
     set: dict[str, Any]
 
 
