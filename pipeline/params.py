@@ -30,9 +30,10 @@ from pipeline.choice import (
     shared,
 )
 from pipeline.models import singles
-from pipeline.shape import Config, Page, checked
+from pipeline.shape import Config, Page, Shared, checked
 from pipeline.spelling import nearest
 from pipeline.task import Kind, kind_named
+from pipeline.trainable import check_corpora, check_encoder
 
 
 def read_page(path: Path = PAGE) -> Page:
@@ -88,23 +89,20 @@ def compose_config(page: Page) -> dict[str, Any]:
         corpora = {name: _corpus(root, name, {}) for name in root.corpora}
         corpora |= {name: _corpus(root, name, dict(own)) for name, own in page.corpora.items()}
         kinds = kinds_of(corpora)
+        values = {path: value for path, value in flat(page.set) if path.split(".")[0] not in PER_ITEM}
+        whole = resolved(root, values, f"{PAGE}: set")
+        whole["ingest"]["corpora"] = corpora
+        config = {name: whole[name] for name in Shared.model_fields if name in whole}
+        check_shared(config)  # before the items are composed, which takes a while
         composers = {
             "train": {name: partial(composed_with, [*plain, *_expert(name, kinds)]) for name in page.experts},
             "merge": {name: partial(composed_with, [*plain, f"method={name}"]) for name in page.methods},
             "baseline": {name: partial(_baseline, root, name) for name in page.baselines},
         }
-        items = {section: _items(section, choices, parts) for section, parts in composers.items()}
-    sections: dict[str, Any] = {stage: {} for stage in PER_ITEM}
-    for stage, parts in items.items():
-        _check_item_paths(page.set, stage, parts)
-        for name, cfg in parts.items():
-            values = dict(for_item(page.set, stage, name, parts))
-            sections[stage][name] = resolved(cfg, values, f"{PAGE}: set")[stage]
-    values = {path: value for path, value in flat(page.set) if path.split(".")[0] not in sections}
-    whole = resolved(root, values, f"{PAGE}: set")
-    config = {name: whole[name] for name in Config.model_fields if name in whole} | sections
+        for stage, parts in composers.items():
+            config[stage] = _items(stage, choices, parts, page)
+            check_corpora(stage, config[stage], corpora)
     config |= {"experts": page.experts, "models": page.models, "tasks": {}, "left_out": {}}
-    config["ingest"]["corpora"] = corpora
     config = check_config(config)
     learned = {task for training in trainings(config) for task in training["tasks"]}
     config["tasks"] = {task: {"kind": kind.name, "learned": task in learned} for task, kind in sorted(kinds.items())}
@@ -140,11 +138,16 @@ def kinds_of(corpora: Mapping[str, Any]) -> dict[str, Kind]:
     return {task: kind for task, (kind, _) in found.items()}
 
 
-def _items(section: str, choices: Sequence[Choice], composers: Mapping[str, Callable[..., Composed]]) -> dict[str, DictConfig]:
-    """By item of ``section`` its composition, with the ``choices`` that hold for it."""
+def _items(
+    section: str, choices: Sequence[Choice], composers: Mapping[str, Callable[..., Composed]], page: Page
+) -> dict[str, Any]:
+    """By item of ``section`` what its composition says there, with the choices and values of the page that hold for it."""
     found = {name: composer(()) for name, composer in composers.items()}
     wanted = of_items(section, choices, found)
-    return {name: (composers[name](wanted[name]) if wanted[name] else one).cfg for name, one in found.items()}
+    parts = {name: (composers[name](wanted[name]) if wanted[name] else one).cfg for name, one in found.items()}
+    _check_item_paths(page.set, section, parts)
+    values = {name: dict(for_item(page.set, section, name, parts)) for name in parts}
+    return {name: resolved(cfg, values[name], f"{PAGE}: set")[section] for name, cfg in parts.items()}
 
 
 def _expert(name: str, kinds: Mapping[str, Kind]) -> list[str]:
@@ -156,13 +159,22 @@ def _expert(name: str, kinds: Mapping[str, Kind]) -> list[str]:
     return ["~expert", f"+task@train.tasks.{name}={kinds[name].name}"]
 
 
+def check_shared(config: Mapping[str, Any]) -> None:
+    """The sections that are one for the whole page, as `check_config`."""
+    checked(Shared, config, str(CONFIG))
+    if not config["ingest"]["corpora"]:
+        raise ValueError(f"no corpus: choose an experiment that names some, or add one line under `corpora:` in {PAGE}")
+    for path, node in nodes(config):
+        check_node(node, path)
+    check_encoder(config["encoder"])
+    check_corpora("pretrain.phases", config["pretrain"]["phases"], config["ingest"]["corpora"])
+
+
 def check_config(config: dict[str, Any]) -> dict[str, Any]:
     """``config`` complete, or ValueError that names the key, what was expected, what was found, and the nearest known key."""
     checked(Config, config, str(CONFIG))
     if config["final"]["candidates"] is None:
         config["final"]["candidates"] = singles(config)
-    if not config["ingest"]["corpora"]:
-        raise ValueError(f"no corpus: choose an experiment that names some, or add one line under `corpora:` in {PAGE}")
     for path, node in nodes(config):
         check_node(node, path)
     return config

@@ -254,27 +254,32 @@ class Runtime(Shape):
     mirror: str | None
 
 
-class Config(Shape):
-    """`data/config.yaml`."""
+class Shared(Shape):
+    """The sections of `data/config.yaml` that are one for the whole page."""
 
     seed: int = Field(ge=0)
-    experts: dict[str, str]
-    models: dict[str, str]
-    tasks: dict[str, KnownTask]  # filled by compose from what the corpora declare
-    left_out: dict[str, dict[str, str]]  # by stage the items of the page that have no rows, with their directories
     ingest: Ingest
     curate: Curate
     encoder: Encoder
     pretrain: Pretrain
     mine: Mine
-    train: dict[str, Expert]
-    merge: dict[str, Merge]
-    baseline: dict[str, Node]
     evaluate: Evaluate
     final: Final
     stress: Stress
     report: Report
     runtime: Runtime
+
+
+class Config(Shared):
+    """`data/config.yaml`."""
+
+    experts: dict[str, str]
+    models: dict[str, str]
+    tasks: dict[str, KnownTask]  # filled by compose from what the corpora declare
+    left_out: dict[str, dict[str, str]]  # by stage the items of the page that have no rows, with their directories
+    train: dict[str, Expert]
+    merge: dict[str, Merge]
+    baseline: dict[str, Node]
 
 
 def checked(shape: type[BaseModel], raw: Any, where: str) -> Any:

@@ -1,8 +1,9 @@
 """What a training's section cannot ask for, whatever the rows are: told by `compose`, and again before the first step."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pipeline.manifest import check_code, modules, on_disk, poolings
 from pipeline.spelling import nearest
 from pipeline.task import KINDS
 
@@ -22,6 +23,35 @@ def check_trainings(config: Mapping[str, Any]) -> None:
         check_training(f"pretrain.phases.{name}", phase, mined=dict.fromkeys(phase["tasks"], most), **limits)
     if config["pretrain"]["masking"] is not None:
         check_precision("pretrain.masking", config["pretrain"]["masking"], config["runtime"])
+
+
+def check_encoder(encoder: Mapping[str, Any]) -> None:
+    """What a model says of itself, where its directory is here already: no code of its own, and a pooling where one is replaced."""
+    name = encoder["backbone"].get("name")
+    directory = on_disk(name, encoder["backbone"]["revision"]) if name else None
+    if directory is None:
+        return
+    try:
+        check_code(directory, modules(directory))
+    except ValueError as error:
+        raise ValueError(f"encoder.backbone.name: {error}") from None
+    if encoder["pooling"] is not None and (num := poolings(directory)) not in (None, 1):
+        raise ValueError(
+            f"encoder.pooling replaces the pooling of a model, and {name} has {num} ({', '.join(modules(directory).values())}); "
+            f"expected one; take choose.pooling: own"
+        )
+
+
+def check_corpora(where: str, items: Mapping[str, Any], corpora: Iterable[str]) -> None:
+    """Those of ``items``, by name, that name corpora name some of the run."""
+    known = sorted(corpora)
+    for name, item in items.items():
+        for corpus in (item.get("corpora") if isinstance(item, Mapping) else None) or ():  # what is none is told with its shape
+            if corpus not in known:
+                raise ValueError(
+                    f"{where}.{name}.corpora: no corpus {corpus!r}{nearest(corpus, known)}; expected some of {', '.join(known)}, or null "
+                    f"for all"
+                )
 
 
 def check_precision(where: str, training: Mapping[str, Any], runtime: Mapping[str, Any]) -> None:

@@ -17,9 +17,10 @@ from pipeline.build import build
 from pipeline.checkpoint import PROVENANCE, read_json, sha256, whole_directory, write_json, write_provenance, write_text
 from pipeline.delta import Models, check_distance, total
 from pipeline.distributed import first_process
+from pipeline.manifest import MODULES, modules
 from pipeline.merging.method import Method
 from pipeline.protein.beside import check_beside, merge_beside
-from pipeline.weights import INDEX, MODULES, modules
+from pipeline.weights import INDEX
 
 BASE, EXPERTS = Path("checkpoints/base"), Path("checkpoints/experts")
 CURATED = Path("data/curated")
