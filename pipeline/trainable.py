@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.manifest import check_code, modules, on_disk, poolings
 from pipeline.spelling import nearest
-from pipeline.task import KINDS
+from pipeline.task import KINDS, Kind
 
 
 def check_trainings(config: Mapping[str, Any]) -> None:
@@ -131,6 +131,17 @@ def check_tasks(config: Mapping[str, Any], evaluators: Mapping[str, str]) -> Non
                 f"task {task!r}: its rows are neither scored, as all of kind {kind.name}, nor does an expert or a phase learn them; take "
                 f"its corpus out, or add a phase (conf/phase; `choose.experiment` says which there are)"
             )
+
+
+def check_audit(kinds: Mapping[str, Kind], texts: str | None) -> None:
+    """One audit reads the rows of all tasks. ``texts``: what it reads; None: whatever there is."""
+    unread = [f"{task} {kind.texts}" for task, kind in sorted(kinds.items()) if texts not in (None, kind.texts)]
+    if unread:
+        raise ValueError(
+            f"curate.audit: a page has one split and one audit, and this audit looks for leaks in {texts} alone, but corpora have rows "
+            f"of {', '.join(unread)}, which would be scored without having been looked at; take these corpora out and give them a page "
+            f"of their own, or choose an audit that reads them (words: prose; chains, stretch: residues)"
+        )
 
 
 def num_processes(runtime: Mapping[str, Any]) -> int:

@@ -219,7 +219,9 @@ def test_a_mistake_on_the_page_is_refused_with_what_there_is(composed, changes, 
 @pytest.mark.parametrize("role", ["strata", "marks"])
 def test_a_mapping_that_the_catalogue_leaves_empty_is_filled_under_own_names(composed, role):
     filled = {"kind": "column"} if role == "strata" else {"kind": {"column": "c", "word": "w"}}
-    source = composed(corpora={"t": {"source": "complexes", "path": "x", role: filled}})["ingest"]["corpora"]["t"]["source"]
+    source = composed(choose=OWN | {"audit": "chains"}, corpora={"t": {"source": "complexes", "path": "x", role: filled}})[
+        "ingest"
+    ]["corpora"]["t"]["source"]
     assert source[role] == filled
 
 
@@ -257,7 +259,7 @@ def test_a_line_without_a_source_names_a_corpus_of_the_catalogue(composed):
     [
         ("curate", "lowercase:", "lowercse:", ("curate.normal.lowercse", "takes no", "did you mean 'lowercase'?")),
         (
-            "dedup/near",
+            "dedup/_near",
             "_target_",
             "_traget_",
             ("data/config.yaml: curate.dedup", "expected `_target_", "did you mean '_traget_'?"),

@@ -100,6 +100,11 @@ AT_ONCE = {
         {"choose": HUB | {"pooling": "mean"}, "set": MODEL},
         "encoder.pooling replaces the pooling of a model, and model has 0 (sentence_transformers.models.StaticEmbedding)",
     ),
+    "an audit of chains for texts": (
+        {"choose": {"experiment": "tiny", "encoder": "scratch", "audit": "chains"}},
+        "curate.audit: a page has one split and one audit, and this audit looks for leaks in residues alone, but corpora have rows of "
+        "retrieval prose, sts prose, weak prose",
+    ),
     "an unknown pooling": (
         {"choose": HUB | {"pooling": "lst"}, "set": MODEL},
         "no conf/pooling/lst.yaml (did you mean 'last'?)",
