@@ -1,13 +1,14 @@
-"""What `data/config.yaml` says, and what its nodes name, built. Stages run this code; `pipeline.params` is for `compose` and sweeps.
+"""What `data/config.yaml` says, and what its nodes name, built. Stages run this code, not `pipeline.params`.
 
 A node with ``_target_`` is checked against the keyword-only arguments
 of what it names, read from the source with ``ast``: nothing heavy is imported, so a misspelt key fails within seconds.
 """
 
 import ast
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
 import yaml
 from hydra.errors import InstantiationException
@@ -100,10 +101,16 @@ def _definition(target: str, path: str) -> ast.stmt:
         package = file.parent
         names = sorted(f.stem for f in package.glob("*.py") if f.stem != "__init__") if package.is_dir() else []
         raise ValueError(f"{path}._target_: no module {module}{nearest(module.rpartition('.')[2], names)}")
-    defined = {node.name: node for node in ast.parse(file.read_text(encoding="utf-8")).body if hasattr(node, "name")}  # pyright: ignore[reportAttributeAccessIssue]
+    defined = _defined(file, file.stat().st_mtime_ns)
     if name not in defined:
         raise ValueError(f"{path}._target_: {module} defines no {name}{nearest(name, defined)}")
     return defined[name]
+
+
+@functools.cache
+def _defined(file: Path, changed: int) -> dict[str, ast.stmt]:
+    """Classes and functions of a file as it is since ``changed``."""
+    return {node.name: node for node in ast.parse(file.read_text(encoding="utf-8")).body if hasattr(node, "name")}  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _check_type(value: Any, annotation: str, path: str) -> None:
@@ -114,4 +121,5 @@ def _check_type(value: Any, annotation: str, path: str) -> None:
     try:
         TypeAdapter(kind).validate_python(value, strict=True)
     except ValidationError as error:
-        raise ValueError(f"{path}: expected {annotation}, got {value!r} ({error.errors()[0]['msg']})") from None
+        near = nearest(str(value), get_args(kind)) if get_origin(kind) is Literal else ""
+        raise ValueError(f"{path}: expected {annotation}, got {value!r}{near} ({error.errors()[0]['msg']})") from None

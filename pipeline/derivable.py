@@ -35,7 +35,7 @@ def check_derivations(page: Page) -> None:
 def check_derived_of_complexes(config: Mapping[str, Any]) -> None:
     """ValueError where a derivation is of an expert that predicts a number for a complex, out of token vectors."""
     for name, one in config["derive"].items():
-        if any(path == one["of"] and config["train"][expert]["affinity"] for expert, path in config["experts"].items()):
+        if any(path == one["of"] and config["train"][expert].get("affinity") for expert, path in config["experts"].items()):
             raise ValueError(
                 f"params.yaml: derivations.{name}.of: {one['of']} predicts the affinity of complexes; expected a model whose vectors "
                 f"are compared"

@@ -1,9 +1,11 @@
 """What a run is made of: `conf/` and `params.yaml` composed by Hydra, checked, resolved and written as `data/config.yaml`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -11,27 +13,27 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from pipeline.build import CONFIG, check_node, class_value, load, nodes
+from pipeline.build import CONFIG, check_node, class_value, nodes
+from pipeline.choice import (
+    CONF,
+    PAGE,
+    PER_ITEM,
+    Choice,
+    Composed,
+    alone,
+    check_choice,
+    check_choices,
+    cleared,
+    composed_with,
+    of_items,
+    placed,
+    shared,
+)
 from pipeline.models import singles
-from pipeline.shape import Config, Page, checked, checked_config
+from pipeline.shape import Page, Shared, checked, checked_config
 from pipeline.spelling import nearest
 from pipeline.task import Kind, kind_named
-
-CONF = Path("conf")
-PAGE = Path("params.yaml")
-PER_ITEM = {"train": "experts", "merge": "methods", "baseline": "baselines"}  # sections with a part for each item of the page
-GROUPS = (
-    "experiment",
-    "encoder",
-    "pooling",
-    "projection",
-    "prompt",
-    "adapter",
-    "dedup",
-    "split",
-    "audit",
-    "miner",
-)  # what `choose` may name
+from pipeline.trainable import check_audit, check_corpora, check_encoder
 
 
 def read_page(path: Path = PAGE) -> Page:
@@ -45,10 +47,7 @@ def read_page(path: Path = PAGE) -> Page:
     if isinstance(raw, dict):  # a heading whose last line was taken out is an empty heading
         raw = {key: {} if value is None and key in ("corpora", "derivations", "set") else value for key, value in raw.items()}
     page = checked(Page, raw, str(path))
-    for group, name in page.choose.items():
-        if group not in GROUPS:
-            raise ValueError(f"{path}: choose.{group}: no such group{nearest(group, GROUPS)}; groups: {', '.join(GROUPS)}")
-        check_choice(group, name, f"{path}: choose.{group}")
+    check_choices(page, str(path))
     for name in page.methods:
         check_choice("method", name, f"{path}: methods")
     for name, line in page.derivations.items():
@@ -83,13 +82,6 @@ def _check_own_page(page: Page, path: Path) -> None:
         )
 
 
-def check_choice(group: str, name: str, where: str) -> None:
-    """ValueError, with the nearest name, unless ``conf/<group>/<name>.yaml`` exists."""
-    names = sorted(file.stem for file in (CONF / group).glob("*.yaml"))
-    if name not in names:
-        raise ValueError(f"{where}: no {CONF / group / name}.yaml{nearest(name, names)}; there are: {', '.join(names)}")
-
-
 def compose_config(page: Page) -> dict[str, Any]:
     """Every stage's section: one composition per item, interpolations resolved, everything checked.
 
@@ -97,28 +89,30 @@ def compose_config(page: Page) -> dict[str, Any]:
     names no item (``train.steps_per_task``) holds for every item.
     """
     _register_resolvers()
-    choices = [f"{group}={name}" for group, name in page.choose.items()]
+    plain, choices = [f"{group}={name}" for group, name in alone(page).items()], placed(page)
     GlobalHydra.instance().clear()
     with initialize_config_dir(config_dir=str(CONF.absolute()), version_base="1.3"):
-        root = compose("config", overrides=choices)
-        merges = {name: compose("config", overrides=[*choices, f"method={name}"]) for name in page.methods}
-        baselines = {name: compose("config", overrides=[*choices, f"+baseline={name}"]) for name in page.baselines}
-        corpora = {name: _corpus(name, {}, choices) for name in root.corpora}
-        corpora |= {name: _corpus(name, dict(own), choices) for name, own in page.corpora.items()}
+        root = composed_with(plain, shared(choices), cleared(page)).cfg
+        OmegaConf.set_struct(root, False)
+        corpora = {name: _corpus(root, name, {}) for name in root.corpora}
+        corpora |= {name: _corpus(root, name, dict(own)) for name, own in page.corpora.items()}
         kinds = kinds_of(corpora)
-        trains = {name: _expert(name, kinds, choices) for name in page.experts}
-    sections: dict[str, Any] = {stage: {} for stage in PER_ITEM}
-    for stage, items in (("train", trains), ("merge", merges), ("baseline", baselines)):
-        _check_item_paths(page.set, stage, items)
-        for name, cfg in items.items():
-            values = dict(_for_item(page.set, stage, name, items))
-            sections[stage][name] = resolved(cfg, values, f"{PAGE}: set")[stage]
-    shared = {path: value for path, value in flat(page.set) if path.split(".")[0] not in sections}
-    whole = resolved(root, shared, f"{PAGE}: set")
-    config = {name: whole[name] for name in Config.model_fields if name in whole} | sections
-    config["derive"] = {name: _derivation(name, dict(own), choices, shared) for name, own in page.derivations.items()}
+        values = {path: value for path, value in flat(page.set) if path.split(".")[0] not in PER_ITEM}
+        whole = resolved(root, values, f"{PAGE}: set")
+        whole["ingest"]["corpora"] = corpora
+        config = {name: whole[name] for name in Shared.model_fields if name in whole}
+        check_shared(config)  # before the items are composed, which takes a while
+        check_audit(kinds, class_value(config["curate"]["audit"]["_target_"], "texts", "curate.audit"))
+        composers = {
+            "train": {name: partial(composed_with, [*plain, *_expert(name, kinds)]) for name in page.experts},
+            "merge": {name: partial(composed_with, [*plain, f"method={name}"]) for name in page.methods},
+            "baseline": {name: partial(_baseline, root, name) for name in page.baselines},
+        }
+        for stage, parts in composers.items():
+            config[stage] = _items(stage, choices, parts, page)
+            check_corpora(stage, config[stage], corpora)
+        config["derive"] = {name: _derivation(root, name, dict(own)) for name, own in page.derivations.items()}
     config |= {"experts": page.experts, "models": page.models, "tasks": {}, "left_out": {}}
-    config["ingest"]["corpora"] = corpora
     config = check_config(config)
     learned = {task for training in trainings(config) for task in training.get("tasks", {})}
     config["tasks"] = {task: {"kind": kind.name, "learned": task in learned} for task, kind in sorted(kinds.items())}
@@ -154,13 +148,36 @@ def kinds_of(corpora: Mapping[str, Any]) -> dict[str, Kind]:
     return {task: kind for task, (kind, _) in found.items()}
 
 
-def _expert(name: str, kinds: Mapping[str, Kind], choices: list[str]) -> DictConfig:
-    """An expert of the catalogue, or, of the name of a task, one that is trained on that with the settings of its kind."""
+def _items(
+    section: str, choices: Sequence[Choice], composers: Mapping[str, Callable[..., Composed]], page: Page
+) -> dict[str, Any]:
+    """By item of ``section`` what its composition says there, with the choices and values of the page that hold for it."""
+    found = {name: composer(()) for name, composer in composers.items()}
+    wanted = of_items(section, choices, found)
+    parts = {name: (composers[name](wanted[name]) if wanted[name] else one).cfg for name, one in found.items()}
+    _check_item_paths(page.set, section, parts)
+    values = {name: dict(for_item(page.set, section, name, parts)) for name in parts}
+    return {name: resolved(cfg, values[name], f"{PAGE}: set")[section] for name, cfg in parts.items()}
+
+
+def _expert(name: str, kinds: Mapping[str, Kind]) -> list[str]:
+    """What composes an expert of the catalogue, or, of the name of a task, one trained on that with the settings of its kind."""
     if name not in kinds or (CONF / "expert" / f"{name}.yaml").is_file():
         check_choice("expert", name, f"{PAGE}: experts")
-        return compose("config", overrides=[*choices, f"expert={name}"])
+        return [f"expert={name}"]
     check_choice("task", kinds[name].name, f"{PAGE}: experts.{name}, of kind {kinds[name].name}")
-    return compose("config", overrides=[*choices, "~expert", f"+task@train.tasks.{name}={kinds[name].name}"])
+    return ["~expert", f"+task@train.tasks.{name}={kinds[name].name}"]
+
+
+def check_shared(config: Mapping[str, Any]) -> None:
+    """The sections that are one for the whole page, as `check_config`."""
+    checked(Shared, config, str(CONFIG))
+    if not config["ingest"]["corpora"]:
+        raise ValueError(f"no corpus: choose an experiment that names some, or add one line under `corpora:` in {PAGE}")
+    for path, node in nodes(config):
+        check_node(node, path)
+    check_encoder(config["encoder"])
+    check_corpora("pretrain.phases", config["pretrain"]["phases"], config["ingest"]["corpora"])
 
 
 def check_config(config: dict[str, Any]) -> dict[str, Any]:
@@ -168,8 +185,6 @@ def check_config(config: dict[str, Any]) -> dict[str, Any]:
     checked_config(config, str(CONFIG))
     if config["final"]["candidates"] is None:
         config["final"]["candidates"] = singles(config)
-    if not config["ingest"]["corpora"]:
-        raise ValueError(f"no corpus: choose an experiment that names some, or add one line under `corpora:` in {PAGE}")
     for path, node in nodes(config):
         check_node(node, path)
     return config
@@ -207,42 +222,34 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield f"{prefix}{key}", value
 
 
-def hydra_overrides(page: Page, overrides: list[str]) -> list[str]:
-    """The choices of ``params.yaml`` as Hydra overrides, ahead of a person's own ones, which win. Its values: `sweep_config`."""
-    own = _overridden(overrides)
-    return [f"{group}={name}" for group, name in page.choose.items() if group not in own] + overrides
+def _baseline(root: DictConfig, name: str, choices: Sequence[Choice]) -> Composed:
+    found = composed_with([], choices, config=f"baseline/{name}")
+    return replace(found, cfg=cast(DictConfig, OmegaConf.merge(root, found.cfg)))
 
 
-def _overridden(overrides: Sequence[str]) -> set[str]:
-    """The keys of Hydra overrides, as in ``+train.optimizer.lr=1e-5``."""
-    return {override.split("=")[0].lstrip("+~") for override in overrides}
+def _part(root: DictConfig, group: str, name: str) -> DictConfig:
+    """One file of the catalogue below ``root``, whose values it may interpolate; a fifth of the time of a whole composition."""
+    return cast(DictConfig, OmegaConf.merge(root, compose(f"{group}/{name}")))
 
 
-def _corpus(name: str, own: dict[str, Any], choices: list[str]) -> dict[str, Any]:
+def _corpus(root: DictConfig, name: str, own: dict[str, Any]) -> dict[str, Any]:
     """A corpus of the catalogue (``conf/corpus``), or a person's own line: a source, and values of that source."""
     if not own:
         check_choice("corpus", name, "corpora")
-        cfg = compose("config", overrides=[*choices, f"+corpus={name}"])
-        return _container(cfg.corpus, f"conf/corpus/{name}.yaml")
+        return _container(_part(root, "corpus", name).corpus, f"conf/corpus/{name}.yaml")
     where = f"{PAGE}: corpora.{name}"
     source = own.pop("source", None)
     if not isinstance(source, str):
         raise ValueError(f"{where}: expected `source: <name>`, one of conf/source; got {source!r}")
     check_choice("source", source, f"{where}.source")
-    cfg = compose("config", overrides=[*choices, f"+source={source}"]).source
-    return {"source": resolved(cfg, dict(flat(own)), where), "mirror": None}
+    return {"source": resolved(_part(root, "source", source).source, dict(flat(own)), where), "mirror": None}
 
 
-def _derivation(name: str, own: dict[str, Any], choices: list[str], shared: Mapping[str, Any]) -> dict[str, Any]:
+def _derivation(root: DictConfig, name: str, own: dict[str, Any]) -> dict[str, Any]:
     """A line of the page: a derivation, the directory of the model that it is of, and values of that derivation."""
-    where = f"{PAGE}: derivations.{name}"
     kind, of = own.pop("derivation"), own.pop("of")
-    with initialize_config_dir(config_dir=str(CONF.absolute()), version_base="1.3"):
-        cfg = compose("config", overrides=[*choices, f"+derivation={kind}"])
-    OmegaConf.set_struct(cfg, False)
-    for path, value in shared.items():  # the seed, which a derivation may take
-        OmegaConf.update(cfg, path, value, merge=False)
-    return {"of": of, "derivation": resolved(cfg.derivation, dict(flat(own)), where)}
+    part = _part(root, "derivation", kind).derivation
+    return {"of": of, "derivation": resolved(part, dict(flat(own)), f"{PAGE}: derivations.{name}")}
 
 
 def _container(cfg: DictConfig, where: str) -> dict[str, Any]:
@@ -268,7 +275,7 @@ def _check_item_paths(tree: Mapping[str, Any], stage: str, items: Mapping[str, D
             )
 
 
-def _for_item(tree: Mapping[str, Any], stage: str, item: str, items: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def for_item(tree: Mapping[str, Any], stage: str, item: str, items: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for path, value in flat(tree):
         keys = path.split(".")
         if keys[0] == stage and len(keys) > 1 and keys[1] in items:
@@ -286,27 +293,3 @@ def _register_resolvers() -> None:
             return "not installed"
 
     OmegaConf.register_new_resolver("version", version, replace=True)
-
-
-def sweep_config(cfg: DictConfig, page: Page, stage: str, item: str | None, overrides: Sequence[str]) -> dict[str, Any]:
-    """The whole configuration of one Hydra job: ``cfg``, with the values of ``page.set`` that ``overrides`` do not name.
-
-    From `data/config.yaml` come the corpora, and the items of the sections that a job has no part in.
-    """
-    composed = load()
-    own = {key for key in _overridden(overrides) if not (CONF / key).is_dir()}  # values, not choices
-    items = {"train": page.experts, "merge": dict.fromkeys(page.methods)}.get(stage, {})
-    named = dict(_for_item(page.set, stage, item or "", items))
-    values = {path: value for path, value in named.items() if not any(f"{path}.".startswith(f"{key}.") for key in own)}
-    whole = resolved(cfg, values, f"{PAGE}: set")
-    config = {name: whole[name] for name in Config.model_fields if name in whole}
-    for section in PER_ITEM:
-        config[section] = {item: whole[section]} if section == stage else composed[section]
-    config["derive"] = composed["derive"]
-    config["experts"] = dict(page.experts)
-    if stage == "train":
-        config["experts"].setdefault(str(item), f"checkpoints/experts/{item}")
-    config["models"] = dict(page.models)
-    config["tasks"], config["left_out"] = composed["tasks"], {}
-    config["ingest"]["corpora"] = composed["ingest"]["corpora"]
-    return check_config(config)

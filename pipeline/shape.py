@@ -24,6 +24,9 @@ class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+Listed = list[str] | dict[str, str]
+
+
 class Page(Shape):
     """`params.yaml`."""
 
@@ -34,6 +37,12 @@ class Page(Shape):
     derivations: dict[str, dict[str, Any]]
     baselines: list[str]
     models: dict[str, str]
+    # What replaces the lists of the catalogue, by name or as names of one's own; null: the catalogue's (`pipeline/choice.py`).
+    filters: Listed | None = None
+    measures: Listed | None = None
+    evaluators: Listed | None = None
+    forms: Listed | None = None
+    behaviours: Listed | None = None
     set: dict[str, Any]
 
 
@@ -257,28 +266,33 @@ class Runtime(Shape):
     mirror: str | None
 
 
-class Config(Shape):
-    """`data/config.yaml`."""
+class Shared(Shape):
+    """The sections of `data/config.yaml` that are one for the whole page."""
 
     seed: int = Field(ge=0)
-    experts: dict[str, str]
-    models: dict[str, str]
-    tasks: dict[str, KnownTask]  # filled by compose from what the corpora declare
-    left_out: dict[str, dict[str, str]]  # by stage the items of the page that have no rows, with their directories
     ingest: Ingest
     curate: Curate
     encoder: Encoder
     pretrain: Pretrain
     mine: Mine
-    train: dict[str, AnyTraining]
-    merge: dict[str, Merge]
-    derive: dict[str, Derive]
-    baseline: dict[str, Node]
     evaluate: Evaluate
     final: Final
     stress: Stress
     report: Report
     runtime: Runtime
+
+
+class Config(Shared):
+    """`data/config.yaml`."""
+
+    experts: dict[str, str]
+    models: dict[str, str]
+    tasks: dict[str, KnownTask]  # filled by compose from what the corpora declare
+    left_out: dict[str, dict[str, str]]  # by stage the items of the page that have no rows, with their directories
+    train: dict[str, AnyTraining]
+    merge: dict[str, Merge]
+    derive: dict[str, Derive]
+    baseline: dict[str, Node]
 
 
 def checked_config(config: dict[str, Any], where: str) -> None:

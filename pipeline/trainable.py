@@ -1,9 +1,10 @@
 """What a training's section cannot ask for, whatever the rows are: told by `compose`, and again before the first step."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.build import class_value
+from pipeline.manifest import check_code, modules, on_disk, poolings
 from pipeline.spelling import nearest
 from pipeline.task import KINDS, Kind
 
@@ -13,19 +14,48 @@ def check_trainings(config: Mapping[str, Any]) -> None:
     limits = {"longest": config["encoder"]["max_length_tokens"], "processes": num_processes(config["runtime"])}
     most = config["mine"]["miner"].get("num_negatives", 0)
     mined = {task: most for task, one in config["tasks"].items() if KINDS[one["kind"]].pool}  # those that stage mine looks at
+    for where, items in (("train", config["train"]), ("pretrain.phases", config["pretrain"]["phases"])):
+        check_corpora(where, items, config["ingest"]["corpora"])
     for name, training in config["train"].items():
         _check_control(f"train.{name}", training, config["curate"]["controls"])
         check_precision(f"train.{name}", training, config["runtime"])
         check_training(f"train.{name}", training, mined=mined, **limits)
-        _check_corpora(f"train.{name}", training, config["ingest"]["corpora"])
     for name, phase in config["pretrain"]["phases"].items():
         where = f"pretrain.phases.{name}"
         check_precision(where, phase, config["runtime"])
-        _check_corpora(where, phase, config["ingest"]["corpora"])
         if "tasks" in phase:
             most = phase["mine"]["miner"].get("num_negatives", 0) if phase["mine"] else 0
             check_training(where, phase, mined=dict.fromkeys(phase["tasks"], most), **limits)
             _check_teachers(where, phase)
+
+
+def check_encoder(encoder: Mapping[str, Any]) -> None:
+    """What a model says of itself, where its directory is here already: no code of its own, and a pooling where one is replaced."""
+    name = encoder["backbone"].get("name")
+    directory = on_disk(name, encoder["backbone"]["revision"]) if name else None
+    if directory is None:
+        return
+    try:
+        check_code(directory, modules(directory))
+    except ValueError as error:
+        raise ValueError(f"encoder.backbone.name: {error}") from None
+    if encoder["pooling"] is not None and (num := poolings(directory)) not in (None, 1):
+        raise ValueError(
+            f"encoder.pooling replaces the pooling of a model, and {name} has {num} ({', '.join(modules(directory).values())}); "
+            f"expected one; take choose.pooling: own"
+        )
+
+
+def check_corpora(where: str, items: Mapping[str, Any], corpora: Iterable[str]) -> None:
+    """Those of ``items``, by name, that name corpora name some of the run."""
+    known = sorted(corpora)
+    for name, item in items.items():
+        for corpus in (item.get("corpora") if isinstance(item, Mapping) else None) or ():  # what is none is told with its shape
+            if corpus not in known:
+                raise ValueError(
+                    f"{where}.{name}.corpora: no corpus {corpus!r}{nearest(corpus, known)}; expected some of {', '.join(known)}, or null "
+                    f"for all"
+                )
 
 
 def check_precision(where: str, training: Mapping[str, Any], runtime: Mapping[str, Any]) -> None:
@@ -67,15 +97,6 @@ def _check_own(where: str, path: str, training: Mapping[str, Any], settings: Map
         raise ValueError(
             f"{where}.early_stop: expected null where {path} has `negatives: own`: none are mined for validation rows"
         )
-
-
-def _check_corpora(where: str, training: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-    for name in training.get("corpora") or ():
-        if name not in known:
-            raise ValueError(
-                f"{where}.corpora: there is no corpus {name!r}{nearest(name, known)}; there are {', '.join(known)}. Add it to `corpora` in "
-                f"params.yaml, or take it out of this list"
-            )
 
 
 def _check_control(where: str, training: Mapping[str, Any], controls: Mapping[str, Any]) -> None:
@@ -143,6 +164,17 @@ def _check_kind(where: str, fit: str, task: str, kind: Kind) -> None:
         raise ValueError(
             f"{where}: task {task!r} is of kind {kind.name}, which {fit} does not learn; it learns {', '.join(fitting) or 'no task'}. "
             f"Name another `fit`: conf/expert and conf/phase show which there are (conf/expert/hp.yaml for complexes)"
+        )
+
+
+def check_audit(kinds: Mapping[str, Kind], texts: str | None) -> None:
+    """One audit reads the rows of all tasks. ``texts``: what it reads; None: whatever there is."""
+    unread = [f"{task} {kind.texts}" for task, kind in sorted(kinds.items()) if texts not in (None, kind.texts)]
+    if unread:
+        raise ValueError(
+            f"curate.audit: a page has one split and one audit, and this audit looks for leaks in {texts} alone, but corpora have rows "
+            f"of {', '.join(unread)}, which would be scored without having been looked at; take these corpora out and give them a page "
+            f"of their own, or choose an audit that reads them (words: prose; chains, stretch: residues)"
         )
 
 

@@ -18,8 +18,9 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-WEIGHTS, INDEX, MODULES = "model.safetensors", "model.safetensors.index.json", "modules.json"
-ROUTERS = ("router_config.json", "config.json")  # the second: as older versions wrote it
+from pipeline.manifest import modules
+
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PART = 1 << 18  # elements that are worked on at a time: 1 MiB in fp32, so that a few of them stay in the cache
 DTYPES = {
     "F64": torch.float64,
@@ -140,26 +141,6 @@ def write_like(
 def widest(place: Place) -> Place:
     """The same tensor in float32, where it is of half precision."""
     return replace(place, kind="F32") if place.kind in HALF else place
-
-
-def modules(directory: Path) -> dict[str, str]:
-    """The class of each module of a directory by its folder, as `modules.json` and a router say; of a plain one: none.
-
-    ValueError where a folder lies outside the directory."""
-    found: dict[str, str] = {}
-    if not (directory / MODULES).is_file():
-        return found
-    for module in json.loads((directory / MODULES).read_text(encoding="utf-8")):
-        folder = module["path"]
-        found[folder] = module["type"]
-        router = next((f for name in ROUTERS if (f := directory / folder / name).is_file()), None)
-        if module["type"].rsplit(".", 1)[-1] in ("Router", "Asym") and router is not None:
-            types = json.loads(router.read_text(encoding="utf-8"))["types"]
-            found |= {f"{folder}/{name}".lstrip("/"): kind for name, kind in types.items()}
-    for folder in found:
-        if not (directory / folder).resolve().is_relative_to(directory.resolve()):
-            raise ValueError(f"{directory / MODULES}: the module folder {folder!r} lies outside the directory")
-    return found
 
 
 def weight_files(directory: Path) -> list[Path]:

@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 from pipeline.build import build, check_node, load, nodes, signature
+from pipeline.choice import LISTS
 from pipeline.derivable import check_derivations, check_derived_of_complexes
-from pipeline.params import compose_config, flat, hydra_overrides, read_page, sweep_config
+from pipeline.params import compose_config, flat, read_page
+from pipeline.sweeping import hydra_overrides, sweep_config
 from pipeline.trainable import check_trainings
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +29,8 @@ SMALL = {  # one corpus, no items: composed in a moment
     "set": {},
 }
 TWO_EXPERTS = {"retrieval": "checkpoints/experts/retrieval", "sts": "checkpoints/experts/sts"}
+ALL_THREE = TWO_EXPERTS | {"joint": "checkpoints/controls/joint"}
+OWN = {"experiment": "own"}
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +54,7 @@ def composed_anew(workspace):
 def composed(composed_anew, remembered, monkeypatch):
     """As `composed_anew`, for tests that leave the catalogue as it is: Hydra composes equal choices once."""
     monkeypatch.setattr("pipeline.params.compose", remembered)
+    monkeypatch.setattr("pipeline.choice.compose", remembered)
     return composed_anew
 
 
@@ -57,10 +62,10 @@ def composed(composed_anew, remembered, monkeypatch):
 def remembered():
     found = {}
 
-    def compose(name, overrides):
-        key = (name, *overrides)
+    def compose(name, overrides=(), **how):
+        key = (name, *overrides, *how)
         if key not in found:
-            found[key] = hydra.compose(name, overrides=overrides)
+            found[key] = hydra.compose(name, overrides=list(overrides), **how)
         return copy.deepcopy(found[key])
 
     return compose
@@ -194,7 +199,7 @@ def test_a_page_that_is_no_page_is_refused(workspace, text, words):
     ("changes", "words"),
     [
         ({"choose": {"encoder": "minilmm"}}, ("choose.encoder", "minilmm.yaml", "did you mean 'minilm'?", "hub, minilm")),
-        ({"choose": {"poling": "mean"}}, ("choose.poling: no such group", "did you mean 'pooling'?", "experiment, encoder")),
+        ({"choose": {"poling": "mean"}}, ("choose.poling: no such group", "did you mean 'pooling'?", "encoder", "experiment")),
         ({"methods": ["soop"]}, ("params.yaml: methods", "did you mean 'soup'?", "slerp, soup")),
         ({"experts": {"retrival": "x"}}, ("params.yaml: experts", "did you mean 'retrieval'?", "sts")),
         ({"methods": "soup"}, ("params.yaml: methods", "valid list", "got 'soup'")),
@@ -216,7 +221,9 @@ def test_a_mistake_on_the_page_is_refused_with_what_there_is(composed, changes, 
 @pytest.mark.parametrize("role", ["strata", "marks"])
 def test_a_mapping_that_the_catalogue_leaves_empty_is_filled_under_own_names(composed, role):
     filled = {"kind": "column"} if role == "strata" else {"kind": {"column": "c", "word": "w"}}
-    source = composed(corpora={"t": {"source": "complexes", "path": "x", role: filled}})["ingest"]["corpora"]["t"]["source"]
+    source = composed(choose=OWN | {"audit": "chains"}, corpora={"t": {"source": "complexes", "path": "x", role: filled}})[
+        "ingest"
+    ]["corpora"]["t"]["source"]
     assert source[role] == filled
 
 
@@ -254,7 +261,7 @@ def test_a_line_without_a_source_names_a_corpus_of_the_catalogue(composed):
     [
         ("curate", "lowercase:", "lowercse:", ("curate.normal.lowercse", "takes no", "did you mean 'lowercase'?")),
         (
-            "dedup/near",
+            "dedup/_near",
             "_target_",
             "_traget_",
             ("data/config.yaml: curate.dedup", "expected `_target_", "did you mean '_traget_'?"),
@@ -371,7 +378,7 @@ def test_a_sweep_takes_the_page_but_a_persons_own_override_wins(composed_anew, w
     }
     (workspace / "data").mkdir()
     (workspace / "data/config.yaml").write_text(yaml.safe_dump(composed_anew(**changes)))
-    overrides = hydra_overrides(read_page(), ["expert=sts", "seed=2", "pooling=cls"])
+    overrides = hydra_overrides(read_page(), "train", ["expert=sts", "seed=2", "pooling=cls"])
     assert overrides == ["encoder=scratch", "experiment=own", "expert=sts", "seed=2", "pooling=cls"]
     with hydra.initialize_config_dir(config_dir=str(workspace / "conf"), version_base="1.3"):
         cfg = hydra.compose("config", overrides=overrides)
@@ -386,12 +393,61 @@ def test_a_swept_stage_without_items_takes_the_sections_of_the_others_as_they_ar
     written = composed_anew(experts=TWO_EXPERTS, methods=["soup"], set={"train.sts.steps_per_task": 5})
     (workspace / "data").mkdir()
     (workspace / "data/config.yaml").write_text(yaml.safe_dump(written))
-    overrides = hydra_overrides(read_page(), ["report.examples=1"])
+    overrides = hydra_overrides(read_page(), "report", ["report.examples=1"])
     with hydra.initialize_config_dir(config_dir=str(workspace / "conf"), version_base="1.3"):
         cfg = hydra.compose("config", overrides=overrides)
     found = sweep_config(cfg, read_page(), "report", None, overrides)
     assert (found["train"], found["merge"]) == (written["train"], written["merge"])
     assert found["report"] == written["report"] | {"examples": 1}
+
+
+@pytest.fixture
+def swept(composed_anew, workspace):
+    """The whole configuration of one job of a stage: ``swept(stage, item, *overrides, **changes of the page)``."""
+
+    def job(stage, item, *own, given=(), **changes):
+        (workspace / "data").mkdir(exist_ok=True)
+        (workspace / "data/config.yaml").write_text(yaml.safe_dump(composed_anew(**changes)))
+        overrides = hydra_overrides(read_page(), stage, list(own))
+        overrides = [override for override in overrides if override not in own] + list(given or own)
+        with hydra.initialize_config_dir(config_dir=str(workspace / "conf"), version_base="1.3"):
+            cfg = hydra.compose("config", overrides=overrides)
+            return sweep_config(cfg, read_page(), stage, item, overrides)
+
+    return job
+
+
+CHOSEN = OWN | {
+    "filter@curate.filters.language": "language", "objective@train.tasks.retrieval.objective": "angle",
+    "objective@train.sts.tasks.sts.objective": "codiemb_sts",
+}  # fmt: skip
+
+
+def test_a_sweep_has_the_choices_of_the_page_and_values_may_stand_inside_them(swept):
+    choose = CHOSEN | {"probe@merge.slerp.probe": "pairs"}
+    page = {"experts": TWO_EXPERTS, "choose": choose, "behaviours": ["typo"], "methods": ["soup", "slerp"]}
+    own = ["expert=retrieval", "curate.filters.language.languages=[de]", "train.tasks.retrieval.objective.angle_scale=7.0"]
+    found = swept("train", "retrieval", *own, **page)
+    objective = found["train"]["retrieval"]["tasks"]["retrieval"]["objective"]
+    assert (objective["_target_"], objective["angle_scale"]) == ("pipeline.objective.angle.AnglE", 7.0)
+    assert found["curate"]["filters"]["language"]["languages"] == ["de"]
+    assert list(found["stress"]["behaviours"]) == ["typo"]
+    assert swept("merge", "slerp", "method=slerp", **page)["merge"]["slerp"]["probe"]["pairs_per_task"] == 128
+    assert swept("merge", "soup", "method=soup", **page)["merge"]["soup"]["probe"] is None
+
+
+def test_a_choice_on_the_command_line_wins_over_the_page(swept):
+    place = "objective@train.tasks.retrieval.objective"
+    found = swept("train", "retrieval", "expert=retrieval", f"{place}=cosent", experts=TWO_EXPERTS, choose=CHOSEN)
+    objective = found["train"]["retrieval"]["tasks"]["retrieval"]["objective"]
+    assert objective["_target_"] == "pipeline.objective.cosent.CoSENT"
+
+
+def test_a_sweep_over_experts_gives_each_the_choices_that_name_it(swept):
+    for name, target in (("sts", "pipeline.objective.codiemb_sts.CoDiEmbSTS"), ("retrieval", "pipeline.objective.angle.AnglE")):
+        given = [f"expert={name}"]
+        train = swept("train", name, "expert=sts,retrieval", given=given, experts=TWO_EXPERTS, choose=CHOSEN)["train"]
+        assert train[name]["tasks"][name]["objective"]["_target_"] == target
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in (ROOT / "conf/page").glob("*.yaml")))
@@ -414,27 +470,194 @@ def test_a_derivation_of_a_model_of_complexes_is_refused(monkeypatch):
 
 # What stands in the pages as a comment
 
+PAGES = ["params.yaml", *(f"conf/page/{file.name}" for file in sorted((ROOT / "conf/page").glob("*.yaml")))]
 
-@pytest.mark.parametrize(
-    "page", ["params.yaml", *(f"conf/page/{file.name}" for file in sorted((ROOT / "conf/page").glob("*.yaml")))]
-)
-def test_every_commented_example_of_a_page_composes(workspace, page):
+
+@pytest.fixture
+def composed_text(workspace, remembered, monkeypatch):
+    """The configuration of a page's text."""
+    monkeypatch.setattr("pipeline.params.compose", remembered)
+    monkeypatch.setattr("pipeline.choice.compose", remembered)
+
+    def composed(text):
+        (workspace / "params.yaml").write_text(text, encoding="utf-8")
+        return compose_config(read_page())
+
+    return composed
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_commented_example_of_a_value_composes(composed_text, page):
     text = (ROOT / page).read_text(encoding="utf-8")
-    assert set(re.findall(r"`([\w.]+): (\d+)`", text)), "no example of `set`"
-    for path, value in re.findall(r"`([\w.]+): (\d+)`", text):
-        (workspace / "params.yaml").write_text(re.sub(r"^set: {}$", f"set: {{{path}: {value}}}", text, flags=re.MULTILINE))
-        found = compose_config(read_page())
+    examples = set(re.findall(r"`([\w.]+): (\d+)`", text))
+    assert examples
+    for path, value in examples:
+        found = composed_text(re.sub(r"^set: {}$", f"set: {{{path}: {value}}}", text, flags=re.MULTILINE))
         stage, *item, key = path.split(".")
         items = [found[stage][name] for name in item or found[stage]]
         assert [one[key] for one in items] == [int(value)] * len(items)
-    for heading, example in re.findall(r"^(\w+): {}\n((?:#  .+\n)+)", text, flags=re.MULTILINE):
-        written = text.replace(f"{heading}: {{}}\n{example}", f"{heading}:\n" + re.sub(r"^#", "", example, flags=re.MULTILINE))
-        (workspace / "params.yaml").write_text(written)
-        added = yaml.safe_load(re.sub(r"^#", "", example, flags=re.MULTILINE))
-        assert added
-        check_derivations(read_page())
-        found = compose_config(read_page())
-        assert set(added) <= set({"corpora": found["ingest"]["corpora"], "derivations": found["derive"]}[heading])
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_commented_example_of_a_choice_or_a_corpus_composes(composed_text, page):
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
+    before, examples, heading = composed_text("\n".join(lines)), [], ""
+    for number, line in enumerate(lines):
+        heading = line.partition(":")[0] if re.match(r"\w+:", line) else heading
+        if line.startswith("#  "):
+            examples.append((heading, number, yaml.safe_load(line[1:])))
+    assert {heading for heading, _, _ in examples} >= {"choose"}
+    for heading, number, added in examples:
+        written = [f"{heading}:" if line == f"{heading}: {{}}" else line for line in lines]
+        written[number] = lines[number][1:]
+        after = composed_text("\n".join(written))
+        assert set(added) <= set(read_page().model_dump()[heading])
+        if heading == "corpora":
+            assert set(added) < set(after["ingest"]["corpora"])
+        assert after != before or added == {"optimizer@train.sts.optimizer": "adamw"}, added  # which it has, too
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_commented_list_of_a_page_composes_to_what_it_names(composed_text, page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    examples = re.findall(r"^#(\w+): ([\[{].*[\]}])", text, flags=re.MULTILINE)
+    assert examples
+    assert page != "params.yaml" or {heading for heading, _ in examples} == set(LISTS)
+    for heading, listed in examples:
+        found = composed_text(text.replace(f"#{heading}: {listed}", f"{heading}: {listed}"))
+        assert list(found[LISTS[heading][1]][heading]) == sorted(yaml.safe_load(listed)) or set(
+            found[LISTS[heading][1]][heading]
+        ) == set(yaml.safe_load(listed))
+
+
+# --- what is chosen by place
+
+
+def test_a_choice_at_a_place_replaces_what_stands_there_in_every_expert_that_has_it(composed):
+    train = composed(experts=ALL_THREE, choose=OWN | {"objective@train.tasks.retrieval.objective": "angle"})["train"]
+    objectives = {
+        (expert, task): one["objective"]["_target_"] for expert, part in train.items() for task, one in part["tasks"].items()
+    }
+    angle = yaml.safe_load((ROOT / "conf/objective/angle.yaml").read_text())
+    assert train["joint"]["tasks"]["retrieval"]["objective"] == angle
+    assert {place for place, target in objectives.items() if target == angle["_target_"]} == {
+        ("retrieval", "retrieval"),
+        ("joint", "retrieval"),
+    }
+
+
+def test_a_choice_that_names_an_item_wins_over_one_for_all(composed):
+    choose = {
+        "objective@train.tasks.retrieval.objective": "angle", "objective@train.joint.tasks.retrieval.objective": "cosent",
+        "probe@merge.soup.probe": "pairs",
+    }  # fmt: skip
+    found = composed(experts=ALL_THREE, methods=["soup", "slerp"], choose=OWN | choose)
+    targets = [found["train"][name]["tasks"]["retrieval"]["objective"]["_target_"] for name in ("retrieval", "joint")]
+    assert targets == ["pipeline.objective.angle.AnglE", "pipeline.objective.cosent.CoSENT"]
+    assert found["merge"]["soup"]["probe"]["pairs_per_task"] == 128
+    assert found["merge"]["slerp"]["probe"] is None
+
+
+def test_a_choice_at_an_empty_place_is_added_and_values_change_it(composed):
+    choose = {
+        "filter@curate.filters.language": "language", "measure@curate.measures.copies": "memorised",
+        "split@curate.controls.random": "random",
+    }  # fmt: skip
+    curate = composed(choose=OWN | choose, set={"curate.filters.language.languages": ["de"]})["curate"]
+    assert sorted(curate["filters"]) == ["identical", "language"]
+    assert curate["filters"]["language"]["languages"] == ["de"]
+    assert curate["measures"]["copies"]["_target_"] == "pipeline.split.memorised.Memorised"
+    assert curate["controls"]["random"]["seed"] == 0
+
+
+def test_a_choice_inside_of_another_waits_for_it(composed):
+    choose = {
+        "head@train.affinity.head": "convbert", "reading@train.affinity": "trained", "architecture@train.affinity.architecture": "ec",
+    }  # fmt: skip
+    affinity = composed(experts={"hp": "checkpoints/experts/hp"} | TWO_EXPERTS, choose=OWN | choose)["train"]["hp"]["affinity"]
+    assert (affinity["backbone"], affinity["head"]["layers"]) == ("trained", 1)
+    assert affinity["architecture"]["_target_"] == "pipeline.protein.architecture.ec.EC"
+
+
+def test_a_choice_that_one_expert_has_is_added_to_no_other(composed):
+    train = composed(experts={"hp": "checkpoints/experts/hp"} | TWO_EXPERTS, choose=OWN | {"reading@train.affinity": "trained"})
+    assert train["train"]["hp"]["affinity"]["backbone"] == "trained"
+    assert "affinity" not in train["train"]["sts"]
+
+
+def test_a_group_with_one_place_may_be_named_with_it_or_without(composed):
+    with_place = composed(choose=OWN | {"pooling@encoder.pooling": "mean"})
+    assert with_place == composed(choose=OWN | {"pooling": "mean"})
+    assert with_place["encoder"]["pooling"]["mode"] == "mean"
+
+
+def test_a_group_takes_the_place_of_another(composed):
+    choose = {"criterion@train.tasks.sts.objective": "mse"}
+    assert composed(experts=TWO_EXPERTS, choose=OWN | choose)["train"]["sts"]["tasks"]["sts"]["objective"] == {
+        "_target_": "pipeline.protein.criterion.mse.MSE"
+    }
+
+
+@pytest.mark.parametrize(
+    ("choose", "words"),
+    [
+        (
+            {"objektive@train.tasks.sts.objective": "x"},
+            ("choose.objektive@train", "no such group", "did you mean 'objective'?"),
+        ),
+        (
+            {"objective@train.tasks.sts.objective": "cosin"},
+            ("no conf/objective/cosin.yaml", "did you mean 'cosent'?", "infonce"),
+        ),
+        (
+            {"objective@train.tasks.stss.objective": "cosent"},
+            ("no key 'stss'", "did you mean 'sts'?", "stands at train.tasks.retrieval.objective, train.tasks.sts"),
+        ),
+        (
+            {"objective@train.stss.tasks.sts.objective": "cosent"},
+            ("no key 'stss' under train", "did you mean 'sts'?", "retrieval, sts"),
+        ),
+        (
+            {"filter@curat.filters.x": "length"},
+            ("no key 'curat'", "did you mean 'curate'?", "filter stands at curate.filters.identical"),
+        ),
+        ({"filter": "length"}, ("choose.filter: expected a place", "curate.filters.identical", "listed under `filters`")),
+        ({"measure": "memorised"}, ("choose.measure: expected a place", "listed under `measures`")),
+        ({"phase@pretrain.phase.weak": "weak"}, ("pretrain.phase", "did you mean 'phases'?")),
+        ({"expert": "sts"}, ("choose.expert", "conf/expert stands under `experts`")),
+        ({"probe@merge.probe": "pairs"}, ("choose.probe@merge.probe: merge has no items", "methods")),
+        ({"cluster@curate.dedup": "join"}, ("choose.cluster@curate.dedup: curate.dedup is not chosen by name", "`set`")),
+        ({"architecture@train.affinity.architecture": "hp"}, ("no key 'affinity' under train", "items and keys there")),
+    ],
+)
+def test_a_mistake_in_a_choice_is_refused_with_the_nearest_and_what_there_is(composed, choose, words):
+    with refuses(*words):
+        composed(experts=TWO_EXPERTS, choose=OWN | choose)
+
+
+def test_a_list_of_the_page_replaces_that_of_the_catalogue(composed):
+    found = composed(
+        behaviours=["typo", "negation"], forms={"half": "truncated", "small": "truncated"}, evaluators=["retrieval"]
+    )
+    assert sorted(found["stress"]["behaviours"]) == ["negation", "typo"]
+    assert sorted(found["final"]["forms"]) == ["half", "small"]
+    assert found["final"]["forms"]["small"] == {"_target_": "pipeline.form.truncated.Truncated", "share": 0.5}
+    assert list(found["evaluate"]["evaluators"]) == ["retrieval"]
+    assert list(found["curate"]["filters"]) == ["identical"]  # not on the page: the catalogue's
+    assert composed(filters=[])["curate"]["filters"] == {}
+
+
+def test_what_is_chosen_beside_a_list_is_added_to_it(composed):
+    choose = OWN | {"filter@curate.filters.long": "length"}
+    found = composed(filters=["language"], choose=choose)
+    assert sorted(found["curate"]["filters"]) == ["language", "long"]
+
+
+def test_a_name_that_a_list_has_wrong_is_told(composed):
+    with refuses("params.yaml: behaviours: no conf/behaviour/typos.yaml", "did you mean 'typo'?", "negation"):
+        composed(behaviours=["typos"])
+    with refuses("params.yaml: unknown key behaviors", "did you mean 'behaviours'?"):
+        composed(behaviors=["typo"])
 
 
 # Tasks of any name

@@ -7,7 +7,6 @@ Ours are written by sentence-transformers, so ``SentenceTransformer(path)`` give
 
 import hashlib
 import importlib
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,14 +22,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from pipeline.checkpoint import sha256, write_json
-from pipeline.weights import MODULES, WEIGHTS, modules, weight_files
+from pipeline.manifest import MODULES, OTHER_INPUTS, OWN, check_code, modules, read_json
+from pipeline.weights import WEIGHTS, weight_files
 
 transformers_logging.disable_progress_bar()
 
 HUB_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
-OWN, THEIRS = "pipeline.", "sentence_transformers."
 TEXT_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
-OTHER_INPUTS = ("preprocessor_config.json", "processor_config.json")
 # What names a place or a version, or only how a file was fetched.
 FORGOTTEN = {
     "config.json": ("_name_or_path", "transformers_version"),
@@ -58,11 +56,11 @@ def open_model(directory: Path) -> SentenceTransformer:
     """On the CPU, in evaluation mode. ValueError, naming the file, where something is missing or wants to run code of its own."""
     kinds = modules(directory)
     _check_files(directory, kinds)
-    _check_code(directory, kinds)
+    check_code(directory, kinds)
     own = {kind: _own_class(directory, kind) for kind in kinds.values() if kind.startswith(OWN)}
     given: dict[str, Any] = {"use_safetensors": True}
     if (
-        _json(directory / "config.json").get("model_type") == "esm"
+        read_json(directory / "config.json").get("model_type") == "esm"
     ):  # most directories lack its pooler, which no vector depends on
         given["add_pooling_layer"] = False
     where = {"device": "cpu", "local_files_only": True, "trust_remote_code": False}
@@ -102,7 +100,7 @@ def save_model(model: SentenceTransformer, directory: Path) -> None:
         file.chmod(0o644)
     for file in directory.rglob("*.json"):
         if file.name in FORGOTTEN:
-            write_json(file, _without(_json(file), FORGOTTEN[file.name]))
+            write_json(file, _without(read_json(file), FORGOTTEN[file.name]))
 
 
 def weights_hash(directory: Path) -> str:
@@ -149,28 +147,6 @@ def _check_files(directory: Path, kinds: dict[str, str]) -> None:
             raise ValueError(f"{directory} is no encoder directory: {at} is missing; make it with `dvc repro`")
 
 
-def _check_code(directory: Path, kinds: dict[str, str]) -> None:
-    """Nothing but this package, sentence-transformers and transformers is run."""
-    for folder, kind in kinds.items():
-        if not kind.startswith((OWN, THEIRS)):
-            raise ValueError(
-                f"{directory / MODULES}: the module {kind} is code of the model's own, which is not run; "
-                f"expected modules of sentence_transformers or pipeline; take a model that is made of these"
-            )
-        activation = str(_json(directory / folder / "config.json").get("activation_function", "torch."))
-        if kind.rsplit(".", 1)[-1] == "Dense" and not activation.startswith("torch."):
-            raise ValueError(
-                f"{directory / folder / 'config.json'}: expected an activation_function of torch, got {activation}"
-            )
-    for folder in ("", *kinds):
-        for name in ("config.json", "tokenizer_config.json", *OTHER_INPUTS):
-            if code := _json(directory / folder / name).get("auto_map"):
-                raise ValueError(
-                    f"{directory / folder / name}: auto_map names code of the model's own ({', '.join(map(str, code))}), which is not run; "
-                    f"take a model that transformers has a class for"
-                )
-
-
 def _own_class(directory: Path, kind: str) -> type[Module]:
     name, _, last = kind.rpartition(".")
     try:
@@ -180,10 +156,6 @@ def _own_class(directory: Path, kind: str) -> type[Module]:
     if not (isinstance(found, type) and issubclass(found, Module)):
         raise ValueError(f"{directory / MODULES}: {kind} is no module of this package; save the model with this version of it")
     return found
-
-
-def _json(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def _without(content: Any, names: tuple[str, ...]) -> Any:

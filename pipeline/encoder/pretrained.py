@@ -11,7 +11,7 @@ from sentence_transformers.base.modules import Transformer
 
 from pipeline.checkpoint import sha256 as sha256_of
 from pipeline.encoder.directory import fetched, open_model
-from pipeline.weights import MODULES
+from pipeline.manifest import MODULES
 
 
 class InstalledBackbone:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.checkpoint import read_json, sha256
-from pipeline.weights import MODULES, modules
+from pipeline.manifest import MODULES, modules
 
 
 def check_alike(expert: Path, base: Path) -> None:

@@ -4,9 +4,13 @@
 in which no other token has read the whole text; texts should end with the tokenizer's end token.
 """
 
+from typing import Literal
+
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 
-def standard(width: int, *, mode: str) -> Pooling:
-    """ValueError where sentence-transformers has no such ``mode``."""
-    return Pooling(width, mode)  # pyright: ignore[reportArgumentType]
+def standard(
+    width: int, *, mode: Literal["mean", "cls", "max", "lasttoken", "weightedmean", "mean_sqrt_len_tokens"]
+) -> Pooling:
+    """One of the poolings of sentence-transformers."""
+    return Pooling(width, mode)

@@ -38,19 +38,20 @@ def _about(cfg: Mapping[str, Any], name: str) -> str:
     if not experts:
         return f"as {path} holds it"
     training = cfg["train"][experts[0]]
-    if training["control"] is not None:
+    if training.get("control") is not None:
         return f"a control, which learned from the split {training['control']}"
-    if any(task["shuffle_documents"] for task in training["tasks"].values()):
+    if any(task["shuffle_documents"] for task in training.get("tasks", {}).values()):
         return "a control, which learned from shuffled documents"
     return _joint(training, cfg["train"])
 
 
 def _joint(training: Mapping[str, Any], trainings: Mapping[str, Any]) -> str:
     """What sets a training of several tasks apart; empty for one of a single task."""
-    if len(training["tasks"]) < 2:
+    if len(training.get("tasks", {})) < 2:
         return ""
-    apart = {task: one["steps_per_task"] for one in trainings.values() if len(one["tasks"]) == 1 for task in one["tasks"]}
-    all_tasks = {task for one in trainings.values() for task in one["tasks"]}
+    of_tasks = [one for one in trainings.values() if one.get("tasks")]
+    apart = {task: one["steps_per_task"] for one in of_tasks if len(one["tasks"]) == 1 for task in one["tasks"]}
+    all_tasks = {task for one in of_tasks for task in one["tasks"]}
     which = "all tasks" if all_tasks == set(training["tasks"]) else f"the tasks {' and '.join(sorted(training['tasks']))}"
     batches = "single-task batches" if training["batches"] == "single" else "batches of mixed tasks"
     words = f"{which} in one model, {batches}"

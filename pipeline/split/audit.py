@@ -63,6 +63,8 @@ class Audit:
 
     remedy = "Let curate.contamination take out what the audit looks for (match, and the threshold of near), or mend the source"
 
+    texts = "prose"  # what it reads, as `pipeline.task` calls it
+
     def __init__(
         self,
         *,

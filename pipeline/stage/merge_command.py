@@ -10,7 +10,8 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from pipeline.params import CONF, check_choice, resolved
+from pipeline.choice import CONF, check_choice
+from pipeline.params import resolved
 from pipeline.stage.merge import merge_directories
 
 HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.yaml", "*.model"]

@@ -12,8 +12,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from pipeline.checkpoint import write_json, write_yaml
+from pipeline.choice import CONF
 from pipeline.distributed import disband, first_process
-from pipeline.params import CONF, hydra_overrides, read_page, sweep_config
+from pipeline.params import read_page
+from pipeline.sweeping import hydra_overrides, sweep_config
 
 
 def run(stage: str, rest: Sequence[str], start: Callable[[str, dict[str, Any], str | None, Path], dict[str, float]]) -> None:
@@ -53,7 +55,7 @@ def run(stage: str, rest: Sequence[str], start: Callable[[str, dict[str, Any], s
 
     overrides = [word for word in rest if "=" in word or word.startswith("-")]
     flags = [word for word in overrides if word.startswith("-")]
-    values = hydra_overrides(page, [word for word in overrides if not word.startswith("-")])
+    values = hydra_overrides(page, stage, [word for word in overrides if not word.startswith("-")])
     sys.argv = ["python -m pipeline", *flags, "hydra.job.chdir=false", *values]
     hydra.main(version_base="1.3", config_path=str(CONF.absolute()), config_name="config")(job)()
     if refused:

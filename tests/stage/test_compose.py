@@ -1,3 +1,7 @@
+import json
+import re
+import time
+
 import pytest
 import yaml
 
@@ -104,6 +108,73 @@ def test_a_mistake_is_named_and_no_configuration_is_written(workspace, run, caps
     assert error.startswith("\nerror in compose: ")
     assert message in error
     assert sorted(path.name for path in (folder / "data").iterdir()) == ["source"]
+
+
+# --- told within two seconds of work
+
+HUB = {"experiment": "tiny", "encoder": "hub"}
+MODEL = {"encoder.backbone": {"name": "model", "revision": None}}
+STATIC = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.StaticEmbedding"}]
+AT_ONCE = {
+    "an unknown group": (
+        {"choose": {"objektive@train.tasks.sts.objective": "cosent"}},
+        "no such group (did you mean 'objective'?)",
+    ),
+    "an unknown name": (
+        {"choose": {"objective@train.tasks.sts.objective": "cosin"}},
+        "objective/cosin.yaml (did you mean 'cosent'?)",
+    ),
+    "an unknown place": (
+        {"choose": {"experiment": "tiny", "encoder": "scratch", "filter@curate.filtrs.x": "length"}},
+        "no key 'filtrs' under curate (did you mean 'filters'?); filter stands at curate.filters.identical",
+    ),
+    "an unknown kind of task": (
+        {"corpora": {"mine": {"source": "table", "path": "x", "task": "legal", "kind": "retreival"}}},
+        "corpora.mine: task 'legal': 'retreival' is no kind of task (did you mean 'retrieval'?)",
+    ),
+    "a training of a corpus that is not there": (
+        {"set": {"pretrain.phases.weak.corpora": ["lables"]}},
+        "pretrain.phases.weak.corpora: no corpus 'lables' (did you mean 'labels'?); expected some of graded, labels, questions",
+    ),
+    "a model with code of its own": (
+        {"choose": HUB, "set": MODEL},
+        "encoder.backbone.name: model/config.json: auto_map names code of the model's own (AutoModel), which is not run",
+    ),
+    "a pooling of a model that pools nothing": (
+        {"choose": HUB | {"pooling": "mean"}, "set": MODEL},
+        "encoder.pooling replaces the pooling of a model, and model has 0 (sentence_transformers.models.StaticEmbedding)",
+    ),
+    "an audit of chains for texts": (
+        {"choose": {"experiment": "tiny", "encoder": "scratch", "audit": "chains"}},
+        "curate.audit: a page has one split and one audit, and this audit looks for leaks in residues alone, but corpora have rows of "
+        "retrieval prose, sts prose, weak prose",
+    ),
+    "an unknown pooling": (
+        {"choose": HUB | {"pooling": "lst"}, "set": MODEL},
+        "no conf/pooling/lst.yaml (did you mean 'last'?)",
+    ),
+    "an unknown mode of pooling": (
+        {"choose": HUB | {"pooling": "mean"}, "set": MODEL | {"encoder.pooling.mode": "lastoken"}},
+        "encoder.pooling.mode: expected Literal",
+        "(did you mean 'lasttoken'?)",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", AT_ONCE)
+def test_a_mistake_is_told_within_two_seconds_with_the_nearest_name(workspace, run, capsys, mistake):
+    page, *words = AT_ONCE[mistake]
+    folder = workspace(**page)
+    (folder / "model").mkdir()
+    (folder / "model/modules.json").write_text(json.dumps(STATIC))
+    config = {"auto_map": {"AutoModel": "owner/code--modeling.Model"}} if mistake == "a model with code of its own" else {}
+    (folder / "model/config.json").write_text(json.dumps(config))
+    begun = time.process_time()  # seconds of work, whatever else the machine does
+    assert run(folder, "compose") == 1
+    seconds = time.process_time() - begun
+    error = capsys.readouterr().err
+    assert re.search(".*".join(map(re.escape, words)), error), error
+    assert seconds < 2.0
 
 
 def test_a_corpus_that_no_experiment_knows_is_named(workspace, run, capsys):

@@ -55,6 +55,8 @@ class Chains:
         "forbidden, split stretch"
     )
 
+    texts = "residues"  # what it reads, as `pipeline.task` calls it
+
     def __init__(
         self,
         *,

@@ -104,7 +104,7 @@ def test_dropped_rows_are_counted_and_shown_with_their_reason(facts, shown):
 
 def test_the_final_model_stands_behind_what_it_was_made_from_even_if_nobody_knows_that(facts, shown):
     made = {"checkpoints/base": Made(sha256="b" * 64, inputs={"data/curated": "c" * 64})}
-    known = facts(made=made, models={"own": Model(path="checkpoints/base", merged=False, about="")})
+    known = facts(made=made, models={"own": Model(path="checkpoints/base", gated=False, about="")})
     html = shown("origins", known)
     assert html.count("<rect") == 3
     assert 'class="box chosen"/><text x="369"' in html  # in the third column

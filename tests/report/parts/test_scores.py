@@ -23,7 +23,7 @@ def run_of(facts, answers, *, kind="retrieval", groups=30, **changes):
         entry = {"metric": KEYS[kind], "value": value, "interval": {"low": 0.0, "high": 1.0}, "others": {"mrr@10": 0.5}}
         entry |= {"num_items": len(values), "num_groups": groups}
         scores[model] = Scores({"validation": {}, "test": {f"{kind}/x": of | entry}})
-    about = {name: Model(path=f"x/{name}", merged=False, about="") for name in answers}
+    about = {name: Model(path=f"x/{name}", gated=False, about="") for name in answers}
     return facts(**({"models": about, "items": items, "scores": scores, "evaluators": EVALUATORS} | changes))
 
 
@@ -61,8 +61,8 @@ def test_measures_and_items_are_told_by_the_kind_of_task(facts, shown):
 
 def test_what_sets_a_model_apart_is_told_and_baselines_are_not(facts, shown):
     models = {
-        "own": Model(path="x", merged=False, about="all tasks in one model"),
-        "bm25": Model(path=None, merged=False, about=""),
+        "own": Model(path="x", gated=False, about="all tasks in one model"),
+        "bm25": Model(path=None, gated=False, about=""),
     }
     html = shown("scores", run_of(facts, {"own": [1.0]}, models=models))
     assert "own: all tasks in one model." in html

@@ -1,0 +1,73 @@
+"""What an encoder directory says of itself, read without torch: its modules, and whether it wants to run code of its own."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+MODULES = "modules.json"
+ROUTERS = ("router_config.json", "config.json")  # the second: as older versions wrote it
+OWN, THEIRS = "pipeline.", "sentence_transformers."
+OTHER_INPUTS = ("preprocessor_config.json", "processor_config.json")
+
+
+def on_disk(name: str, revision: str | None) -> Path | None:
+    """The directory of a model, or of one of the Hub that was fetched before; None where nothing is there yet."""
+    if revision is None:
+        return Path(name) if Path(name).is_dir() else None
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    place = Path(HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "snapshots" / revision
+    return place if place.is_dir() else None
+
+
+def modules(directory: Path) -> dict[str, str]:
+    """The class of each module of a directory by its folder, as `modules.json` and a router say; of a plain one: none.
+
+    ValueError where a folder lies outside the directory."""
+    found: dict[str, str] = {}
+    if not (directory / MODULES).is_file():
+        return found
+    for module in json.loads((directory / MODULES).read_text(encoding="utf-8")):
+        folder = module["path"]
+        found[folder] = module["type"]
+        router = next((f for name in ROUTERS if (f := directory / folder / name).is_file()), None)
+        if module["type"].rsplit(".", 1)[-1] in ("Router", "Asym") and router is not None:
+            types = json.loads(router.read_text(encoding="utf-8"))["types"]
+            found |= {f"{folder}/{name}".lstrip("/"): kind for name, kind in types.items()}
+    for folder in found:
+        if not (directory / folder).resolve().is_relative_to(directory.resolve()):
+            raise ValueError(f"{directory / MODULES}: the module folder {folder!r} lies outside the directory")
+    return found
+
+
+def check_code(directory: Path, kinds: dict[str, str]) -> None:
+    """Nothing but this package, sentence-transformers and transformers is run."""
+    for folder, kind in kinds.items():
+        if not kind.startswith((OWN, THEIRS)):
+            raise ValueError(
+                f"{directory / MODULES}: the module {kind} is code of the model's own, which is not run; "
+                f"expected modules of sentence_transformers or pipeline; take a model that is made of these"
+            )
+        activation = str(read_json(directory / folder / "config.json").get("activation_function", "torch."))
+        if kind.rsplit(".", 1)[-1] == "Dense" and not activation.startswith("torch."):
+            raise ValueError(
+                f"{directory / folder / 'config.json'}: expected an activation_function of torch, got {activation}"
+            )
+    for folder in ("", *kinds):
+        for name in ("config.json", "tokenizer_config.json", *OTHER_INPUTS):
+            if code := read_json(directory / folder / name).get("auto_map"):
+                raise ValueError(
+                    f"{directory / folder / name}: auto_map names code of the model's own ({', '.join(map(str, code))}), which is not run; "
+                    f"take a model that transformers has a class for"
+                )
+
+
+def poolings(directory: Path) -> int | None:
+    """How many modules of a directory pool token vectors; None where it names no modules."""
+    kinds = [kind for folder, kind in modules(directory).items() if "/" not in folder]
+    pooling = [kind for kind in kinds if kind.endswith(".Pooling") or kind.startswith(f"{OWN}pooling.")]
+    return len(pooling) if kinds else None
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

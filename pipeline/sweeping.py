@@ -1,0 +1,94 @@
+"""What a stage under Hydra's command line runs with (`pipeline.stage.sweep`): the page, and a person's own overrides, which win."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+from pipeline.build import load
+from pipeline.choice import CONF, PAGE, PER_ITEM, Choice, alone, cleared, composed, composed_with, of_items, placed, shared
+from pipeline.params import check_config, for_item, resolved
+from pipeline.shape import Config, Page
+
+GROUPS = {"train": "expert", "merge": "method"}  # of sections whose items are choices of Hydra's too
+
+
+def hydra_overrides(page: Page, stage: str, own: Sequence[str]) -> list[str]:
+    """The choices of ``params.yaml`` as Hydra overrides, ahead of a person's own ones, which win. Its values: `sweep_config`.
+
+    Choices of an expert or a method are among them where there is one; a sweep over several gets them job by job."""
+    named = _overridden(own)
+    plain = [f"{group}={name}" for group, name in alone(page).items() if group not in named]
+    choices = _unnamed(placed(page), named)
+    if not choices and not cleared(page):
+        return [*plain, *own]
+    parsed = OverridesParser.create().parse_overrides(list(own))
+    fixed = [str(one.input_line) for one in parsed if not one.is_sweep_override() and _is_choice(one.key_or_group)]
+    swept = {one.key_or_group for one in parsed if one.is_sweep_override()}
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_dir=str(CONF.absolute()), version_base="1.3"):
+        found = composed_with([*plain, *fixed], shared(choices), cleared(page))
+        added = list(found.added)
+        group = GROUPS.get(stage)
+        if group and group not in swept:
+            own_choices = _of_item(page, stage, found.standing[group], choices, [*plain, *fixed, *added])
+            added += composed_with([*plain, *fixed, *added], own_choices).added
+    return [*plain, *added, *own]
+
+
+def _of_item(page: Page, stage: str, item: str, choices: Sequence[Choice], overrides: Sequence[str]) -> list[Choice]:
+    """The choices that hold for one item: the others of the page are composed too, since a choice that replaces one in any is added to
+    none."""
+    group = GROUPS[stage]
+    if not any(choice.package.split(".")[0] == stage for choice in choices):
+        return []
+    listed = {name for name in getattr(page, PER_ITEM[stage]) if (CONF / group / f"{name}.yaml").is_file()}
+    plain = [one for one in overrides if one.split("=")[0] != group and _is_choice(one.split("=")[0])]
+    parts = {name: composed([*plain, f"{group}={name}"]) for name in sorted(listed - {item})}
+    parts[item] = composed(overrides)
+    return of_items(stage, choices, parts)[item]
+
+
+def _is_choice(key: str) -> bool:
+    return (CONF / key).is_dir()
+
+
+def _overridden(overrides: Sequence[str]) -> set[str]:
+    """The keys of Hydra overrides, as in ``+train.optimizer.lr=1e-5``."""
+    return {override.split("=")[0].lstrip("+~") for override in overrides}
+
+
+def _unnamed(choices: Sequence[Choice], named: set[str]) -> list[Choice]:
+    """Those at whose place none of the overrides ``named`` chooses."""
+    packages = {key.partition("@")[2] for key in named}
+    return [choice for choice in choices if choice.package not in packages]
+
+
+def sweep_config(cfg: DictConfig, page: Page, stage: str, item: str | None, overrides: Sequence[str]) -> dict[str, Any]:
+    """The whole configuration of one Hydra job: ``cfg``, with the values of ``page.set`` that ``overrides`` do not name.
+
+    From `data/config.yaml` come the corpora, and the items of the sections that a job has no part in.
+    """
+    known = load()
+    named = _overridden(overrides)
+    own = {key for key in named if not _is_choice(key.partition("@")[0])}  # values, not choices
+    if stage in GROUPS and item and (missing := _of_item(page, stage, item, _unnamed(placed(page), named), overrides)):
+        cfg = composed_with(overrides, missing).cfg
+    items = {"train": page.experts, "merge": dict.fromkeys(page.methods)}.get(stage, {})
+    named = dict(for_item(page.set, stage, item or "", items))
+    values = {path: value for path, value in named.items() if not any(f"{path}.".startswith(f"{key}.") for key in own)}
+    whole = resolved(cfg, values, f"{PAGE}: set")
+    config = {name: whole[name] for name in Config.model_fields if name in whole}
+    for section in PER_ITEM:
+        config[section] = {item: whole[section]} if section == stage else known[section]
+    config["derive"] = known["derive"]
+    config["experts"] = dict(page.experts)
+    if stage == "train":
+        config["experts"].setdefault(str(item), f"checkpoints/experts/{item}")
+    config["models"] = dict(page.models)
+    config["tasks"], config["left_out"] = known["tasks"], {}
+    config["ingest"]["corpora"] = known["ingest"]["corpora"]
+    return check_config(config)
