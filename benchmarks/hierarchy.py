@@ -44,7 +44,7 @@ def made(folder: Path, seed: int, stages: list[str], models: dict[str, str], val
     experiment = folder / "conf/experiment/ppb_affinity.yaml"
     experiment.write_text(experiment.read_text("utf-8").replace("corpora: [ppb_affinity]", "corpora: [skempi]"), "utf-8")
     page = yaml.safe_load((ROOT / "conf/page/ppb_affinity.yaml").read_text("utf-8"))
-    given = {"seed": seed, "ingest.max_rejected": 0.05, "runtime": {"accelerator": "cpu", "threads": 1, "tracker": "disabled"}}
+    given = {"seed": seed, "ingest.max_rejected": 0.06, "runtime": {"accelerator": "cpu", "threads": 1, "tracker": "disabled"}}
     page |= {"experts": models, "models": models, "baselines": [], "set": given | values}
     (folder / "params.yaml").write_text(yaml.safe_dump(page, sort_keys=False), "utf-8")
     os.chdir(folder)

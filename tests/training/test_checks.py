@@ -59,7 +59,7 @@ def test_rows_that_fit_pass():
     checked(node("infonce"), PLAIN, "retrieval", strategy="deepspeed_stage_1", precision="bf16-true")
     checked(node("infonce"), PLAIN, "retrieval", precision="bf16-mixed")
     checked(node("triplet"), PLAIN, "retrieval", mined=2, num_negatives=1)
-    checked(node("margin_mse"), PLAIN, "retrieval", mined=2, num_negatives=2, teacher={"directory": "x", "sha256": None})
+    checked(node("margin_mse"), PLAIN, "retrieval", mined=2, num_negatives=2, teachers={"large": {}})
     for objective in (node("codiemb_sts"), node("cosent"), matryoshka(node("codiemb_sts"))):
         checked(objective, GRADED, "sts")
 
