@@ -86,6 +86,11 @@ def _run(stage: str, rest: list[str]) -> None:
 
 def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> dict[str, float]:
     kind = ITEMS.get(stage)
+    if stage == "pretrain" and (gone := config["left_out"].get("train")) and not config["experts"]:
+        raise ValueError(
+            f"nothing would be trained: no corpus has rows for {', '.join(gone)} (`compose` says of which tasks); add a corpus, or name "
+            f"experts of the tasks that there are under `experts` and `models` in params.yaml"
+        )
     if kind and item in config["left_out"].get(stage, {}):
         _module("left_out").write_note(stage, item, config["left_out"][stage][item], out)
         return {}

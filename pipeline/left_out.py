@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.models import merges
+from pipeline.spelling import nearest
 
 EXPERTS = Path("checkpoints/experts")
 
@@ -16,12 +17,15 @@ def leave_out(config: dict[str, Any]) -> list[str]:
     """Take out of ``config`` what learns a task without rows, merges of fewer than two experts that come of it, what is derived of either,
     and the models of all; lines that say so. What is taken out stays as a section, since DVC asks for it, and stands under ``left_out``.
 
-    Nothing is left out where nothing would be left: `check_tasks` then says what is wrong.
+    Nothing is left out where nothing would be left to train because of a misspelt task: `check_tasks` then says what is wrong. Rows of
+    other tasks alone can still be read and curated; stage pretrain stops.
     """
     tasks, phases = config["tasks"], config["pretrain"]["phases"]
     lacking = {name: _unknown(training, tasks) for name, training in config["train"].items()}
     experts = {name: config["experts"][name] for name, missing in lacking.items() if missing}
-    if not tasks or set(experts) == set(lacking):
+    nothing_left = set(experts) == set(lacking)
+    misspelt = any(nearest(task, tasks) for missing in lacking.values() for task in missing)
+    if not tasks or (nothing_left and misspelt):
         experts = {}
     config["experts"] = {name: path for name, path in config["experts"].items() if name not in experts}
     merged = merges(config["models"]) if experts else []
@@ -39,7 +43,14 @@ def leave_out(config: dict[str, Any]) -> list[str]:
     config["pretrain"]["phases"] = {name: phase for name, phase in phases.items() if name not in gone}
     parts = {"phases": gone, "experts": experts, "merges": methods, "derivations": derived, "models": models}
     told = "; ".join(f"{what} {', '.join(names)}" for what, names in parts.items() if names)
-    return [f"no corpus has rows of task {' and '.join(missing)}, so these are left out: {told}"] if told else []
+    if not told:
+        return []
+    stop = (
+        f"; corpora have {', '.join(tasks)}. Nothing is left to train, so pretrain will stop"
+        if experts and nothing_left
+        else ""
+    )
+    return [f"no corpus has rows of task {' and '.join(missing)}, so these are left out: {told}{stop}"]
 
 
 def _derived(derive: Mapping[str, Any], gone: set[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The shape of `params.yaml` and of each stage's section of `data/config.yaml`: every key, its type and its bounds."""
 
+import re
 from importlib import import_module
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,18 @@ def _with_target(node: dict[str, Any]) -> dict[str, Any]:
 Node = Annotated[dict[str, Any], AfterValidator(_with_target)]  # a ``_target_`` and its keyword arguments
 
 
+def _without_signs(items: dict[str, str]) -> dict[str, str]:
+    wrong = [name for name in items if re.search(r"[@/\\\s:,]", name) or not name]
+    if wrong:
+        raise ValueError(
+            f"a name takes no @ (which parts stage and item for DVC), no / : , and no blank, got {', '.join(wrong)}"
+        )
+    return items
+
+
+Places = Annotated[dict[str, str], AfterValidator(_without_signs)]  # by name, directories
+
+
 class Shape(BaseModel):
     """A section whose keys are all known and all present: defaults live in YAML."""
 
@@ -32,11 +45,11 @@ class Page(Shape):
 
     choose: dict[str, str]
     corpora: dict[str, dict[str, Any]]
-    experts: dict[str, str]
+    experts: Places
     methods: list[str]
-    derivations: dict[str, dict[str, Any]]
+    derivations: dict[str, dict[str, Any]] = {}
     baselines: list[str]
-    models: dict[str, str]
+    models: Places
     # What replaces the lists of the catalogue, by name or as names of one's own; null: the catalogue's (`pipeline/choice.py`).
     filters: Listed | None = None
     measures: Listed | None = None

@@ -63,6 +63,17 @@ def test_where_no_expert_has_rows_it_is_an_error_with_the_nearest_task(workspace
     assert "train.retrieval: no corpus has rows of task 'retrieval' (did you mean 'retrievals'?)" in capsys.readouterr().err
 
 
+def test_rows_of_other_tasks_alone_are_read_and_curated_and_pretrain_stops(workspace, run, capsys):
+    folder = workspace(corpora={"labels": LABELS})
+    for stage in ("compose", "ingest"):
+        assert run(folder, stage) == 0
+    told = capsys.readouterr().out
+    assert "no corpus has rows of task retrieval and sts" in told
+    assert "Nothing is left to train, so pretrain will stop" in told
+    assert run(folder, "pretrain") == 1
+    assert "nothing would be trained: no corpus has rows for joint, retrieval, sts" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_whole_page_runs_with_rows_of_one_task(retrieval_alone, run):
     stages = [("compose",), ("ingest",), ("curate",), ("pretrain",), ("mine",)]
