@@ -8,9 +8,7 @@ Texts are padded at the right, whatever side the tokenizer prefers: each text is
 
 import copy
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -22,25 +20,19 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize, Router, Transformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from pipeline.build import Node
 from pipeline.checkpoint import write_yaml
 from pipeline.encoder.directory import folders, open_model, save_model
+from pipeline.encoder.encoding import encoded
+from pipeline.encoder.ids import ROUTE, padded, token_ids
 from pipeline.encoder.inputs import NO_LIMIT, check_inputs, modality, num_positions, plain, pooled, tokenized
 from pipeline.encoder.modules import pools, project, repool
-from pipeline.encoder.prompts import TEXT, around, exported, marked, surrounded
+from pipeline.encoder.prompts import TEXT, exported
 
 SETTINGS = "encoder.yaml"
-CPU_TOKENS = (
-    1024  # of a batch on a CPU: activations then stay in its caches; 8,192 took twice as long (benchmarks/evaluation.py)
-)
-ROUTE = 1 << 24  # a token that route r of a router reads is written as its id + r * ROUTE
-ITEMS = 16  # of a batch of images, whose size in tokens nothing says beforehand
-SIDES = {
-    "query": ("query",),
-    "document": ("document", "passage", "corpus"),
-}  # names of their prompts, as sentence-transformers has them
+# Names of their prompts, as sentence-transformers has them.
+SIDES = {"query": ("query",), "document": ("document", "passage", "corpus")}
 
 
 class Encoder(nn.Module):
@@ -63,7 +55,7 @@ class Encoder(nn.Module):
         router = next((module for module in model if isinstance(module, Router)), None)
         self.routes: list[str | None] = [None] if router is None else list(router.sub_modules)
         for route in range(len(self.routes)):
-            first = self._path(route)[0]
+            first = self.path(route)[0]
             if not isinstance(first, Transformer | StaticEmbedding):
                 raise ValueError(
                     f"the model reads its input by {type(first).__name__}; expected Transformer or StaticEmbedding, or a Router of these"
@@ -84,7 +76,7 @@ class Encoder(nn.Module):
         self.max_length_tokens = max((trunk.max_seq_length or NO_LIMIT for trunk in self.trunks), default=NO_LIMIT)
         self.adapter = adapter
         self.copies: list[Encoder] = []
-        firsts: list[Any] = [self._path(route)[0] for route in range(len(self.routes))]
+        firsts: list[Any] = [self.path(route)[0] for route in range(len(self.routes))]
         self.pad_ids = [int(getattr(first.tokenizer, "pad_token_id", None) or 0) for first in firsts]
         self.prompts = prompts or {"pooled": True, "texts": {}}
 
@@ -107,7 +99,7 @@ class Encoder(nn.Module):
     @property
     def trunks(self) -> list[Transformer]:
         """The transformers that read texts: none, one, or one for each route."""
-        first = dict.fromkeys(self._path(route)[0] for route in range(len(self.routes)))
+        first = dict.fromkeys(self.path(route)[0] for route in range(len(self.routes)))
         return [module for module in first if isinstance(module, Transformer)]
 
     @property
@@ -120,7 +112,7 @@ class Encoder(nn.Module):
     @property
     def pooling(self) -> Any:
         """The module that makes one vector of a text's token vectors, the first route's; None where there is none."""
-        return next((module for module in self._path(0) if pools(module)), None)
+        return next((module for module in self.path(0) if pools(module)), None)
 
     @property
     def pad_id(self) -> int:
@@ -138,7 +130,7 @@ class Encoder(nn.Module):
     @property
     def trunk_width(self) -> int:
         """Numbers of a token vector."""
-        return int(self._path(0)[0].get_embedding_dimension())  # pyright: ignore[reportCallIssue]
+        return int(self.path(0)[0].get_embedding_dimension())  # pyright: ignore[reportCallIssue]
 
     @property
     def blocks(self) -> int:
@@ -148,13 +140,13 @@ class Encoder(nn.Module):
     @property
     def table(self) -> Tensor:
         """The input embeddings [V, D], the first route's."""
-        first = self._path(0)[0]
+        first = self.path(0)[0]
         return first.embedding.weight if isinstance(first, StaticEmbedding) else self.backbone.get_input_embeddings().weight
 
     @property
     def normalizes(self) -> bool:
         """Whether the model's own vectors have unit length."""
-        return all(isinstance(self._path(route)[-1], Normalize) for route in range(len(self.routes)))
+        return all(isinstance(self.path(route)[-1], Normalize) for route in range(len(self.routes)))
 
     def unit(self, vectors: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
         """At unit length, as cosines need them."""
@@ -168,7 +160,7 @@ class Encoder(nn.Module):
             found |= {f"{folder}/{name}".lstrip("/"): weight for name, weight in inner.named_parameters()}
         return found
 
-    def _path(self, route: int) -> list[nn.Module]:
+    def path(self, route: int) -> list[nn.Module]:
         """The modules that a text goes through."""
         name, path = self.routes[route], list[nn.Module]()
         for module in self.model:
@@ -220,7 +212,7 @@ class Encoder(nn.Module):
         ids = torch.where(text, input_ids, ~input_ids)
         route = int(ids[0, 0]) // ROUTE if len(self.routes) > 1 else 0
         ids = self._own(ids, attention_mask, route)
-        return self._read(self._path(route)[0], ids, attention_mask, layers), attention_mask * text
+        return self._read(self.path(route)[0], ids, attention_mask, layers), attention_mask * text
 
     def _own(self, ids: Tensor, mask: Tensor, route: int) -> Tensor:
         """As the tokenizer of the route numbers them, its padding too."""
@@ -237,7 +229,7 @@ class Encoder(nn.Module):
         return (*output.hidden_states[:-1], last) if layers else last
 
     def _vectors(self, route: int, input_ids: Tensor, mask: Tensor, layers: bool) -> Any:
-        first, *rest = self._path(route)
+        first, *rest = self.path(route)
         text = input_ids >= 0
         ids = self._own(torch.where(text, input_ids, ~input_ids), mask, route)
         if isinstance(first, StaticEmbedding) and not layers:
@@ -271,10 +263,10 @@ class Encoder(nn.Module):
 
     def reading(self, task: str | None, side: str | None) -> str:
         """Equal where a text is read alike: under one prompt, by one route."""
-        route = self._route(side)
+        route = self.route(side)
         return self.prompt(task, side) if route == 0 else f"{self.routes[route]}\0{self.prompt(task, side)}"
 
-    def _route(self, side: str | None) -> int:
+    def route(self, side: str | None) -> int:
         if len(self.routes) == 1:
             return 0
         router = next(module for module in self.model if isinstance(module, Router))
@@ -288,106 +280,44 @@ class Encoder(nn.Module):
         Those of a prompt that is not pooled, and of special tokens before it, are written ``~id``; those of another route than the
         first, `ROUTE` higher for each.
         """
-        prompt, route = self.prompt(task, side), self._route(side)
-        before, after = around(prompt) if self.prompts["texts"] else (prompt, "")
-        first, *rest = self._path(route)
-        limit = min(max_length_tokens, getattr(first, "max_seq_length", None) or NO_LIMIT)
-        pooled = all(getattr(module, "include_prompt", True) for module in rest)
-        if after:
-            ids = surrounded(first, texts, limit, before, after, side, pooled=pooled)
-            return [[i + (route if i >= 0 else -route) * ROUTE for i in row] for row in ids]
-        ids, length = tokenized(first, texts, limit, before, side)
-        if route:
-            ids = [[i + route * ROUTE for i in row] for row in ids]
-        if length is None:  # no prompt, or one that cannot be told from the text
-            return ids
-        if length + 1 >= limit:
-            raise ValueError(
-                f"the prompt {prompt!r} takes {length} of {limit} tokens and leaves none for the text; "
-                f"raise max_length_tokens or shorten it"
-            )
-        return ids if pooled else [marked(row, before=length, behind=0, special=set()) for row in ids]
+        return token_ids(self, texts, max_length_tokens, task=task, side=side)
 
     def plain_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids without special tokens and prompt, not cut."""
-        first, tokenizer = self._path(0)[0], self.tokenizer
+        first, tokenizer = self.path(0)[0], self.tokenizer
         if isinstance(first, StaticEmbedding):
             return tokenized(first, texts, 0, "", None)[0]
         return tokenizer(list(texts), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
 
     def num_tokens(self, texts: Sequence[str]) -> list[int]:
         """With special tokens, not cut."""
-        first, tokenizer = self._path(0)[0], self.tokenizer
-        whole = (
-            self.plain_ids(texts) if isinstance(first, StaticEmbedding) else tokenizer(list(texts), verbose=False)["input_ids"]
-        )
+        static = isinstance(self.path(0)[0], StaticEmbedding)
+        whole = self.plain_ids(texts) if static else self.tokenizer(list(texts), verbose=False)["input_ids"]
         return [len(row) for row in whole]
 
     def padded(self, ids: Sequence[Sequence[int]]) -> tuple[Int[Tensor, "B L"], Int[Tensor, "B L"]]:
         """``(input_ids, attention_mask)``, padded at the right to the longest."""
-        lengths = np.array([len(row) for row in ids])
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        input_ids = np.full(mask.shape, self.pad_id)
-        input_ids[mask] = np.concatenate([np.asarray(row, dtype=np.int64) for row in ids])
-        return torch.from_numpy(input_ids), torch.from_numpy(mask.astype(np.int64))
+        return padded(ids, self.pad_id)
 
-    @torch.inference_mode()
     def encode(
-        self, texts: Sequence[Any], *, max_length_tokens: int, batch_tokens: int, title: str,
-        task: str | None = None, side: str | None = None, unit: bool = False,
-    ) -> Float[np.ndarray, "B D"]:  # fmt: skip
+        self,
+        texts: Sequence[Any],
+        *,
+        max_length_tokens: int,
+        batch_tokens: int,
+        title: str,
+        task: str | None = None,
+        side: str | None = None,
+        unit: bool = False,
+    ) -> Float[np.ndarray, "B D"]:
         """Vectors of ``texts``, in their order, with the prompt of ``task`` and ``side``; ``unit``: at unit length.
 
-        Batches hold texts of like length, at most ``batch_tokens`` with padding (on a CPU never more than `CPU_TOKENS`); after
-        `spread` several devices share them. ``title`` stands beside the progress bar. What is no text (an image) is read by the
-        model's own processor.
+        Batches hold texts of like length, at most ``batch_tokens`` with padding (on a CPU never more than
+        `pipeline.encoder.encoding.CPU_TOKENS`); after `spread` several devices share them. ``title`` stands beside the progress bar.
+        What is no text (an image) is read by the model's own processor.
         """
-        training, device = self.training, next(self.parameters()).device
-        self.eval()
-        batch_tokens = min(batch_tokens, CPU_TOKENS) if device.type == "cpu" else batch_tokens
-        out = np.empty((len(texts), self.width), dtype=np.float32)
-        written = all(isinstance(text, str) for text in texts)
-        ids = self.token_ids(texts, max_length_tokens, task=task, side=side) if written and len(texts) else []
-        if written:
-            order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), i))
-            batches = by_tokens(order, [len(row) for row in ids], batch_tokens)
-        else:
-            batches = [list(range(first, min(first + ITEMS, len(texts)))) for first in range(0, len(texts), ITEMS)]
-        free: SimpleQueue[Encoder] = SimpleQueue()
-        for one in self.copies or [self]:
-            free.put(one)
-
-        def encoded(batch: list[int]) -> int:
-            one = free.get()
-            try:
-                with torch.inference_mode():  # each thread has its own
-                    place = next(one.parameters()).device
-                    if written:
-                        input_ids, mask = self.padded([ids[i] for i in batch])
-                        found = one(input_ids.to(place), mask.to(place))
-                    else:
-                        found = one.of_items([texts[i] for i in batch], side)
-                    out[batch] = (self.unit(found) if unit else found).cpu().numpy()
-            finally:  # after an error too, or the threads that wait for a copy would never end
-                free.put(one)
-            return len(batch)
-
-        with (
-            tqdm(total=len(texts), desc=title, unit="text", leave=False, disable=None) as bar,
-            ThreadPoolExecutor(max(1, len(self.copies))) as pool,
-        ):
-            for num in pool.map(encoded, batches) if len(self.copies) > 1 else map(encoded, batches):
-                bar.update(num)
-        self.train(training)
-        return out
-
-    def of_items(self, items: Sequence[Any], side: str | None) -> Float[Tensor, "B D"]:
-        """Vectors of what is no text, by the model's own processor. ValueError where it has none for them."""
-        named = {"task": side} if len(self.routes) > 1 and side else {}
-        place = next(self.parameters()).device
-        features = self.model.preprocess(list(items), **named)
-        features = {name: value.to(place) if isinstance(value, Tensor) else value for name, value in features.items()}
-        return self.model(features, **named)["sentence_embedding"].float()
+        limits = {"max_length_tokens": max_length_tokens, "batch_tokens": batch_tokens}
+        return encoded(self, texts, **limits, title=title, task=task, side=side, unit=unit)
 
     def spread(self, devices: Sequence[torch.device]) -> None:
         """`encode` from now on shares its batches among ``devices``, a thread each, with the weights as they are now. It moves to the
@@ -403,9 +333,9 @@ class Encoder(nn.Module):
             if hasattr(trunk.model, "merge_and_unload"):
                 trunk.model = trunk.model.merge_and_unload()  # pyright: ignore[reportCallIssue]
         save_model(self.model, directory)
-        settings: dict[str, Any] = {"max_length_tokens": self.max_length_tokens}
-        settings |= {"prompts": dict(self.prompts)} if self.prompts["texts"] else {}
-        settings |= {"adapter": self.adapter} if self.adapter else {}
+        prompts = dict(self.prompts) if self.prompts["texts"] else None
+        given = {"prompts": prompts, "adapter": self.adapter or None}
+        settings = {"max_length_tokens": self.max_length_tokens, **{key: one for key, one in given.items() if one is not None}}
         write_yaml(directory / SETTINGS, settings)
         if self.kept_back:
             print(
@@ -419,14 +349,3 @@ class Encoder(nn.Module):
         file = directory / SETTINGS
         settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
         return cls(open_model(directory), **settings)
-
-
-def by_tokens(order: list[int], lengths: list[int], batch_tokens: int) -> list[list[int]]:
-    """Cut ``order`` (short to long) into batches whose count times longest length stays within ``batch_tokens``."""
-    batches: list[list[int]] = []
-    for i in order:
-        if batches and (len(batches[-1]) + 1) * lengths[i] <= batch_tokens:
-            batches[-1].append(i)
-        else:
-            batches.append([i])
-    return batches

@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Float
 
 from pipeline.corpus.collection import Encode
-from pipeline.encoder.encoder import CPU_TOKENS, Encoder, by_tokens
+from pipeline.encoder.encoder import Encoder
+from pipeline.encoder.encoding import CPU_TOKENS, by_length
 
 LARGEST_BYTES = 1_900_000_000  # of one file: protobuf ends at 2 GiB
 
@@ -107,8 +108,7 @@ def session(encoder: Encoder, file: Path, *, max_length_tokens: int) -> Encode:
     def encode(texts: Sequence[str], side: str, task: str) -> Float[np.ndarray, "B D"]:
         ids = encoder.token_ids(texts, max_length_tokens, task=task, side=side)
         out = np.empty((len(texts), encoder.width), dtype=np.float32)
-        order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), i))
-        for batch in by_tokens(order, [len(row) for row in ids], CPU_TOKENS):
+        for batch in by_length(ids, CPU_TOKENS):
             input_ids, mask = encoder.padded([ids[i] for i in batch])
             (out[batch],) = running.run(None, {"input_ids": input_ids.numpy(), "attention_mask": mask.numpy()})
         return encoder.unit(torch.from_numpy(out)).numpy()

@@ -21,7 +21,8 @@ from pipeline.build import build
 from pipeline.checkpoint import write_json
 from pipeline.corpus.collection import collections
 from pipeline.corpus.files import corpora
-from pipeline.encoder.encoder import CPU_TOKENS, Encoder, by_tokens
+from pipeline.encoder.encoder import Encoder
+from pipeline.encoder.encoding import CPU_TOKENS, by_length
 from pipeline.training.prepare import prepare
 
 CURATED, FINAL = Path("data/curated"), Path("checkpoints/final")
@@ -70,7 +71,7 @@ def token_vectors(encoder: Encoder, texts: Sequence[str], side: str, task: str) 
     device = next(encoder.parameters()).device
     ids = encoder.token_ids(texts, encoder.max_length_tokens, task=task, side=side)
     found: dict[int, np.ndarray] = {}
-    for batch in by_tokens(sorted(range(len(ids)), key=lambda i: (len(ids[i]), i)), [len(row) for row in ids], CPU_TOKENS):
+    for batch in by_length(ids, CPU_TOKENS):
         input_ids, mask = encoder.padded([ids[i] for i in batch])
         hidden, _ = encoder.tokens(input_ids.to(device), mask.to(device))
         vectors = F.normalize(hidden.float(), dim=-1).cpu().numpy()
