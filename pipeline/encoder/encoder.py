@@ -31,8 +31,7 @@ from pipeline.encoder.modules import pools, project, repool
 from pipeline.encoder.prompts import TEXT, exported
 
 SETTINGS = "encoder.yaml"
-# Names of their prompts, as sentence-transformers has them.
-SIDES = {"query": ("query",), "document": ("document", "passage", "corpus")}
+SIDES = {"query": ("query",), "document": ("document", "passage", "corpus")}  # their prompts' names in sentence-transformers
 
 
 class Encoder(nn.Module):
