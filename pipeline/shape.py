@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.build import class_value
+from pipeline.explained import explained
 from pipeline.spelling import nearest
 
 
@@ -263,9 +264,15 @@ class Runtime(Shape):
     devices: int = Field(gt=0)
     num_nodes: int = Field(gt=0)
     strategy: Literal[
-        "auto", "ddp", "fsdp", "deepspeed_stage_1", "deepspeed_stage_2", "deepspeed_stage_3", "deepspeed_stage_2_offload",
+        "auto",
+        "ddp",
+        "fsdp",
+        "deepspeed_stage_1",
+        "deepspeed_stage_2",
+        "deepspeed_stage_3",
+        "deepspeed_stage_2_offload",
         "deepspeed_stage_3_offload",
-    ]  # fmt: skip
+    ]
     threads: int = Field(ge=0)
     batch_tokens: int = Field(gt=0)
     kept_tokens: int = Field(ge=0)
@@ -335,27 +342,4 @@ def checked(shape: type[BaseModel], raw: Any, where: str, below: str = "") -> An
     try:
         return shape.model_validate(raw)
     except ValidationError as error:
-        raise ValueError("\n".join(_explained(shape, raw, problem, where, below) for problem in error.errors())) from None
-
-
-def _explained(shape: type[BaseModel], raw: Any, problem: Any, where: str, below: str) -> str:
-    path = ".".join([*filter(None, [below]), *(str(part) for part in problem["loc"])]) or "the whole file"
-    *parents, last = problem["loc"] or ("",)
-    if problem["type"] in ("extra_forbidden", "missing"):
-        known = _fields(shape, parents)
-        if problem["type"] == "missing":
-            return f"{where}: {path} is missing"
-        return f"{where}: unknown key {path}{nearest(str(last), known)}; keys there: {', '.join(known)}"
-    return f"{where}: {path}: {problem['msg']}, got {problem['input']!r}"
-
-
-def _fields(shape: Any, path: list[Any]) -> list[str]:
-    """Field names of the model that stands at ``path`` inside ``shape``."""
-    for key in path:
-        if isinstance(shape, type) and issubclass(shape, BaseModel) and key in shape.model_fields:
-            shape = shape.model_fields[key].annotation
-        arguments = getattr(shape, "__args__", ())
-        models = [a for a in arguments if isinstance(a, type) and issubclass(a, BaseModel)]
-        if models and not (isinstance(shape, type) and issubclass(shape, BaseModel)):
-            shape = models[0]
-    return list(shape.model_fields) if isinstance(shape, type) and issubclass(shape, BaseModel) else []
+        raise ValueError("\n".join(explained(shape, raw, problem, where, below) for problem in error.errors())) from None

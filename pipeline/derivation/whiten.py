@@ -86,9 +86,13 @@ class Whiten:
         cut = self.max_length_tokens or encoder.max_length_tokens
         parts = [
             encoder.encode(
-                [one.text for one in of], max_length_tokens=cut, batch_tokens=batch_tokens, title="whiten", task=of[0].task,
+                [one.text for one in of],
+                max_length_tokens=cut,
+                batch_tokens=batch_tokens,
+                title="whiten",
+                task=of[0].task,
                 side=of[0].side,
             )
             for of in by_reading.values()
-        ]  # fmt: skip
+        ]
         return np.concatenate(parts) if parts else np.zeros((0, encoder.width), np.float32)

@@ -35,10 +35,17 @@ FORGOTTEN = {
     "generation_config.json": ("_from_model_config", "transformers_version"),
     "config_sentence_transformers.json": ("__version__",),
     "tokenizer_config.json": (
-        "name_or_path", "is_local", "local_files_only", "max_length", "cache_dir", "revision", "subfolder", "token",
+        "name_or_path",
+        "is_local",
+        "local_files_only",
+        "max_length",
+        "cache_dir",
+        "revision",
+        "subfolder",
+        "token",
         "trust_remote_code",
     ),
-}  # fmt: skip
+}
 FORGOTTEN["preprocessor_config.json"] = FORGOTTEN["processor_config.json"] = FORGOTTEN["tokenizer_config.json"]
 
 

@@ -28,7 +28,7 @@ from pipeline.encoder.encoding import encoded
 from pipeline.encoder.ids import ROUTE, padded, token_ids
 from pipeline.encoder.inputs import NO_LIMIT, check_inputs, modality, num_positions, plain, pooled, tokenized
 from pipeline.encoder.modules import pools, project, repool
-from pipeline.encoder.prompts import TEXT, exported
+from pipeline.encoder.prompts import exported, tell_unsaid
 
 SETTINGS = "encoder.yaml"
 SIDES = {"query": ("query",), "document": ("document", "passage", "corpus")}  # their prompts' names in sentence-transformers
@@ -39,16 +39,20 @@ class Encoder(nn.Module):
 
     ``max_length_tokens`` is where texts are cut, special tokens and prompt counted in; None: where the model cuts them.
     ``pooling`` is the node that replaces the model's own pooling, ``projection`` that of a module added behind it; None changes nothing.
-    Both are modules of the model from then on, so a directory needs no word of them.
-    ``prompts`` holds ``texts`` by task and side, put before a text as they are, or around it where they hold
-    ``{text}``, and whether they are ``pooled`` with it; without
-    texts, the model's own prompts hold. ``adapter`` is the node of what trains in place of the backbone's own weights; None: those do.
+    ``prompts`` holds ``texts`` by task and side, put before a text, or around it where they hold ``{text}``, and whether they are pooled
+    with it; without texts, the model's own hold. ``adapter``: the node of what trains in place of the backbone's weights; None: those do.
     """
 
     def __init__(
-        self, model: SentenceTransformer, *, max_length_tokens: int | None = None, pooling: Node | None = None,
-        projection: Node | None = None, prompts: Mapping[str, Any] | None = None, adapter: Node | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        model: SentenceTransformer,
+        *,
+        max_length_tokens: int | None = None,
+        pooling: Node | None = None,
+        projection: Node | None = None,
+        prompts: Mapping[str, Any] | None = None,
+        adapter: Node | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
         router = next((module for module in model if isinstance(module, Router)), None)
@@ -315,8 +319,8 @@ class Encoder(nn.Module):
         `pipeline.encoder.encoding.CPU_TOKENS`); after `spread` several devices share them. ``title`` stands beside the progress bar.
         What is no text (an image) is read by the model's own processor.
         """
-        limits = {"max_length_tokens": max_length_tokens, "batch_tokens": batch_tokens}
-        return encoded(self, texts, **limits, title=title, task=task, side=side, unit=unit)
+        how = {"max_length_tokens": max_length_tokens, "batch_tokens": batch_tokens, "title": title, "unit": unit}
+        return encoded(self, texts, **how, task=task, side=side)
 
     def spread(self, devices: Sequence[torch.device]) -> None:
         """`encode` from now on shares its batches among ``devices``, a thread each, with the weights as they are now. It moves to the
@@ -336,11 +340,7 @@ class Encoder(nn.Module):
         given = {"prompts": prompts, "adapter": self.adapter or None}
         settings = {"max_length_tokens": self.max_length_tokens, **{key: one for key, one in given.items() if one is not None}}
         write_yaml(directory / SETTINGS, settings)
-        if self.kept_back:
-            print(
-                f"{directory}: the prompts {', '.join(self.kept_back)} have words behind {TEXT}, which sentence-transformers' files cannot "
-                f"hold: they stand in {SETTINGS}, and other libraries read these texts without a prompt"
-            )
+        tell_unsaid(directory / SETTINGS, self.kept_back)
 
     @classmethod
     def load(cls, directory: Path) -> "Encoder":

@@ -21,8 +21,10 @@ def plain(first: Any) -> bool:
     """Whether a transformer makes token vectors of ids and mask."""
     how = first.modality_config.get(modality(first), {})
     return (how.get("method"), how.get("method_output_name"), first.module_output_name) == (
-        "forward", "last_hidden_state", "token_embeddings",
-    )  # fmt: skip
+        "forward",
+        "last_hidden_state",
+        "token_embeddings",
+    )
 
 
 def num_positions(trunk: Transformer) -> int | None:

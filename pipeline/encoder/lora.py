@@ -33,9 +33,13 @@ class LoRA:
         from peft import LoraConfig, get_peft_model  # heavy, and only where it is chosen
 
         config = LoraConfig(
-            r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=self.targets,
-            bias="none", task_type="FEATURE_EXTRACTION",
-        )  # fmt: skip
+            r=self.rank,
+            lora_alpha=self.alpha,
+            lora_dropout=self.dropout,
+            target_modules=self.targets,
+            bias="none",
+            task_type="FEATURE_EXTRACTION",
+        )
         try:
             return get_peft_model(backbone, config)
         except ValueError as error:  # no layer has such a name

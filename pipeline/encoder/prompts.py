@@ -4,6 +4,7 @@ A text that is too long is cut, never what stands behind it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
@@ -86,3 +87,12 @@ def surrounded(
     special = set(first.tokenizer.all_special_ids)
     behind = [len(row) - len(plain) for row, plain in zip(ids, read(cut, "")[0], strict=True)]
     return [marked(row, before=length or 0, behind=n, special=special) for row, n in zip(ids, behind, strict=True)]
+
+
+def tell_unsaid(file: Path, names: Sequence[str]) -> None:
+    """A line about prompts that stand in ``file`` alone, as sentence-transformers has no place for them; none without such."""
+    if names:
+        print(
+            f"{file.parent}: the prompts {', '.join(names)} have words behind {TEXT}, which sentence-transformers' files cannot hold: they "
+            f"stand in {file.name}, and other libraries read these texts without a prompt"
+        )

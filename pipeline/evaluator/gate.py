@@ -57,28 +57,25 @@ class Stand:
     accepted: bool
 
 
-def stand(
-    evaluators: Mapping[str, Any], single: Items, merges: Mapping[str, Items], *, resamples: int, confidence: float, margin: float,
-    task_confidence: float, seed: int,
-) -> dict[str, Stand]:  # fmt: skip
-    """Of every merge against the best single model.
-
-    ``confidence``: of the two-sided interval of the mean, for all merges together. ``task_confidence``: of the one-sided bound of a
-    task. ``margin``: what a merge may lose on a task, as a difference of main scores. ValueError where a merge has other collections.
-    """
-    names = weighed(evaluators, single)
-    for merge, items in merges.items():
-        if weighed(evaluators, items) != names:
+def _check_alike(names: list[str], merges: Mapping[str, list[str]]) -> None:
+    for merge, own in merges.items():
+        if own != names:
             raise ValueError(
-                f"{merge} was evaluated on {', '.join(weighed(evaluators, items)) or 'nothing'}, the best single model on "
-                f"{', '.join(names) or 'nothing'}; only models of the same tasks can be compared: take one of them out of `models`"
+                f"{merge} was evaluated on {', '.join(own) or 'nothing'}, the best single model on {', '.join(names) or 'nothing'}; "
+                f"only models of the same tasks can be compared: take one of them out of `models`"
             )
-    if not names or not merges:
-        return {}
-    of_task: dict[str, list[str]] = {}
-    for name in names:
-        of_task.setdefault(single[name]["task"], []).append(name)
-    judges = {task: evaluators[single[within[0]]["kind"]] for task, within in of_task.items()}
+
+
+def _above(
+    judges: Mapping[str, Any],
+    single: Items,
+    merges: Mapping[str, Items],
+    of_task: Mapping[str, list[str]],
+    resamples: int,
+    seed: int,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """By merge, how far it is above the single model on each task: as measured (T), and on each draw of groups (T, R)."""
+    names = [name for within in of_task.values() for name in within]
     corpus = {name: single[name]["corpus"] for name in names}
     counts = _counts({name: groups_of(name, single, single) for name in names}, corpus, resamples, seed=seed)
     own, own_drawn = _by_task(judges, single, of_task, counts)
@@ -87,22 +84,50 @@ def stand(
         for name in names:
             groups_of(name, items, single)
         value, at = _by_task(judges, items, of_task, counts)
-        values[merge], drawn[merge] = value - own, at - own_drawn  # T, T R
+        values[merge], drawn[merge] = value - own, at - own_drawn
+    return values, drawn
+
+
+def stand(
+    evaluators: Mapping[str, Any],
+    single: Items,
+    merges: Mapping[str, Items],
+    *,
+    resamples: int,
+    confidence: float,
+    margin: float,
+    task_confidence: float,
+    seed: int,
+) -> dict[str, Stand]:
+    """Of every merge against the best single model.
+
+    ``confidence``: of the two-sided interval of the mean, for all merges together. ``task_confidence``: of the one-sided bound of a
+    task. ``margin``: what a merge may lose on a task, as a difference of main scores. ValueError where a merge has other collections.
+    """
+    names = weighed(evaluators, single)
+    _check_alike(names, {merge: weighed(evaluators, items) for merge, items in merges.items()})
+    if not names or not merges:
+        return {}
+    of_task: dict[str, list[str]] = {}
+    for name in names:
+        of_task.setdefault(single[name]["task"], []).append(name)
+    judges = {task: evaluators[single[within[0]]["kind"]] for task, within in of_task.items()}
+    values, drawn = _above(judges, single, merges, of_task, resamples, seed)
     num_groups = {task: min(len(set(single[name]["group"])) for name in within) for task, within in of_task.items()}
     widest = {task: judge.highest - judge.lowest for task, judge in judges.items()}
-    mean = _simultaneous(
-        {m: float(v.mean()) for m, v in values.items()}, {m: d.mean(0) for m, d in drawn.items()}, (1 - confidence) / 2,
-        num_groups=min(num_groups.values()), widest=max(widest.values()), rare=dict.fromkeys(merges, 0.0),
-    )  # fmt: skip
+    means, of_draws = {m: float(v.mean()) for m, v in values.items()}, {m: d.mean(0) for m, d in drawn.items()}
+    limits = {"num_groups": min(num_groups.values()), "widest": max(widest.values()), "rare": dict.fromkeys(merges, 0.0)}
+    mean = _simultaneous(means, of_draws, (1 - confidence) / 2, **limits)
+
+    def on_task(merge: str, t: int, task: str) -> Bound:
+        rare = {merge: _rare_loss(judges[task], merges[merge], single, of_task[task])}
+        own, at = {merge: float(values[merge][t])}, {merge: drawn[merge][t]}
+        groups = num_groups[task]
+        return _simultaneous(own, at, 1 - task_confidence, num_groups=groups, widest=widest[task], rare=rare)[merge]
+
     found: dict[str, Stand] = {}
-    for merge, items in merges.items():
-        tasks = {
-            task: _simultaneous(
-                {merge: float(values[merge][t])}, {merge: drawn[merge][t]}, 1 - task_confidence,
-                num_groups=num_groups[task], widest=widest[task], rare={merge: _rare_loss(judges[task], items, single, within)},
-            )[merge]
-            for t, (task, within) in enumerate(of_task.items())
-        }  # fmt: skip
+    for merge in merges:
+        tasks = {task: on_task(merge, t, task) for t, task in enumerate(of_task)}
         differs = bool(drawn[merge].any())
         passed = mean[merge].low > 0 and all(one.low > -margin for one in tasks.values())
         found[merge] = Stand(mean[merge], tasks, mean[merge].value - mean[merge].low, differs, passed)
@@ -159,9 +184,14 @@ def _by_task(
 
 
 def _simultaneous(
-    value: Mapping[str, float], drawn: Mapping[str, Float[np.ndarray, " R"]], tail: float, *, num_groups: int, widest: float,
+    value: Mapping[str, float],
+    drawn: Mapping[str, Float[np.ndarray, " R"]],
+    tail: float,
+    *,
+    num_groups: int,
+    widest: float,
     rare: Mapping[str, float],
-) -> dict[str, Bound]:  # fmt: skip
+) -> dict[str, Bound]:
     """Bounds that all hold together but for a share ``tail`` of new samples, on either side. ``rare``: what one more group loses."""
     if num_groups < 2 or not all(len(one) for one in drawn.values()):
         return {name: Bound(one, -widest, widest) for name, one in value.items()}

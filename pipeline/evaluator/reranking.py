@@ -33,7 +33,9 @@ class Reranking(MeanOfItems):
         ranked = Ranked(score_BK, row_BK, queries, documents, collection.judgements)
         per_query = ranked.average_precision()
         scores = {
-            self.main: float(per_query.mean()), "ndcg@10": float(ranked.ndcg(10).mean()), "mrr@10": float(ranked.mrr(10).mean())
-        }  # fmt: skip
+            self.main: float(per_query.mean()),
+            "ndcg@10": float(ranked.ndcg(10).mean()),
+            "mrr@10": float(ranked.mrr(10).mean()),
+        }
         first = [documents[row] for row in ranked.row_BK[:, 0]]
         return scores, {"id": queries, self.main: per_query.tolist(), "first": first}

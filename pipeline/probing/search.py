@@ -87,6 +87,24 @@ class Positioning(pl.LightningModule):
         return {name: value.clone() for name, value in self.method.effective(self.grams).items()}
 
 
+def _trainer(runtime: Mapping[str, Any], steps: int, logger: Any) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator=runtime["accelerator"],
+        devices=runtime["devices"],
+        num_nodes=runtime["num_nodes"],
+        strategy=strategy_for(runtime),
+        max_steps=steps,
+        max_epochs=1,
+        logger=logger,
+        log_every_n_steps=1,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        deterministic="warn",
+    )
+
+
 def search(
     method: Method, base: Path, models: Models, probe: Mapping[str, Any], runtime: Mapping[str, Any], *, seed: int, name: str
 ) -> tuple[dict[str, Any], dict[str, str], Landscape | None]:
@@ -112,21 +130,7 @@ def search(
     logs = RUNS / f"merge-{name}"
     if first_process():
         shutil.rmtree(logs, ignore_errors=True)
-    trainer = pl.Trainer(
-        accelerator=runtime["accelerator"],
-        devices=runtime["devices"],
-        num_nodes=runtime["num_nodes"],
-        strategy=strategy_for(runtime),
-        max_steps=probe["steps"],
-        max_epochs=1,
-        logger=loggers(logs, f"merge-{name}", runtime) if first_process() else False,
-        log_every_n_steps=1,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        deterministic="warn",
-    )
+    trainer = _trainer(runtime, probe["steps"], loggers(logs, f"merge-{name}", runtime) if first_process() else False)
     try:
         trainer.fit(module, DataLoader(list(tried.batches["search"]), batch_size=None))  # pyright: ignore[reportArgumentType]
         picture = survey(tried, module.began, module.ended, probe["landscape"])

@@ -39,8 +39,16 @@ class MaskedChains(Planned[MaskedBatch]):
     """The batches of a plan drawn from the seed: every chain once, then again in another order."""
 
     def __init__(
-        self, ids: Sequence[Sequence[int]], encoder: Encoder, *, share: float, batch_size: int, steps: int, seed: int, where: str
-    ) -> None:  # fmt: skip
+        self,
+        ids: Sequence[Sequence[int]],
+        encoder: Encoder,
+        *,
+        share: float,
+        batch_size: int,
+        steps: int,
+        seed: int,
+        where: str,
+    ) -> None:
         if len(ids) < batch_size:
             raise ValueError(f"{where}: a batch of {batch_size} texts, but there are {len(ids)}; lower fit.batch_size")
         self.ids = ids

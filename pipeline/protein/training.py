@@ -69,9 +69,14 @@ class AffinityModule(ChunkedModule):
     """``tokens``: the token vectors of a frozen backbone, which then takes no part; None trains the backbone too."""
 
     def __init__(
-        self, model: AffinityModel, criterion: Criterion, optimizer: Callable[..., torch.optim.Optimizer], *, tokens: Tokens | None,
+        self,
+        model: AffinityModel,
+        criterion: Criterion,
+        optimizer: Callable[..., torch.optim.Optimizer],
+        *,
+        tokens: Tokens | None,
         **settings: Any,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(optimizer, **settings)
         self.model = model.train()
         self.criterion = criterion
@@ -146,9 +151,14 @@ def check_affinity(
 
 
 def fit_affinity(
-    encoder: Encoder, rows: Mapping[str, Sequence[Row]], training: Mapping[str, Any], runtime: Mapping[str, Any], seed: int,
-    name: str, inputs: Mapping[str, str],
-) -> tuple[AffinityModel, list[Point]]:  # fmt: skip
+    encoder: Encoder,
+    rows: Mapping[str, Sequence[Row]],
+    training: Mapping[str, Any],
+    runtime: Mapping[str, Any],
+    seed: int,
+    name: str,
+    inputs: Mapping[str, str],
+) -> tuple[AffinityModel, list[Point]]:
     """``rows`` by split. Weights start as ``seed`` draws them, batches as ``seed`` and ``name`` do: experts of other names and the same
     architecture start at one point, so they may be merged."""
     check_affinity(name, training, runtime, rows)
@@ -158,10 +168,7 @@ def fit_affinity(
     nodes = {part: settings[part] for part in ("load", "architecture", "head")}
     model = AffinityModel(encoder, nodes, max_length_tokens=training["max_length_tokens"], control=training["control"])
     model.begin(float(scores_of(rows["train"]).mean()))
-    if frozen:
-        encoder.requires_grad_(False)
-    else:
-        adapt(encoder)
+    encoder.requires_grad_(False) if frozen else adapt(encoder)
     complexes = {split: [(row.query, row.document) for row in of_split] for split, of_split in rows.items()}
     tokens = _store(model, complexes, inputs, runtime) if frozen else None
     learned = shuffled(rows["train"], seed) if task["shuffle_documents"] else list(rows["train"])

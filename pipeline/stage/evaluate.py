@@ -46,9 +46,18 @@ class EvaluationModule(pl.LightningModule):
     """One collection a step; ``scores`` and ``items`` hold the result by split and label. ``evaluators`` by kind."""
 
     def __init__(
-        self, encoder: Encoder, evaluators: Mapping[str, Any], *, model: Predicting | None,
-        cache: EmbeddingCache | None, max_length_tokens: int, batch_tokens: int, resamples: int, confidence: float, seed: int,
-    ) -> None:  # fmt: skip
+        self,
+        encoder: Encoder,
+        evaluators: Mapping[str, Any],
+        *,
+        model: Predicting | None,
+        cache: EmbeddingCache | None,
+        max_length_tokens: int,
+        batch_tokens: int,
+        resamples: int,
+        confidence: float,
+        seed: int,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.model = model
@@ -142,24 +151,24 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     if model is None:  # it has vectors of texts, and no opinion of a complex
         held_out = [(split, c) for split, c in held_out if not getattr(module.evaluators[kind_of(c).name], "predicts", False)]
     module.encoder.spread(encoding_devices(runtime))
-    trainer = pl.Trainer(
-        accelerator=runtime["accelerator"], devices=1, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    trainer = pl.Trainer(accelerator=runtime["accelerator"], devices=1, **quiet)
     trainer.test(module, DataLoader(held_out, batch_size=None), verbose=False)  # pyright: ignore[reportArgumentType]
     write_json(out / f"data/evaluated/{item}.json", module.items)
     write_json(out / f"data/metrics/evaluate/{item}.json", module.scores)
     write_json(out / f"data/metrics/geometry/{item}.json", module.lies)
-    revision = weights_hash(directory)[:40]
-    if tasks:
-        module.encoder.spread(encoding_devices(runtime))  # the trainer has put it back
-        found = mteb_tasks.run(
-            tasks, mteb_tasks.MtebModel(module.encode, name=str(item), revision=revision), out / f"data/mteb/{item}"
-        )
-        print(f"{item}: " + ", ".join(f"{name} {value:.4f}" for name, value in found.items()))
-    else:
-        with whole_directory(out / f"data/mteb/{item}") as folder:
-            write_json(folder / "model_meta.json", {"name": f"tributary/{item}", "revision": revision})
+    module.encoder.spread(encoding_devices(runtime) if tasks else [])  # the trainer has put it back
+    _mteb(tasks, module, str(item), weights_hash(directory)[:40], out / f"data/mteb/{item}")
     test = {name: one["value"] for name, one in module.scores["test"].items()}
     print(f"{item}: " + ", ".join(f"{name} {value:.4f}" for name, value in test.items()))
     return test
+
+
+def _mteb(tasks: Sequence[Any], module: EvaluationModule, name: str, revision: str, folder: Path) -> None:
+    """Results of MTEB's ``tasks`` into ``folder``, in the layout that its cache reads; without tasks, who the model is."""
+    if tasks:
+        found = mteb_tasks.run(tasks, mteb_tasks.MtebModel(module.encode, name=name, revision=revision), folder)
+        print(f"{name}: " + ", ".join(f"{task} {value:.4f}" for task, value in found.items()))
+        return
+    with whole_directory(folder) as partial:
+        write_json(partial / "model_meta.json", {"name": f"tributary/{name}", "revision": revision})

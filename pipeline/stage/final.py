@@ -52,11 +52,19 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     source = Path(cfg["models"][verdict.final])
     with whole_directory(out / "checkpoints/final") as folder:
         shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("snapshots"))
-        write_json(folder / "chosen.json", {
-            "model": verdict.final, "verdict": verdict.sentence, "test": scores[verdict.final].test,
-            "best_single": verdict.best_single, "refused": verdict.refused, "sha256": weights_hash(source),
-            "merges": {name: asdict(one) for name, one in verdict.merges.items()}, "rows": verdict.rows,
-        })  # fmt: skip
+        write_json(
+            folder / "chosen.json",
+            {
+                "model": verdict.final,
+                "verdict": verdict.sentence,
+                "test": scores[verdict.final].test,
+                "best_single": verdict.best_single,
+                "refused": verdict.refused,
+                "sha256": weights_hash(source),
+                "merges": {name: asdict(one) for name, one in verdict.merges.items()},
+                "rows": verdict.rows,
+            },
+        )
         encoder = Encoder.load(folder)
         forms = forms_of(cfg, runtime, folder, encoder, evaluators, path="checkpoints/final")
         (folder / "README.md").write_text(_card(cfg, verdict, scores, forms, folder, encoder), encoding="utf-8")
@@ -140,9 +148,13 @@ def _rows(
 
 
 def _card(
-    cfg: Mapping[str, Any], verdict: Verdict, scores: Mapping[str, Scores], forms: Mapping[str, Any], folder: Path,
+    cfg: Mapping[str, Any],
+    verdict: Verdict,
+    scores: Mapping[str, Scores],
+    forms: Mapping[str, Any],
+    folder: Path,
     encoder: Encoder,
-) -> str:  # fmt: skip
+) -> str:
     own = scores[verdict.final].test
     names = sorted(own)
     provenance = read_json(folder / PROVENANCE)
@@ -154,15 +166,26 @@ def _card(
     backbone = cfg["encoder"]["backbone"]
     given = backbone.get("package") or backbone.get("name")
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
         autoescape=False,  # noqa: S701  Markdown
-    )  # fmt: skip
+    )
     return environment.get_template("card.md").render(
-        verdict=verdict, names=names, metric={name: own[name]["metric"] for name in names}, forms=forms, data=data,
-        scores={model: one.test for model, one in scores.items()}, encoder=cfg["encoder"],
+        verdict=verdict,
+        names=names,
+        metric={name: own[name]["metric"] for name in names},
+        forms=forms,
+        data=data,
+        scores={model: one.test for model, one in scores.items()},
+        encoder=cfg["encoder"],
         came_from=f"the weights of {given}" if given else "weights drawn at random, trained from scratch here",
         affinity=(folder / ARCHITECTURE).is_file(),
-        confidence=cfg["final"]["confidence"], inputs=provenance["inputs"], version=__version__,
-        evaluated_tokens=cfg["evaluate"]["max_length_tokens"], sha256=weights_hash(folder),
+        confidence=cfg["final"]["confidence"],
+        inputs=provenance["inputs"],
+        version=__version__,
+        evaluated_tokens=cfg["evaluate"]["max_length_tokens"],
+        sha256=weights_hash(folder),
         model=encoder,
-    )  # fmt: skip
+    )

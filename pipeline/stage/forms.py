@@ -19,6 +19,25 @@ from pipeline.task import kind_of
 CURATED = Path("data/curated")
 
 
+def _told(form: Any, encoder: Encoder, folder: Path, path: str) -> dict[str, Any]:
+    """What a form is, how to use it from ``path``, and how large it is."""
+    facts = {
+        "path": path,
+        "file": form.file,
+        "pad_id": encoder.pad_id,
+        "pad_token": encoder.tokenizer.pad_token,
+        "max_length_tokens": encoder.max_length_tokens,
+        "dims": form.vector_bytes(encoder.width) // 4,
+    }
+    return {
+        "about": form.about,
+        "use": form.use.format(**facts),
+        "vector_bytes": form.vector_bytes(encoder.width),
+        "file": form.file,
+        "file_bytes": (folder / form.file).stat().st_size if form.file else None,
+    }
+
+
 def forms_of(
     cfg: Mapping[str, Any],
     runtime: Mapping[str, Any],
@@ -33,22 +52,24 @@ def forms_of(
     forms = {name: build(node) for name, node in sorted(section["forms"].items()) if node is not None}
     forms = dict(sorted(forms.items(), key=lambda pair: (pair[1].tolerance is None, pair[0])))  # what others build on, first
     test = [c for corpus in corpora(CURATED) for c in collections(CURATED, corpus, "test")] if forms else []
-    plain = _remembering(lambda texts, side, task: encoder.encode(
-        texts, max_length_tokens=cut, batch_tokens=runtime["batch_tokens"], title=f"{task} {side}", task=task, side=side, unit=True
-    ), encoder)  # fmt: skip
+    plain = _remembering(
+        lambda texts, side, task: encoder.encode(
+            texts,
+            max_length_tokens=cut,
+            batch_tokens=runtime["batch_tokens"],
+            title=f"{task} {side}",
+            task=task,
+            side=side,
+            unit=True,
+        ),
+        encoder,
+    )
     limits = {"resamples": section["resamples"], "confidence": section["confidence"], "seed": cfg["seed"]}
     own = _items(evaluators, plain, test) if any(form.tolerance is None for form in forms.values()) else {}
     found: dict[str, dict[str, Any]] = {}
     for name, form in forms.items():
         encode = form.make(encoder, folder, plain, max_length_tokens=cut)
-        facts = {
-            "path": path, "file": form.file, "pad_id": encoder.pad_id, "pad_token": encoder.tokenizer.pad_token,
-            "max_length_tokens": encoder.max_length_tokens, "dims": form.vector_bytes(encoder.width) // 4,
-        }  # fmt: skip
-        found[name] = {
-            "about": form.about, "use": form.use.format(**facts), "vector_bytes": form.vector_bytes(encoder.width),
-            "file": form.file, "file_bytes": (folder / form.file).stat().st_size if form.file else None,
-        }  # fmt: skip
+        found[name] = _told(form, encoder, folder, path)
         if form.tolerance is None:
             changed = differences(evaluators, _items(evaluators, _remembering(encode, encoder), test), own, **limits)
             found[name]["test"] = {at: {"change": d.value, "low": d.low, "high": d.high} for at, d in changed.items()}

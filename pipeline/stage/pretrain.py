@@ -65,9 +65,16 @@ def _phase(
     end = RUNS / f"phase-{name}-{mark}"
     if not end.is_dir():
         job = Job(
-            encoder=encoder, section=phase, runtime=runtime, seed=seed, name=f"pretrain-{name}", curated=CURATED, mined=None,
-            inputs={"before": mark}, scratch=RUNS / f"phase-{name}-{mark}-scratch",
-        )  # fmt: skip
+            encoder=encoder,
+            section=phase,
+            runtime=runtime,
+            seed=seed,
+            name=f"pretrain-{name}",
+            curated=CURATED,
+            mined=None,
+            inputs={"before": mark},
+            scratch=RUNS / f"phase-{name}-{mark}-scratch",
+        )
         fitted = build(phase["fit"])(job)
         if first_process():
             with whole_directory(end) as folder:

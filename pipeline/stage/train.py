@@ -31,9 +31,16 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     encoder = Encoder.load(BASE)
     inputs = {str(path): sha256(path) for path in (BASE, CURATED, MINED)}
     job = Job(
-        encoder=encoder, section=section, runtime=runtime, seed=seed, name=f"train-{item}", curated=CURATED, mined=MINED,
-        inputs=inputs, scratch=RUNS / f"snapshots-{item}",
-    )  # fmt: skip
+        encoder=encoder,
+        section=section,
+        runtime=runtime,
+        seed=seed,
+        name=f"train-{item}",
+        curated=CURATED,
+        mined=MINED,
+        inputs=inputs,
+        scratch=RUNS / f"snapshots-{item}",
+    )
     fitted = build(section["fit"])(job)
     if not first_process():
         return {}

@@ -35,8 +35,13 @@ class EncoderTeacher(Teacher):
         self._known: dict[tuple[str, str, str], Tensor] = {}
 
     def scores(
-        self, task: str, queries: Sequence[str], documents: Sequence[str], positive: Int[Tensor, "B P"], negative: Int[Tensor, "B H"]
-    ) -> Float[Tensor, "B C"]:  # fmt: skip
+        self,
+        task: str,
+        queries: Sequence[str],
+        documents: Sequence[str],
+        positive: Int[Tensor, "B P"],
+        negative: Int[Tensor, "B H"],
+    ) -> Float[Tensor, "B C"]:
         query_BD, document_ND = self._vectors(task, "query", queries), self._vectors(task, "document", documents)
         candidate = torch.cat([positive[:, :1], negative], dim=1)
         score = torch.einsum("bd,bcd->bc", query_BD, document_ND[candidate.clamp(min=0)])

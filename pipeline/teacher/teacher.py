@@ -17,8 +17,13 @@ class Teacher(ABC):
 
     @abstractmethod
     def scores(
-        self, task: str, queries: Sequence[str], documents: Sequence[str], positive: Int[Tensor, "B P"], negative: Int[Tensor, "B H"]
-    ) -> Float[Tensor, "B C"]:  # fmt: skip
+        self,
+        task: str,
+        queries: Sequence[str],
+        documents: Sequence[str],
+        positive: Int[Tensor, "B P"],
+        negative: Int[Tensor, "B H"],
+    ) -> Float[Tensor, "B C"]:
         """Of each query with its main positive and its mined negatives (places in ``documents``); 0 where it has fewer."""
 
 
@@ -33,7 +38,12 @@ class Mean(Teacher):
             teacher.load(max_length_tokens=max_length_tokens, batch_tokens=batch_tokens)
 
     def scores(
-        self, task: str, queries: Sequence[str], documents: Sequence[str], positive: Int[Tensor, "B P"], negative: Int[Tensor, "B H"]
-    ) -> Float[Tensor, "B C"]:  # fmt: skip
+        self,
+        task: str,
+        queries: Sequence[str],
+        documents: Sequence[str],
+        positive: Int[Tensor, "B P"],
+        negative: Int[Tensor, "B H"],
+    ) -> Float[Tensor, "B C"]:
         found = [teacher.scores(task, queries, documents, positive, negative) for teacher in self.teachers]
         return torch.stack(found).mean(0)

@@ -21,9 +21,12 @@ def built_objectives(training: Mapping[str, Any]) -> dict[str, Objective]:
 
 
 def check_rows(
-    where: str, training: Mapping[str, Any], runtime: Mapping[str, Any], rows: Mapping[str, Sequence[Row]],
+    where: str,
+    training: Mapping[str, Any],
+    runtime: Mapping[str, Any],
+    rows: Mapping[str, Sequence[Row]],
     negatives: Mapping[str, Mapping[str, Sequence[str]]],
-) -> None:  # fmt: skip
+) -> None:
     """All that can be seen without the encoder. ``negatives``: by task and query."""
     if str(runtime["strategy"]).startswith("deepspeed") and training["on_nonfinite"] == "skip":
         raise ValueError(

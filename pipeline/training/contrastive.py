@@ -26,14 +26,31 @@ class ContrastiveModule(ChunkedModule):
     """
 
     def __init__(
-        self, encoder: Encoder, objectives: Mapping[str, nn.Module], optimizer: Callable[..., torch.optim.Optimizer], *,
-        negatives: Mapping[str, Literal["in_batch", "gathered", "own"]], steps: int, warmup_steps: int, seed: int, chunk_tokens: int,
-        kept_tokens: int, similarities_at_once: int, return_memory: bool, on_nonfinite: Literal["stop", "skip"],
-    ) -> None:  # fmt: skip
+        self,
+        encoder: Encoder,
+        objectives: Mapping[str, nn.Module],
+        optimizer: Callable[..., torch.optim.Optimizer],
+        *,
+        negatives: Mapping[str, Literal["in_batch", "gathered", "own"]],
+        steps: int,
+        warmup_steps: int,
+        seed: int,
+        chunk_tokens: int,
+        kept_tokens: int,
+        similarities_at_once: int,
+        return_memory: bool,
+        on_nonfinite: Literal["stop", "skip"],
+    ) -> None:
         super().__init__(
-            optimizer, steps=steps, warmup_steps=warmup_steps, seed=seed, chunk_tokens=chunk_tokens, kept_tokens=kept_tokens,
-            return_memory=return_memory, on_nonfinite=on_nonfinite,
-        )  # fmt: skip
+            optimizer,
+            steps=steps,
+            warmup_steps=warmup_steps,
+            seed=seed,
+            chunk_tokens=chunk_tokens,
+            kept_tokens=kept_tokens,
+            return_memory=return_memory,
+            on_nonfinite=on_nonfinite,
+        )
         self.encoder = encoder.train()  # loaded weights come in evaluation mode, and the trainer would leave them there
         self.objectives = nn.ModuleDict(objectives)
         self.negatives = dict(negatives)
@@ -78,9 +95,12 @@ class ContrastiveModule(ChunkedModule):
         lengths = [len(ids) for ids in batch.ids]
         chunks = cut(lengths, self.chunk_tokens)
         flat = embedded(
-            lambda texts: self._embed([batch.ids[text] for text in texts]), chunks,
-            kept_tokens=self.kept_tokens, seed=f"{self.seed} {batch.number}", return_memory=self.return_memory,
-        )  # fmt: skip
+            lambda texts: self._embed([batch.ids[text] for text in texts]),
+            chunks,
+            kept_tokens=self.kept_tokens,
+            seed=f"{self.seed} {batch.number}",
+            return_memory=self.return_memory,
+        )
         return flat.unflatten(1, (-1, self.encoder.width))
 
     def _embed(self, ids: list[Tensor]) -> Float[Tensor, "n CD"]:
@@ -125,11 +145,21 @@ class ContrastiveModule(ChunkedModule):
         documents = documents.to(vectors.device)
         found = vectors[query], vectors[documents]
         return EmbeddedPairs(
-            found[0][:, 0], found[1][:, 0], positive, negative, batch.hashes[query], batch.hashes[documents], part.known, anchors, score,
-            teacher, own_alone=self.negatives[part.task] == "own", progress=batch.number / self.steps,
+            found[0][:, 0],
+            found[1][:, 0],
+            positive,
+            negative,
+            batch.hashes[query],
+            batch.hashes[documents],
+            part.known,
+            anchors,
+            score,
+            teacher,
+            own_alone=self.negatives[part.task] == "own",
+            progress=batch.number / self.steps,
             rows_at_once=max(1, self.similarities_at_once // len(documents)),
             layers=tuple((found[0][:, c], found[1][:, c]) for c in range(1, vectors.shape[1])),
-        )  # fmt: skip
+        )
 
     @torch.no_grad()
     def _report(self, batch: TextBatch, terms: Mapping[str, Tensor], vectors: Tensor) -> None:

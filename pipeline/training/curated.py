@@ -40,9 +40,18 @@ class Contrastive:
         looked_at = rows_of(job.curated, "validation", list(tasks), section.get("corpora"))
         held_out = {task: [row for row in looked_at if row.task == task and teaches(row)] for task in tasks}
         learned = fit(
-            encoder, rows, negatives, section, job.runtime, seed=job.seed, name=job.name, inputs=job.inputs, held_out=held_out,
-            known=known, snapshots=kept,
-        )  # fmt: skip
+            encoder,
+            rows,
+            negatives,
+            section,
+            job.runtime,
+            seed=job.seed,
+            name=job.name,
+            inputs=job.inputs,
+            held_out=held_out,
+            known=known,
+            snapshots=kept,
+        )
         return Fitted(encoder, learned.curve, kept.files() if kept else (), learned.beside)
 
 
@@ -71,8 +80,12 @@ def _rows(curated: Path, tasks: Mapping[str, Any], corpora: Sequence[str] | None
 
 
 def _found(
-    encoder: Encoder, rows: Mapping[str, list[Row]], settings: Mapping[str, Any] | None, runtime: Mapping[str, Any], folder: Path
-) -> dict[str, dict[str, list[str]]]:  # fmt: skip
+    encoder: Encoder,
+    rows: Mapping[str, list[Row]],
+    settings: Mapping[str, Any] | None,
+    runtime: Mapping[str, Any],
+    folder: Path,
+) -> dict[str, dict[str, list[str]]]:
     """Hard negatives by task and query, mined by the encoder as the training finds it: by the first process, for all."""
     if settings is None:
         return {}

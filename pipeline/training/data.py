@@ -80,10 +80,19 @@ class Batches(Planned[TextBatch]):
     """
 
     def __init__(
-        self, batches: Sequence[Batch], rows: Mapping[str, Sequence[Row]], negatives: Mapping[str, Mapping[str, list[str]]],
-        reader: Reader, *, known: Mapping[str, Known], sources: Mapping[str, Sequence[str]], num_negatives: Mapping[str, int],
-        teachers: Mapping[str, Teacher], views: Mapping[str, View], seed: int,
-    ) -> None:  # fmt: skip
+        self,
+        batches: Sequence[Batch],
+        rows: Mapping[str, Sequence[Row]],
+        negatives: Mapping[str, Mapping[str, list[str]]],
+        reader: Reader,
+        *,
+        known: Mapping[str, Known],
+        sources: Mapping[str, Sequence[str]],
+        num_negatives: Mapping[str, int],
+        teachers: Mapping[str, Teacher],
+        views: Mapping[str, View],
+        seed: int,
+    ) -> None:
         self.views = views
         self.seed = seed
         self.batches = batches
@@ -146,8 +155,13 @@ class Batches(Planned[TextBatch]):
         return Part(task, 0, 0, len(documents), positive, negative, nothing, score, teacher), queries, documents
 
     def _negatives(
-        self, task: str, queries: Sequence[str], answers: Sequence[Sequence[str]], mined: Sequence[Sequence[str]], documents: list[str]
-    ) -> Int[Tensor, "B H"]:  # fmt: skip
+        self,
+        task: str,
+        queries: Sequence[str],
+        answers: Sequence[Sequence[str]],
+        mined: Sequence[Sequence[str]],
+        documents: list[str],
+    ) -> Int[Tensor, "B H"]:
         """Places of mined texts, hardest first: none that reads like the query or like anything known to answer it, and none twice.
         New texts are put behind ``documents``; one that is read there already is found there."""
         negative = torch.full((len(queries), self.num_negatives[task]), -1)
@@ -184,10 +198,22 @@ class TrainingData(pl.LightningDataModule):
     """
 
     def __init__(
-        self, rows: Mapping[str, Sequence[Row]], negatives: Mapping[str, Mapping[str, list[str]]], reader: Reader, *,
-        known: Sequence[Row], shuffled: Collection[str], feeds: Mapping[str, Feed], num_negatives: Mapping[str, int], steps: int,
-        seed: int, mixed: bool, by_length: bool, teachers: Mapping[str, Teacher], views: Mapping[str, View],
-    ) -> None:  # fmt: skip
+        self,
+        rows: Mapping[str, Sequence[Row]],
+        negatives: Mapping[str, Mapping[str, list[str]]],
+        reader: Reader,
+        *,
+        known: Sequence[Row],
+        shuffled: Collection[str],
+        feeds: Mapping[str, Feed],
+        num_negatives: Mapping[str, int],
+        steps: int,
+        seed: int,
+        mixed: bool,
+        by_length: bool,
+        teachers: Mapping[str, Teacher],
+        views: Mapping[str, View],
+    ) -> None:
         super().__init__()
         every = [*known, *(row for of_task in rows.values() for row in of_task)]
         answers_only = Known([row for row in every if kind_of(row).answers], reader)

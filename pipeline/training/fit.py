@@ -37,11 +37,45 @@ class Learned(NamedTuple):
     beside: dict[str, Tensor]
 
 
+def _module(
+    learner: Encoder,
+    objectives: Mapping[str, Any],
+    training: Mapping[str, Any],
+    runtime: Mapping[str, Any],
+    *,
+    steps: int,
+    seed: int,
+) -> ContrastiveModule:
+    return ContrastiveModule(
+        learner,
+        objectives,
+        build(training["optimizer"], later=True),  # called after the model has moved to its device
+        negatives={task: settings["negatives"] for task, settings in training["tasks"].items()},
+        similarities_at_once=runtime["similarities_at_once"],
+        **module_settings(training, runtime, steps=steps, seed=seed),
+    )
+
+
+def _teachers(training: Mapping[str, Any], runtime: Mapping[str, Any]) -> dict[str, Teacher]:
+    limits = {"max_length_tokens": training["max_length_tokens"], "batch_tokens": runtime["batch_tokens"]}
+    nodes = {task: settings["teachers"] for task, settings in training["tasks"].items()}
+    return {task: _taught(named, limits) for task, named in nodes.items() if named}
+
+
 def fit(
-    encoder: Encoder, rows: Mapping[str, list[Row]], negatives: Mapping[str, Mapping[str, list[str]]],
-    training: Mapping[str, Any], runtime: Mapping[str, Any], *, seed: int, name: str, inputs: Mapping[str, str],
-    held_out: Mapping[str, list[Row]], known: Mapping[Split, Sequence[Row]], snapshots: Snapshots | None,
-) -> Learned:  # fmt: skip
+    encoder: Encoder,
+    rows: Mapping[str, list[Row]],
+    negatives: Mapping[str, Mapping[str, list[str]]],
+    training: Mapping[str, Any],
+    runtime: Mapping[str, Any],
+    *,
+    seed: int,
+    name: str,
+    inputs: Mapping[str, str],
+    held_out: Mapping[str, list[Row]],
+    known: Mapping[Split, Sequence[Row]],
+    snapshots: Snapshots | None,
+) -> Learned:
     """Train ``encoder`` in place. Of several processes, only the first may write what it gets.
 
     ``name`` is the run's, ``inputs`` the hashes of what it reads: a stopped training is gone on with only if its
@@ -58,21 +92,13 @@ def fit(
     check_encoder(name, training, objectives, encoder)
     check_views(name, views, encoder)
     _begin(name, objectives, encoder, seed, whole=not isinstance(strategy, DeepSpeedStrategy | FSDPStrategy))
-    limits = {"max_length_tokens": training["max_length_tokens"], "batch_tokens": runtime["batch_tokens"]}
-    teachers = {task: _taught(settings["teachers"], limits) for task, settings in tasks.items() if settings["teachers"]}
+    teachers = _teachers(training, runtime)
     reader = Reader(encoder, training["max_length_tokens"])
     data = _data(rows, negatives, reader, known, objectives, training, teachers, views, steps, seed)
     check_batches(name, data.batches.batches, num_processes(runtime), mixed=training["batches"] == "mixed")
     learner = encoder if isinstance(strategy, str) else copy.deepcopy(encoder)  # a strategy may take it to pieces
     idle = without_gradient(learner, partial(_of_one_text, learner))
-    module = ContrastiveModule(
-        learner,
-        objectives,
-        build(training["optimizer"], later=True),  # called after the model has moved to its device
-        negatives={task: settings["negatives"] for task, settings in tasks.items()},
-        similarities_at_once=runtime["similarities_at_once"],
-        **module_settings(training, runtime, steps=steps, seed=seed),
-    )
+    module = _module(learner, objectives, training, runtime, steps=steps, seed=seed)
     callbacks = _looks(reader, held_out, known, objectives, training, teachers, views, seed)
     callbacks += [snapshots] if snapshots else []  # before the checkpoint, which may be gone on with
     run = train(module, data, training, runtime, seed=seed, name=name, inputs=inputs, idle=idle, callbacks=callbacks)
@@ -106,10 +132,17 @@ def _saved(objectives: Mapping[str, Objective]) -> dict[str, Tensor]:
 
 
 def _data(
-    rows: Mapping[str, list[Row]], negatives: Mapping[str, Mapping[str, list[str]]], reader: Reader,
-    known: Mapping[Split, Sequence[Row]], objectives: Mapping[str, Objective], training: Mapping[str, Any],
-    teachers: Mapping[str, Teacher], views: Mapping[str, View], steps: int, seed: int,
-) -> TrainingData:  # fmt: skip
+    rows: Mapping[str, list[Row]],
+    negatives: Mapping[str, Mapping[str, list[str]]],
+    reader: Reader,
+    known: Mapping[Split, Sequence[Row]],
+    objectives: Mapping[str, Objective],
+    training: Mapping[str, Any],
+    teachers: Mapping[str, Teacher],
+    views: Mapping[str, View],
+    steps: int,
+    seed: int,
+) -> TrainingData:
     tasks = training["tasks"]
     return TrainingData(
         rows,
@@ -169,9 +202,15 @@ def _feeds(objectives: Mapping[str, Any], rows: Mapping[str, list[Row]], trainin
 
 
 def _looks(
-    reader: Reader, held_out: Mapping[str, list[Row]], known: Mapping[Split, Sequence[Row]], objectives: Mapping[str, Any],
-    training: Mapping[str, Any], teachers: Mapping[str, Teacher], views: Mapping[str, View], seed: int,
-) -> list[Callback]:  # fmt: skip
+    reader: Reader,
+    held_out: Mapping[str, list[Row]],
+    known: Mapping[Split, Sequence[Row]],
+    objectives: Mapping[str, Any],
+    training: Mapping[str, Any],
+    teachers: Mapping[str, Teacher],
+    views: Mapping[str, View],
+    seed: int,
+) -> list[Callback]:
     """The early stop that was asked for. In-batch negatives only: no others are mined for validation rows."""
     settings, tasks = training["early_stop"], training["tasks"]
     if settings is None:
@@ -180,11 +219,20 @@ def _looks(
     steps = settings["batches_per_task"] * len(tasks)
     try:
         data = TrainingData(
-            {task: views[task].rows(held_out[task]) for task in tasks}, {}, reader,
-            known=[*known["train"], *known["validation"]], shuffled=[],
-            feeds=feeds, num_negatives=dict.fromkeys(tasks, 0), steps=steps, seed=seed, mixed=False, by_length=False, teachers=teachers,
+            {task: views[task].rows(held_out[task]) for task in tasks},
+            {},
+            reader,
+            known=[*known["train"], *known["validation"]],
+            shuffled=[],
+            feeds=feeds,
+            num_negatives=dict.fromkeys(tasks, 0),
+            steps=steps,
+            seed=seed,
+            mixed=False,
+            by_length=False,
+            teachers=teachers,
             views=_varying(views),
-        )  # fmt: skip
+        )
     except ValueError as error:
         raise ValueError(f"early_stop, on validation rows: {error}") from error
     when = {"every_steps": settings["every_steps"], "patience": settings["patience"]}

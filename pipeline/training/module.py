@@ -20,9 +20,17 @@ class ChunkedModule(pl.LightningModule):
     names of those to be decayed."""
 
     def __init__(
-        self, optimizer: Callable[..., torch.optim.Optimizer], *, steps: int, warmup_steps: int, seed: int, chunk_tokens: int,
-        kept_tokens: int, return_memory: bool, on_nonfinite: Literal["stop", "skip"],
-    ) -> None:  # fmt: skip
+        self,
+        optimizer: Callable[..., torch.optim.Optimizer],
+        *,
+        steps: int,
+        warmup_steps: int,
+        seed: int,
+        chunk_tokens: int,
+        kept_tokens: int,
+        return_memory: bool,
+        on_nonfinite: Literal["stop", "skip"],
+    ) -> None:
         super().__init__()
         self.make_optimizer = optimizer
         self.steps = steps
@@ -73,8 +81,11 @@ class ChunkedModule(pl.LightningModule):
         return isinstance(self.trainer.strategy, FSDPStrategy) and self.trainer.world_size > 1
 
     def configure_gradient_clipping(
-        self, optimizer: torch.optim.Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
-    ) -> None:  # fmt: skip
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
         """Lightning's, but for FSDP, where it refuses: the norm of the whole gradient is known here."""
         if isinstance(self.trainer.strategy, FSDPStrategy):
             clipped(optimizer, self.gradient_norm, gradient_clip_val)
