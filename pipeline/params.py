@@ -33,7 +33,7 @@ from pipeline.models import singles
 from pipeline.shape import Page, Shared, checked, checked_config
 from pipeline.spelling import nearest
 from pipeline.task import Kind, kind_named
-from pipeline.trainable import check_corpora, check_encoder
+from pipeline.trainable import check_audit, check_corpora, check_encoder
 
 
 def read_page(path: Path = PAGE) -> Page:
@@ -102,6 +102,8 @@ def compose_config(page: Page) -> dict[str, Any]:
         whole["ingest"]["corpora"] = corpora
         config = {name: whole[name] for name in Shared.model_fields if name in whole}
         check_shared(config)  # before the items are composed, which takes a while
+        if set(page.experts) & set(kinds):  # what is surely trained; `compose` checks the rest
+            check_audit(kinds, class_value(config["curate"]["audit"]["_target_"], "texts", "curate.audit"))
         composers = {
             "train": {name: partial(composed_with, [*plain, *_expert(name, kinds)]) for name in page.experts},
             "merge": {name: partial(composed_with, [*plain, f"method={name}"]) for name in page.methods},

@@ -12,6 +12,7 @@ from pipeline.code_hash import code_hashes
 from pipeline.derivable import check_derivations, check_derived_of_complexes
 from pipeline.left_out import leave_out
 from pipeline.params import compose_config, read_page
+from pipeline.task import KINDS
 from pipeline.trainable import check_audit, check_probes, check_tasks, check_trainings
 
 
@@ -23,7 +24,11 @@ def run(out: Path) -> None:
     for line in leave_out(config):
         print(line)
     evaluators = {name: node["_target_"] for name, node in config["evaluate"]["evaluators"].items() if node is not None}
-    check_audit(config, class_value(config["curate"]["audit"]["_target_"], "texts", "curate.audit"))
+    if (
+        config["experts"] or not config["left_out"]["train"]
+    ):  # where nothing is left to train, rows may be looked at as they are
+        kinds = {task: KINDS[one["kind"]] for task, one in config["tasks"].items()}
+        check_audit(kinds, class_value(config["curate"]["audit"]["_target_"], "texts", "curate.audit"))
     check_tasks(config, {name: class_value(target, "kind", name) for name, target in evaluators.items()})
     check_trainings(config)
     check_probes(config)
