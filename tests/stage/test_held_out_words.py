@@ -38,6 +38,8 @@ def curated(tmp_path):
         "seed": 0,
         "encoder": encoder,
         "pretrain": {"phases": {"masking": PHASE}},
+        "experts": {},
+        "left_out": {},
         "runtime": {
             "accelerator": "cpu",
             "threads": 1,
