@@ -95,8 +95,14 @@ class Prompts(Shape):
     texts: dict[str, dict[Literal["query", "document"], Annotated[str, AfterValidator(_one_text)]]]  # by task
 
 
+class Length(Shape):
+    quantile: float | None = Field(gt=0, le=1)
+    at_least: int = Field(gt=2)
+
+
 class Encoder(Shape):
     backbone: Node
+    length: Length
     pooling: Node | None  # replaces the model's own
     projection: Node | None  # is added behind the model's own modules
     adapter: Node | None
@@ -116,6 +122,11 @@ class Task(Shape):
     shuffle_documents: bool
 
 
+class Best(Shape):
+    looks: int = Field(gt=0)
+    rows_per_task: int = Field(gt=9)
+
+
 class EarlyStop(Shape):
     every_steps: int = Field(gt=0)
     patience: int = Field(gt=0)
@@ -127,8 +138,8 @@ class Steps(Shape):
 
     fit: Node
     optimizer: Node
-    warmup_steps: int = Field(ge=0)
-    max_length_tokens: int = Field(gt=2)
+    warmup: float = Field(ge=0, le=1)  # share of the steps
+    max_length_tokens: int | None = Field(gt=2)  # None: as the encoder is served
     precision: Literal["32-true", "bf16-mixed", "bf16-true"]
     chunk_tokens: int = Field(gt=2)
     gradient_clip: float = Field(gt=0)
@@ -140,11 +151,15 @@ class Training(Steps):
 
     tasks: dict[str, Task] = Field(min_length=1)
     batches: Literal["single", "mixed"]
-    turns: Literal["uniform", "size", "temperature", "explicit"]
+    turns: Literal["own", "uniform", "size", "temperature", "explicit"]
     turns_temperature: float = Field(ge=1)
     by_length: bool
-    steps_per_task: int = Field(gt=0)
+    epochs: float | None = Field(gt=0)
+    max_steps_per_task: int | None = Field(gt=0)
+    steps_per_task: int | None = Field(gt=0)  # replaces the other two
+    budget_minutes: float | None = Field(gt=0)
     early_stop: EarlyStop | None
+    best: Best | None
 
 
 class Kept(Shape):
@@ -161,8 +176,9 @@ class Expert(Training):
 
 class Mine(Shape):
     miner: Node
-    max_queries: int = Field(gt=0)
-    max_length_tokens: int = Field(gt=2)
+    near: Node  # which texts a query and its answers take for their own
+    max_queries: int | None = Field(ge=0)  # None: all
+    max_length_tokens: int | None = Field(gt=2)
 
 
 class Phase(Training):
@@ -199,7 +215,7 @@ class Probe(Shape):
     pairs_per_task: int = Field(gt=1)
     batch_size: int = Field(gt=1)
     steps: int = Field(gt=0)
-    max_length_tokens: int = Field(gt=2)
+    max_length_tokens: int | None = Field(gt=2)
     chunk_tokens: int = Field(gt=2)
     optimizer: Literal["adam", "sgd"]
     lr: float = Field(gt=0)
@@ -230,7 +246,7 @@ class Evaluate(Shape):
     mteb: list[str]  # names of its tasks
     resamples: int = Field(gt=0)
     confidence: float = Field(gt=0, lt=1)
-    max_length_tokens: int = Field(gt=2)
+    max_length_tokens: int | None = Field(gt=2)  # None: where the model cuts
 
 
 class Final(Shape):

@@ -20,12 +20,14 @@ def check_trainings(config: Mapping[str, Any]) -> None:
         _check_control(f"train.{name}", training, config["curate"]["controls"])
         check_precision(f"train.{name}", training, config["runtime"])
         check_training(f"train.{name}", training, mined=mined, **limits)
+        check_bounds(f"train.{name}", training)
     for name, phase in config["pretrain"]["phases"].items():
         where = f"pretrain.phases.{name}"
         check_precision(where, phase, config["runtime"])
         if "tasks" in phase:
             most = phase["mine"]["miner"].get("num_negatives", 0) if phase["mine"] else 0
             check_training(where, phase, mined=dict.fromkeys(phase["tasks"], most), **limits)
+            check_bounds(where, phase)
             _check_teachers(where, phase)
 
 
@@ -178,6 +180,22 @@ def check_audit(kinds: Mapping[str, Kind], texts: str | None) -> None:
         )
 
 
+def check_bounds(where: str, training: Mapping[str, Any]) -> None:
+    if all(training[key] is None for key in ("steps_per_task", "max_steps_per_task", "epochs", "budget_minutes")):
+        raise ValueError(
+            f"{where}: nothing says how long it is; expected a number for one of epochs, max_steps_per_task, steps_per_task or "
+            f"budget_minutes; choose.recipe gives them all"
+        )
+
+
+def check_snapshots(where: str, kept: Mapping[str, int], steps: int) -> None:
+    if kept["every_steps"] * kept["last"] >= steps:
+        raise ValueError(
+            f"{where}.snapshots: {kept['last']} of them, {kept['every_steps']} steps apart, do not fit before the end of {steps} steps; "
+            f"lower last or every_steps"
+        )
+
+
 def num_processes(runtime: Mapping[str, Any]) -> int:
     return int(runtime["devices"]) * int(runtime["num_nodes"])
 
@@ -187,18 +205,15 @@ def check_training(
 ) -> None:
     """``longest``: the encoder's own limit of a text, in tokens; None: not known yet. ``mined``: by task, the most hard negatives that a
     query can have."""
-    tokens = min(training["max_length_tokens"], longest or training["max_length_tokens"])
+    tokens = min(filter(None, (training["max_length_tokens"], longest)), default=0)  # 0: the model says so when it is here
     if training["chunk_tokens"] < tokens:
         raise ValueError(
             f"{where}.chunk_tokens: expected at least {tokens}, which a single text may have (max_length_tokens), "
             f"got {training['chunk_tokens']}; raise chunk_tokens or lower max_length_tokens"
         )
     kept = training.get("snapshots")  # phases have none
-    if kept and kept["every_steps"] * kept["last"] >= (steps := training["steps_per_task"] * len(training["tasks"])):
-        raise ValueError(
-            f"{where}.snapshots: {kept['last']} of them, {kept['every_steps']} steps apart, do not fit before the end of {steps} steps; "
-            f"lower last or every_steps"
-        )
+    if kept and training.get("steps_per_task") is not None:  # else their number follows from the rows
+        check_snapshots(where, kept, training["steps_per_task"] * len(training["tasks"]))
     for task, settings in training["tasks"].items():
         path, size = f"{where}.tasks.{task}", settings["batch_size"]
         least = 2 * processes if settings.get("negatives") == "in_batch" else processes

@@ -183,7 +183,7 @@ MORE_EDITS = {
         {"compose"} | LAST,
     ),
     "the YAML of one expert": (
-        lambda w: w.append("conf/expert/joint.yaml", "warmup_steps: 1\n"),
+        lambda w: w.append("conf/expert/joint.yaml", "warmup: 0.2\n"),
         {"compose", "train@joint", "evaluate@joint"} | LAST,
     ),
     "a value of an objective": (

@@ -167,7 +167,7 @@ ADDED = {
         order: 0
         corpora: null
         steps: 2
-        warmup_steps: 0
+        warmup: 0.0
         max_length_tokens: 16
         chunk_tokens: 256
         precision: 32-true

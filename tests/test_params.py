@@ -119,10 +119,10 @@ def test_a_value_of_one_merge_method_leaves_the_others_alone(composed):
 
 
 def test_a_root_value_reaches_every_section_that_interpolates_it(composed):
-    config = composed(experts=TWO_EXPERTS, set={"seed": 7, "pace.train_steps": 9})
+    config = composed(experts=TWO_EXPERTS, set={"seed": 7, "pace.quick.steps": 9})
     assert config["seed"] == 7
     assert config["curate"]["split"]["seed"] == 7
-    assert [train["steps_per_task"] for train in config["train"].values()] == [9, 9]
+    assert [train["max_steps_per_task"] for train in config["train"].values()] == [9, 9]
 
 
 def test_an_empty_mapping_empties_its_place(composed):
@@ -150,7 +150,7 @@ def test_a_missing_value_that_is_not_given_is_named(composed):
     [
         ({"evaluate.resample": 5}, ("params.yaml: set.evaluate.resample", "did you mean 'resamples'?", "confidence")),
         ({"evaluat": {"resamples": 5}}, ("set.evaluat.resamples", "under the top", "did you mean 'evaluate'?", "curate")),
-        ({"train.step_per_task": 5}, ("set.train.step_per_task", "did you mean 'steps_per_task'?", "warmup_steps")),
+        ({"train.step_per_task": 5}, ("set.train.step_per_task", "did you mean 'steps_per_task'?", "warmup")),
         ({"train.stss.steps_per_task": 5}, ("set.train.stss.steps_per_task", "did you mean 'sts'?", "retrieval, sts")),
         ({"train.sts.tasks.sts.batchsize": 8}, ("'batchsize' under train.tasks.sts", "did you mean 'batch_size'?")),
         ({"train.sts": 5}, ("train.sts", "valid dictionary", "got 5")),
@@ -374,7 +374,7 @@ def test_a_sweep_takes_the_page_but_a_persons_own_override_wins(composed_anew, w
     changes = {
         "choose": {"experiment": "own", "encoder": "scratch"},
         "experts": TWO_EXPERTS,
-        "set": {"train.sts.steps_per_task": 5, "train.retrieval.warmup_steps": 1, "seed": 3, "evaluate.resamples": 9},
+        "set": {"train.sts.steps_per_task": 5, "train.retrieval.warmup": 0.2, "seed": 3, "evaluate.resamples": 9},
     }
     (workspace / "data").mkdir()
     (workspace / "data/config.yaml").write_text(yaml.safe_dump(composed_anew(**changes)))
@@ -384,7 +384,7 @@ def test_a_sweep_takes_the_page_but_a_persons_own_override_wins(composed_anew, w
         cfg = hydra.compose("config", overrides=overrides)
     found = sweep_config(cfg, read_page(), "train", "sts", overrides)
     assert list(found["train"]) == ["sts"]
-    assert (found["train"]["sts"]["steps_per_task"], found["train"]["sts"]["warmup_steps"]) == (5, 3)
+    assert (found["train"]["sts"]["steps_per_task"], found["train"]["sts"]["warmup"]) == (5, 0.1)
     assert (found["seed"], found["curate"]["split"]["seed"], found["evaluate"]["resamples"]) == (2, 2, 9)
     assert found["encoder"]["pooling"]["mode"] == "cls"
 

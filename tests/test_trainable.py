@@ -7,7 +7,8 @@ from pipeline.trainable import check_probes, check_tasks, check_trainings
 TASK = {"batch_size": 8, "negatives": "gathered", "num_negatives": 0}
 FIT = {"fit": {"_target_": "pipeline.training.curated.Contrastive"}}
 TASK |= {"teachers": {}}
-TRAINING = FIT | {"chunk_tokens": 64, "max_length_tokens": 32, "precision": "32-true", "tasks": {"retrieval": TASK}}
+BOUNDS = {"steps_per_task": None, "epochs": 1, "max_steps_per_task": None, "budget_minutes": None}
+TRAINING = FIT | BOUNDS | {"chunk_tokens": 64, "max_length_tokens": 32, "precision": "32-true", "tasks": {"retrieval": TASK}}
 EXPERT = TRAINING | {"control": None}
 CONFIG = {
     "encoder": {"max_length_tokens": 48},

@@ -83,11 +83,10 @@ class Whiten:
         by_reading: dict[str, list[Text]] = {}
         for reading, text in sorted(drawn):
             by_reading.setdefault(reading, []).append(known[reading, text])
-        cut = self.max_length_tokens or encoder.max_length_tokens
         parts = [
             encoder.encode(
                 [one.text for one in of],
-                max_length_tokens=cut,
+                max_length_tokens=self.max_length_tokens,
                 batch_tokens=batch_tokens,
                 title="whiten",
                 task=of[0].task,

@@ -276,9 +276,10 @@ class Encoder(nn.Module):
         return self.routes.index(router._resolve_route(task=side, modality="text"))
 
     def token_ids(
-        self, texts: Sequence[str], max_length_tokens: int, *, task: str | None = None, side: str | None = None
+        self, texts: Sequence[str], max_length_tokens: int | None, *, task: str | None = None, side: str | None = None
     ) -> list[list[int]]:
-        """Ids with special tokens and the prompt of ``task`` and ``side``, cut at the smaller of the two limits, not padded.
+        """Ids with special tokens and the prompt of ``task`` and ``side``, cut at the smaller of the two limits (None: at the model's
+        own), not padded.
 
         Those of a prompt that is not pooled, and of special tokens before it, are written ``~id``; those of another route than the
         first, `ROUTE` higher for each.
@@ -306,7 +307,7 @@ class Encoder(nn.Module):
         self,
         texts: Sequence[Any],
         *,
-        max_length_tokens: int,
+        max_length_tokens: int | None,
         batch_tokens: int,
         title: str,
         task: str | None = None,

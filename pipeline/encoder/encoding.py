@@ -25,7 +25,7 @@ def encoded(
     encoder: Encoder,
     texts: Sequence[Any],
     *,
-    max_length_tokens: int,
+    max_length_tokens: int | None,
     batch_tokens: int,
     title: str,
     task: str | None,

@@ -20,13 +20,13 @@ ROUTE = 1 << 24  # a token that route r of a router reads is written as its id +
 
 
 def token_ids(
-    encoder: Encoder, texts: Sequence[str], max_length_tokens: int, *, task: str | None, side: str | None
+    encoder: Encoder, texts: Sequence[str], max_length_tokens: int | None, *, task: str | None, side: str | None
 ) -> list[list[int]]:
     """As `Encoder.token_ids` says."""
     prompt, route = encoder.prompt(task, side), encoder.route(side)
     before, after = around(prompt) if encoder.prompts["texts"] else (prompt, "")
     first, *rest = encoder.path(route)
-    limit = min(max_length_tokens, getattr(first, "max_seq_length", None) or NO_LIMIT)
+    limit = min(max_length_tokens or NO_LIMIT, getattr(first, "max_seq_length", None) or NO_LIMIT)
     pooled = all(getattr(module, "include_prompt", True) for module in rest)
     if after:
         ids = surrounded(first, texts, limit, before, after, side, pooled=pooled)

@@ -47,12 +47,12 @@ class AffinityModel(nn.Module):
     corpus' own split."""
 
     def __init__(
-        self, encoder: Encoder, nodes: Mapping[str, Node | None], *, max_length_tokens: int, control: str | None
+        self, encoder: Encoder, nodes: Mapping[str, Node | None], *, max_length_tokens: int | None, control: str | None
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.nodes = dict(nodes)
-        self.max_length_tokens = min(max_length_tokens, encoder.max_length_tokens)
+        self.max_length_tokens = min(max_length_tokens or encoder.max_length_tokens, encoder.max_length_tokens)
         self.control = control
         self.line = Line(1.0, 0.0)
         assert nodes["architecture"] is not None

@@ -25,6 +25,7 @@ from pipeline.protein.model import AffinityModel, Complex, Line, Tokens
 from pipeline.protein.token_store import TokenStore
 from pipeline.task import KINDS
 from pipeline.trainable import check_precision
+from pipeline.training.bounds import batches
 from pipeline.training.control import shuffled
 from pipeline.training.curated import drawn, rows_of
 from pipeline.training.job import Fitted, Job
@@ -131,12 +132,11 @@ def check_affinity(
             f"{where}.tasks: an expert with `affinity` has one task, of kind {KIND.name}, got {', '.join(training['tasks'])}"
         )
     check_precision(where, training, runtime)
-    if training["early_stop"] is not None:
-        raise ValueError(
-            f"{where}.early_stop: expected null for an affinity expert; its `affinity.look` keeps the best weights"
-        )
-    if training["snapshots"] is not None:
-        raise ValueError(f"{where}.snapshots: expected null for an affinity expert; its `affinity.look` keeps the best weights")
+    for key in ("early_stop", "best", "snapshots"):
+        if training[key] is not None:
+            raise ValueError(f"{where}.{key}: expected null for an affinity expert; its `affinity.look` keeps the best weights")
+    if training["budget_minutes"] is not None:
+        raise ValueError(f"{where}.budget_minutes: expected null for an affinity expert; say its length by epochs or steps")
     if "deepspeed" in str(runtime["strategy"]) or runtime["strategy"] == "fsdp":
         raise ValueError(
             f"{where}: expected runtime.strategy auto or ddp, which hold the model whole, got {runtime['strategy']}"
@@ -173,7 +173,8 @@ def fit_affinity(
     tokens = _store(model, complexes, inputs, runtime) if frozen else None
     learned = shuffled(rows["train"], seed) if task["shuffle_documents"] else list(rows["train"])
     draw = random.Random(f"{seed} {name}").getrandbits(31)
-    steps = training["steps_per_task"]
+    counts = batches(training, {name: len(learned) for name in training["tasks"]})
+    (steps,) = counts.values()
     data = Complexes(learned, batch_size=task["batch_size"], steps=steps, seed=draw, by_length=training["by_length"])
     criterion, optimizer = build(task["objective"]), build(training["optimizer"], later=True)
     module = AffinityModule(

@@ -52,7 +52,7 @@ class EvaluationModule(pl.LightningModule):
         *,
         model: Predicting | None,
         cache: EmbeddingCache | None,
-        max_length_tokens: int,
+        max_length_tokens: int | None,
         batch_tokens: int,
         resamples: int,
         confidence: float,

@@ -185,7 +185,7 @@ def _card(
         confidence=cfg["final"]["confidence"],
         inputs=provenance["inputs"],
         version=__version__,
-        evaluated_tokens=cfg["evaluate"]["max_length_tokens"],
+        evaluated_tokens=cfg["evaluate"]["max_length_tokens"] or encoder.max_length_tokens,
         sha256=weights_hash(folder),
         model=encoder,
     )

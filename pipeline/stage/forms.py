@@ -48,7 +48,7 @@ def forms_of(
     path: str,
 ) -> dict[str, dict[str, Any]]:
     """Make each form in ``folder``, and measure it against the model itself on test rows. ``path``: where who uses it will find it."""
-    section, cut = cfg["final"], cfg["evaluate"]["max_length_tokens"]
+    section, cut = cfg["final"], cfg["evaluate"]["max_length_tokens"] or encoder.max_length_tokens
     forms = {name: build(node) for name, node in sorted(section["forms"].items()) if node is not None}
     forms = dict(sorted(forms.items(), key=lambda pair: (pair[1].tolerance is None, pair[0])))  # what others build on, first
     test = [c for corpus in corpora(CURATED) for c in collections(CURATED, corpus, "test")] if forms else []

@@ -14,8 +14,10 @@ from pipeline.corpus.row import Row, teaches
 from pipeline.distributed import encoding_devices
 from pipeline.encoder.encoder import Encoder
 from pipeline.task import kind_of
-from pipeline.training.mined import mined, with_given
+from pipeline.training.mined import further_documents, mined, with_given
 from pipeline.training.prepare import prepare
+
+CURATED = Path("data/curated")
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
@@ -24,7 +26,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     encoder = Encoder.load(Path("checkpoints/base"))
     encoder.spread(encoding_devices(runtime))
     rows: dict[str, dict[str, list[Row]]] = {}  # by corpus and task
-    for corpus, row in read_rows(Path("data/curated"), "train"):
+    for corpus, row in read_rows(CURATED, "train"):
         if kind_of(row).pool:
             rows.setdefault(corpus, {}).setdefault(row.task, []).append(row)
     metrics: dict[str, float] = {}
@@ -32,9 +34,10 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         for corpus, tasks in rows.items():
             negatives: list[Negative] = []
             given = 0
+            pool = further_documents(CURATED, corpus)
             for _, of_task in sorted(tasks.items()):
                 if positive := [row for row in of_task if teaches(row)]:
-                    negatives += with_given(of_task, mined(encoder, positive, section, runtime, title=corpus))
+                    negatives += with_given(of_task, mined(encoder, positive, pool, section, runtime, title=corpus))
                     given += len(of_task) - len(positive)
             if not negatives:
                 continue

@@ -20,6 +20,7 @@ from pipeline.checkpoint import read_json, sha256, whole_directory, write_json, 
 from pipeline.corpus.files import read_rows
 from pipeline.distributed import first_process, together
 from pipeline.encoder.encoder import Encoder
+from pipeline.encoder.length import cut_at, cut_for
 from pipeline.encoder.lora import adapt
 from pipeline.training.job import Job
 from pipeline.training.prepare import prepare
@@ -40,6 +41,10 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         with whole_directory(out / "checkpoints/backbone") as folder:
             encoder.save(folder)
             write_provenance(folder, version=__version__, config={"encoder": settings, "seed": seed}, inputs=inputs)
+    cut = cut_for(encoder, rows, **settings["length"])
+    cut_at(encoder, cut.tokens)
+    if first_process():
+        print(cut.told)
     curves: list[Point] = []
     before = [settings, seed, sha256(CURATED)]
     for name, phase in sorted(section["phases"].items(), key=lambda item: (item[1]["order"], item[0])):
@@ -49,7 +54,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         return {}
     with whole_directory(out / "checkpoints/base") as folder:
         encoder.save(folder)
-        config = {"encoder": settings, "pretrain": section, "seed": seed}
+        config = {"encoder": settings, "pretrain": section, "seed": seed, "cut": cut._asdict()}
         write_provenance(folder, version=__version__, config=config, inputs=inputs)
     write_text(out / "data/metrics/pretrain.csv", curve_text(curves))
     for folder in RUNS.glob("phase-*"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -24,12 +25,12 @@ class EncoderTeacher(Teacher):
         self.directory = directory
         self.sha256 = sha256
 
-    def load(self, *, max_length_tokens: int, batch_tokens: int) -> None:
+    def load(self, *, max_length_tokens: int | None, batch_tokens: int) -> None:
         if self.sha256 is not None and (found := hashed(Path(self.directory))) != self.sha256:
             raise ValueError(f"teacher {self.directory} has sha256 {found}, expected {self.sha256}")
         self.take(Encoder.load(Path(self.directory)), max_length_tokens=max_length_tokens, batch_tokens=batch_tokens)
 
-    def take(self, encoder: Encoder, **limits: int) -> None:
+    def take(self, encoder: Encoder, **limits: Any) -> None:
         self.encoder = encoder
         self.limits = limits
         self._known: dict[tuple[str, str, str], Tensor] = {}

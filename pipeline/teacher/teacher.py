@@ -12,7 +12,7 @@ class Teacher(ABC):
     """It names what it reads by hash, so that the stages that learn from it see it change."""
 
     @abstractmethod
-    def load(self, *, max_length_tokens: int, batch_tokens: int) -> None:
+    def load(self, *, max_length_tokens: int | None, batch_tokens: int) -> None:
         """Make it ready, once, before the first step. ValueError where what it reads is not what the configuration names."""
 
     @abstractmethod
@@ -33,7 +33,7 @@ class Mean(Teacher):
     def __init__(self, teachers: Sequence[Teacher]) -> None:
         self.teachers = list(teachers)
 
-    def load(self, *, max_length_tokens: int, batch_tokens: int) -> None:
+    def load(self, *, max_length_tokens: int | None, batch_tokens: int) -> None:
         for teacher in self.teachers:
             teacher.load(max_length_tokens=max_length_tokens, batch_tokens=batch_tokens)
 

@@ -33,7 +33,7 @@ def check_rows(
             f"{where}.on_nonfinite: skip needs the gradients, which DeepSpeed keeps to itself; take stop, or runtime.strategy: ddp"
         )
     check_precision(where, training, runtime)
-    mined = {task: max((len(known) for known in negatives.get(task, {}).values()), default=0) for task in rows}
+    mined = {task: settings.get("num_negatives", 0) for task, settings in training["tasks"].items()}  # `compose` asks the miner
     limits = {"longest": training["max_length_tokens"], "processes": num_processes(runtime)}
     given = {
         task: settings for task, settings in training["tasks"].items() if rows[task]

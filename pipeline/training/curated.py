@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.build import build
 from pipeline.checkpoint import whole_directory
-from pipeline.corpus.files import Negative, read, read_rows, write
+from pipeline.corpus.files import Negative, corpora, read, read_rows, write
 from pipeline.corpus.row import Row, Split, teaches
 from pipeline.distributed import first_process, together
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.lora import adapt
 from pipeline.training.fit import fit
 from pipeline.training.job import Fitted, Job
-from pipeline.training.mined import by_query, known_rows, mined, with_given, with_negatives
+from pipeline.training.mined import by_query, further_documents, known_rows, mined, with_given, with_negatives
 from pipeline.training.snapshots import Snapshots
 
 
@@ -33,9 +34,11 @@ class Contrastive:
         if job.mined is not None:
             negatives = by_query([one for file in sorted(job.mined.glob("*.parquet")) for one in read(file, Negative)])
         else:
-            negatives = _found(encoder, judged, section["mine"], job.runtime, job.scratch)
+            negatives = _found(encoder, judged, section, job)
         for task, settings in tasks.items():
-            rows[task] = with_negatives(task, rows[task], negatives.get(task, {}), settings["num_negatives"])
+            needed = settings["negatives"] == "own" or build(settings["objective"]).needs_negatives
+            found = negatives.get(task, {})
+            rows[task] = with_negatives(task, rows[task], found, settings["num_negatives"], needed=needed)
         kept = Snapshots(job.scratch, **section["snapshots"]) if section.get("snapshots") else None
         looked_at = rows_of(job.curated, "validation", list(tasks), section.get("corpora"))
         held_out = {task: [row for row in looked_at if row.task == task and teaches(row)] for task in tasks}
@@ -80,20 +83,23 @@ def _rows(curated: Path, tasks: Mapping[str, Any], corpora: Sequence[str] | None
 
 
 def _found(
-    encoder: Encoder,
-    rows: Mapping[str, list[Row]],
-    settings: Mapping[str, Any] | None,
-    runtime: Mapping[str, Any],
-    folder: Path,
+    encoder: Encoder, rows: Mapping[str, list[Row]], section: Mapping[str, Any], job: Job
 ) -> dict[str, dict[str, list[str]]]:
     """Hard negatives by task and query, mined by the encoder as the training finds it: by the first process, for all."""
+    settings, folder = section["mine"], job.scratch
     if settings is None:
         return {}
+    pool = [
+        text
+        for corpus in corpora(job.curated)
+        if section["corpora"] is None or corpus in section["corpora"]
+        for text in further_documents(job.curated, corpus)
+    ]
     if first_process() and not folder.is_dir():
         with whole_directory(folder) as partial:
             for task, of_task in rows.items():
                 positive = [row for row in of_task if teaches(row)]
-                found = mined(encoder, positive, settings, runtime, title=task)
+                found = mined(encoder, positive, pool, settings, job.runtime, title=task)
                 write(partial / f"{task}.parquet", Negative, with_given(of_task, found))
     together()
     return by_query([negative for task in rows for negative in read(folder / f"{task}.parquet", Negative)])

@@ -1,6 +1,7 @@
 """One training from a section of the configuration: rows, module, trainer, loss curve."""
 
 import copy
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,16 +18,19 @@ from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.objective.objective import Objective
 from pipeline.teacher.teacher import Mean, Teacher
-from pipeline.trainable import num_processes
+from pipeline.trainable import check_snapshots, num_processes
+from pipeline.training.bounds import batches, seen
+from pipeline.training.budget import affordable, spread
 from pipeline.training.checks import built_objectives, check_batches, check_encoder, check_rows, check_views
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData
 from pipeline.training.look import Look
+from pipeline.training.own_score import OwnScore
 from pipeline.training.reading import Reader
 from pipeline.training.resume import unrounded
 from pipeline.training.snapshots import Snapshots
 from pipeline.training.strategy import strategy_for
-from pipeline.training.trainer import Point, Trained, module_settings, train, without_gradient
+from pipeline.training.trainer import Point, Trained, module_settings, run_folder, train, without_gradient
 from pipeline.view.view import View
 
 
@@ -84,7 +88,6 @@ def fit(
     first step, where rows cannot feed the tasks. ``snapshots`` keeps weights along the way.
     """
     tasks, strategy = training["tasks"], strategy_for(runtime)
-    steps = training["steps_per_task"] * len(tasks)
     objectives = built_objectives(training)
     views: dict[str, View] = {task: build(settings["view"]) for task, settings in tasks.items()}
     rows = {task: views[task].rows(rows[task]) for task in tasks}
@@ -94,19 +97,47 @@ def fit(
     _begin(name, objectives, encoder, seed, whole=not isinstance(strategy, DeepSpeedStrategy | FSDPStrategy))
     teachers = _teachers(training, runtime)
     reader = Reader(encoder, training["max_length_tokens"])
-    data = _data(rows, negatives, reader, known, objectives, training, teachers, views, steps, seed)
+    planned = partial(_data, rows, negatives, reader, known["train"], objectives, teachers=teachers, views=views, seed=seed)
+    counts = batches(training, {task: len(of_task) for task, of_task in rows.items()})
+    if training["budget_minutes"] is not None:
+        folder = run_folder(name, training, seed, inputs)
+        module = _module(encoder, objectives, training, runtime, steps=1, seed=seed)
+        sample = planned({**training, "turns": "own"}, spread(list(tasks))).batches
+        counts = affordable(counts, module, sample, training, runtime, name=name, folder=folder)
+    steps = sum(counts.values())
+    if snapshots:
+        check_snapshots(name, training["snapshots"], steps)
+    data = planned(training, counts)
     check_batches(name, data.batches.batches, num_processes(runtime), mixed=training["batches"] == "mixed")
     learner = encoder if isinstance(strategy, str) else copy.deepcopy(encoder)  # a strategy may take it to pieces
     idle = without_gradient(learner, partial(_of_one_text, learner))
     module = _module(learner, objectives, training, runtime, steps=steps, seed=seed)
     callbacks = _looks(reader, held_out, known, objectives, training, teachers, views, seed)
+    callbacks += _best(held_out, training, runtime, steps)
     callbacks += [snapshots] if snapshots else []  # before the checkpoint, which may be gone on with
+    start = time.monotonic()
     run = train(module, data, training, runtime, seed=seed, name=name, inputs=inputs, idle=idle, callbacks=callbacks)
-    if first_process() and (cut := reader.cut()):
-        print(f"{name}: {cut} (max_length_tokens)")
+    if first_process():
+        _tell(name, training, reader, counts, rows, minutes=(time.monotonic() - start) / 60)
     if learner is not encoder and first_process():
         _taken_over(encoder, learner, run, rounded=_rounds(training, runtime))
     return Learned(run.curve, _saved(objectives))
+
+
+def _tell(
+    name: str,
+    training: Mapping[str, Any],
+    reader: Reader,
+    counts: Mapping[str, int],
+    rows: Mapping[str, Sequence[Row]],
+    *,
+    minutes: float,
+) -> None:
+    """What was done: how much of the rows was seen, how long it took, what was cut."""
+    told = "; ".join(seen(counts, training, {task: len(of_task) for task, of_task in rows.items()}))
+    print(f"{name}: {told}; {minutes:.1f} minutes")
+    if cut := reader.cut():
+        print(f"{name}: {cut} (max_length_tokens)")
 
 
 def _begin(name: str, objectives: Mapping[str, Objective], encoder: Encoder, seed: int, *, whole: bool) -> None:
@@ -135,24 +166,26 @@ def _data(
     rows: Mapping[str, list[Row]],
     negatives: Mapping[str, Mapping[str, list[str]]],
     reader: Reader,
-    known: Mapping[Split, Sequence[Row]],
+    known: Sequence[Row],
     objectives: Mapping[str, Objective],
     training: Mapping[str, Any],
+    counts: Mapping[str, int],
+    *,
     teachers: Mapping[str, Teacher],
     views: Mapping[str, View],
-    steps: int,
     seed: int,
 ) -> TrainingData:
+    """``counts``: batches by task, which `turns` may share out otherwise."""
     tasks = training["tasks"]
     return TrainingData(
         rows,
         negatives,
         reader,
-        known=known["train"],
+        known=known,
         shuffled=[task for task, settings in tasks.items() if settings["shuffle_documents"]],
-        feeds=_feeds(objectives, rows, training),
+        feeds=_feeds(objectives, rows, training, counts),
         num_negatives={task: settings["num_negatives"] for task, settings in tasks.items()},
-        steps=steps,
+        steps=sum(counts.values()),
         seed=seed,
         mixed=training["batches"] == "mixed",
         by_length=training["by_length"],
@@ -161,7 +194,7 @@ def _data(
     )
 
 
-def _taught(nodes: Mapping[str, Any], limits: Mapping[str, int]) -> Teacher:
+def _taught(nodes: Mapping[str, Any], limits: Mapping[str, Any]) -> Teacher:
     """The teacher of a task; of several, their mean, in the order of their names."""
     found = [build(nodes[name]) for name in sorted(nodes)]
     teacher: Teacher = found[0] if len(found) == 1 else Mean(found)
@@ -187,9 +220,13 @@ def _taken_over(encoder: Encoder, learner: Encoder, run: Trained, *, rounded: bo
     assert set(absent) <= left_out, absent  # a sharded file leaves these out
 
 
-def _feeds(objectives: Mapping[str, Any], rows: Mapping[str, list[Row]], training: Mapping[str, Any]) -> dict[str, Feed]:
+def _feeds(
+    objectives: Mapping[str, Any], rows: Mapping[str, list[Row]], training: Mapping[str, Any], counts: Mapping[str, int]
+) -> dict[str, Feed]:
     tasks = training["tasks"]
-    if training["turns"] == "explicit":
+    if training["turns"] == "own":
+        shares: Mapping[str, float] = counts
+    elif training["turns"] == "explicit":
         shares = {task: settings["turns"] for task, settings in tasks.items()}
     else:
         sizes = {task: settings["batch_size"] for task, settings in tasks.items()}
@@ -238,6 +275,36 @@ def _looks(
     when = {"every_steps": settings["every_steps"], "patience": settings["patience"]}
     loss = partial(ContrastiveModule.mean_loss, batches=data.batches)
     return [Look("validation_loss", loss, better="lower", keep=False, **when)]
+
+
+def _best(
+    held_out: Mapping[str, list[Row]], training: Mapping[str, Any], runtime: Mapping[str, Any], steps: int
+) -> list[Callback]:
+    """What keeps the best weights by each task's own score on validation rows, where that was asked for and can be."""
+    settings = training["best"]
+    if settings is None:
+        return []
+    if runtime["strategy"] not in ("auto", "ddp"):
+        print(
+            f"no process holds all weights under runtime.strategy {runtime['strategy']}: the last weights are taken, not the best"
+        )
+        return []
+    limits = {"max_length_tokens": training["max_length_tokens"], "batch_tokens": runtime["batch_tokens"]}
+    score = OwnScore(held_out, rows_per_task=settings["rows_per_task"], **limits)
+    if not score.rows:
+        print("no task has two validation rows: the last weights are taken, not the best")
+        return []
+    every = max(1, steps // settings["looks"])
+    return [
+        Look(
+            "validation_score",
+            lambda module: score(module.encoder),
+            better="higher",
+            every_steps=every,
+            patience=None,
+            keep=True,
+        )
+    ]
 
 
 def _of_one_text(encoder: Encoder) -> Tensor:

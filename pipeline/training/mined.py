@@ -1,38 +1,50 @@
 """Hard negatives found by an encoder among the documents of its own training rows: a stage of its own, or before a phase."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.build import build
-from pipeline.corpus.files import Negative, read_rows
-from pipeline.corpus.row import SPLITS, Row, Split, teaches
+from pipeline.corpus.files import Negative, read, read_rows
+from pipeline.corpus.near import Near
+from pipeline.corpus.row import SPLITS, Document, Row, Split, teaches
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
 
 
 def mined(
-    encoder: Encoder, rows: Sequence[Row], section: Mapping[str, Any], runtime: Mapping[str, Any], *, title: str
+    encoder: Encoder,
+    rows: Sequence[Row],
+    pool: Iterable[str],
+    section: Mapping[str, Any],
+    runtime: Mapping[str, Any],
+    *,
+    title: str,
 ) -> list[Negative]:
-    """For the queries of ``rows`` (of one task and corpus; at most ``max_queries``, evenly spread), hardest first."""
+    """For the queries of ``rows`` (of one task and corpus; at most ``max_queries``, evenly spread), hardest first.
+
+    All documents of ``rows`` and of ``pool`` are searched. What is nearly the same text as the query or as one of its answers is none.
+    """
     limits = {"max_length_tokens": section["max_length_tokens"], "batch_tokens": runtime["batch_tokens"]}
     chosen = _first_queries(rows, section["max_queries"])
     if not chosen:
         return []
     task = chosen[0].task
-    queries, documents = sorted({row.query for row in chosen}), sorted({row.document for row in chosen})
+    queries, documents = sorted({row.query for row in chosen}), sorted({*pool, *(row.document for row in rows)})
     query_BD = encoder.encode(queries, **limits, title=f"mine {title}: queries", task=task, side="query", unit=True)
     document_ND = encoder.encode(documents, **limits, title=f"mine {title}: documents", task=task, side="document", unit=True)
     place = {text: i for i, text in enumerate(documents)}
     own: dict[str, set[int]] = {query: set() for query in queries}
     for row in chosen:
         own[row.query].add(place[row.document])
-    copies = _copies(queries, documents, own)
-    found = build(section["miner"])(query_BD, document_ND, [own[query] for query in queries], copies)
+    twins = _twins(queries, documents, own, build(section["near"]))
+    found = build(section["miner"])(query_BD, document_ND, [own[query] for query in queries], twins)
     negatives = [
         Negative(q, documents[j], rank, task) for q, js in zip(queries, found, strict=True) for rank, j in enumerate(js)
     ]
-    print(f"{title}: {len(negatives)} hard negatives for {len(queries)} queries among {len(documents)} documents")
+    every = len({row.query for row in rows})
+    of = f" of {every} (max_queries)" if len(queries) < every else ""
+    print(f"{title}: {len(negatives)} hard negatives for {len(queries)} queries{of} among {len(documents)} documents")
     return negatives
 
 
@@ -58,38 +70,64 @@ def known_rows(curated: Path) -> dict[Split, list[Row]]:
     return {split: [row for _, row in read_rows(curated, split) if teaches(row)] for split in SPLITS if split != "test"}
 
 
-def with_negatives(task: str, rows: list[Row], known: Mapping[str, Sequence[str]], num_negatives: int) -> list[Row]:
-    """The rows that have the hard negatives asked for; ValueError where there is none."""
-    kept = [row for row in rows if len(known.get(row.query, ())) >= num_negatives]
+def with_negatives(
+    task: str, rows: list[Row], known: Mapping[str, Sequence[str]], num_negatives: int, *, needed: bool
+) -> list[Row]:
+    """The rows to train on: all, with as many hard negatives as they have; those that have one where an objective ``needed`` them.
+    ValueError where none has."""
+    least = min(num_negatives, 1) if needed else 0
+    kept = [row for row in rows if len(known.get(row.query, ())) >= least]
     if rows and not kept:
-        most = max((len(known.get(row.query, ())) for row in rows), default=0)
         raise ValueError(
-            f"task {task}: num_negatives is {num_negatives}, but no query has more than {most} mined negatives; "
-            f"raise mine.miner.num_negatives or depth, or lower num_negatives (conf/task/{task}.yaml)"
+            f"task {task}: its objective learns from mined hard negatives, and no query has one; raise mine.miner.depth or max_ratio, or "
+            f"take an objective that needs none (conf/task/{task}.yaml)"
         )
-    if len(kept) < len(rows) and first_process():
-        print(f"{task}: {len(kept)} of {len(rows)} rows have {num_negatives} mined negatives and are trained on")
+    if num_negatives and first_process():
+        have = sum(len(known.get(row.query, ())) >= num_negatives for row in kept)
+        left = f"; {len(rows) - len(kept)} rows without any are left out" if len(kept) < len(rows) else ""
+        print(f"{task}: {have} of {len(rows)} rows have {num_negatives} mined negatives, the others what was found{left}")
     return kept
 
 
-def _copies(queries: list[str], documents: list[str], own: Mapping[str, set[int]]) -> list[set[int]]:
-    """For each query the documents that say what it or one of its answers says, but for letter case and white space."""
+def further_documents(curated: Path, corpus: str) -> list[str]:
+    """Documents of ``corpus`` that no train row names and every split may find, but for those that say what a held-out row's document
+    says: what is evaluated is nobody's negative."""
+    held_out = {
+        _words(row.document) for split in ("validation", "test") for row in read(curated / corpus / f"{split}.parquet", Row)
+    }
+    documents = read(curated / corpus / "documents.parquet", Document)
+    return sorted({one.document for one in documents if one.split is None and _words(one.document) not in held_out})
+
+
+def _twins(
+    queries: list[str], documents: list[str], own: Mapping[str, set[int]], near: Callable[[Sequence[str]], Near]
+) -> list[set[int]]:
+    """For each query the documents that say what it or one of its answers says: but for letter case and white space, or nearly."""
+    found = near([*documents, *queries])
     places: dict[str, set[int]] = {}
+    members: dict[int, set[int]] = {}
     for i, text in enumerate(documents):
         places.setdefault(_words(text), set()).add(i)
-    return [
-        set().union(*(places.get(_words(text), set()) for text in (query, *(documents[j] for j in own[query]))))
-        for query in queries
-    ]
+        members.setdefault(int(found.set_of[i]), set()).add(i)
+    sets = found.twins()
+    twins: list[set[int]] = []
+    for n, query in enumerate(queries):
+        texts = [len(documents) + n, *own[query]]
+        alike = [places.get(_words(query), set()), *(places[_words(documents[j])] for j in own[query])]
+        for one in {int(found.set_of[i]) for i in texts}:
+            alike += [members.get(other, set()) for other, _ in sets.get(one, [(one, 1.0)])]
+        twins.append(set().union(*alike))
+    return twins
 
 
 def _words(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _first_queries(rows: Sequence[Row], limit: int) -> list[Row]:
-    """All rows of ``limit`` queries, spread evenly over the corpus."""
+def _first_queries(rows: Sequence[Row], limit: int | None) -> list[Row]:
+    """All rows of ``limit`` queries, spread evenly over the corpus; None: of all."""
     names = list(dict.fromkeys(row.query for row in rows))
-    step = max(1, len(names) / limit)
+    limit = len(names) if limit is None else limit
+    step = max(1, len(names) / max(1, limit))
     chosen = {names[int(i * step)] for i in range(min(limit, len(names)))}
     return [row for row in rows if row.query in chosen]

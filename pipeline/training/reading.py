@@ -21,9 +21,10 @@ _AT_ONCE = 10_000  # texts given to the tokenizer together
 
 
 class Reader:
-    """Token ids and their hashes. A text is tokenised once under each prompt, however often it is asked for."""
+    """Token ids and their hashes. A text is tokenised once under each prompt, however often it is asked for, and cut at
+    ``max_length_tokens``; None: where the encoder cuts."""
 
-    def __init__(self, encoder: Encoder, max_length_tokens: int) -> None:
+    def __init__(self, encoder: Encoder, max_length_tokens: int | None) -> None:
         self.encoder = encoder
         self.max_length_tokens = max_length_tokens
         self._sides: dict[str, tuple[str, str]] = {}  # by prompt, a task and side that have it
@@ -34,7 +35,7 @@ class Reader:
     @property
     def limit(self) -> int:
         """Of a text, in tokens."""
-        return min(self.max_length_tokens, self.encoder.max_length_tokens)
+        return min(self.max_length_tokens or self.encoder.max_length_tokens, self.encoder.max_length_tokens)
 
     def prompt(self, task: str, side: str) -> str:
         found = self.encoder.reading(task, side)

@@ -51,7 +51,7 @@ def train(
     ``inputs`` holds hashes of what the training reads: a stopped one goes on only if configuration, seed and inputs are the same.
     ``idle`` weights, which `without_gradient` found, take part again afterwards.
     """
-    folder = RUNS / f"{name}-{mark_of(training, seed, inputs)}"
+    folder = run_folder(name, training, seed, inputs)
     weights = _run(module, data, training, runtime, folder=folder, name=name, callbacks=callbacks)
     still = {name for name, weight in module.named_parameters() if not weight.requires_grad}
     for weight in idle:
@@ -65,8 +65,14 @@ def train(
 
 def module_settings(training: Mapping[str, Any], runtime: Mapping[str, Any], *, steps: int, seed: int) -> dict[str, Any]:
     """What `ChunkedModule` takes beside the optimizer."""
-    of_training = {key: training[key] for key in ("warmup_steps", "chunk_tokens", "on_nonfinite")}
+    of_training = {key: training[key] for key in ("chunk_tokens", "on_nonfinite")}
+    of_training["warmup_steps"] = round(training["warmup"] * steps)
     return {"steps": steps, "seed": seed, **of_training, **{key: runtime[key] for key in ("kept_tokens", "return_memory")}}
+
+
+def run_folder(name: str, training: Mapping[str, Any], seed: int, inputs: Mapping[str, str]) -> Path:
+    """Where a training keeps what it needs to go on."""
+    return RUNS / f"{name}-{mark_of(training, seed, inputs)}"
 
 
 def mark_of(training: Mapping[str, Any], seed: int, inputs: Mapping[str, str]) -> str:

@@ -39,7 +39,9 @@ def training(*, steps, lr, objective=None, head=HEAD, backbone="frozen", look=No
     }
     optimizer = {"_target_": "pipeline.training.optimizer.adamw", "lr": lr, "weight_decay": 0.0, "betas": [0.9, 0.999]}
     return {
-        "tasks": {"affinity": task}, "optimizer": optimizer, "steps_per_task": steps, "warmup_steps": 1, "max_length_tokens": 64,
+        "tasks": {"affinity": task}, "optimizer": optimizer,
+        "steps_per_task": steps, "budget_minutes": None, "best": None, "warmup": 0.0,
+        "max_length_tokens": 64,
         "snapshots": None, "chunk_tokens": 256, "precision": "32-true", "gradient_clip": 1.0, "on_nonfinite": "stop", "early_stop": None,
         "by_length": False, "control": None,
         "affinity": {"load": LOAD, "architecture": HP, "head": head, "backbone": backbone, "look": look},

@@ -63,6 +63,7 @@ PAGE = {
         "near.threshold": 1.0,  # sentences made from a pattern are all near each other
         "encoder": {"backbone": {"vocabulary": 200, "width": 16, "layers": 1, "intermediate": 32}, "max_length_tokens": 32},
         "pretrain.phases.weak": {"steps_per_task": 3, "tasks.weak.batch_size": 8},
+        "mine.max_queries": None,
         "mine.miner": {"num_negatives": 3, "depth": 30, "max_ratio": 1.0},  # random weights find all texts alike
         "train": {
             "steps_per_task": 4,

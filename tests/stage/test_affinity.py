@@ -25,7 +25,7 @@ SET = {
     "seed": 0,
     "encoder": {"backbone": {"width": 16, "layers": 1, "heads": 2, "intermediate": 32}, "max_length_tokens": 64},
     "pretrain.phases.masking": {"fit.batch_size": 8, "steps": 3, "max_length_tokens": 64, "chunk_tokens": 256},
-    "train": {"max_length_tokens": 64, "chunk_tokens": 256, "warmup_steps": 1, "steps_per_task": 6, "optimizer": {"lr": 0.01}},
+    "train": {"max_length_tokens": 64, "chunk_tokens": 256, "warmup": 0.1, "steps_per_task": 6, "optimizer": {"lr": 0.01}},
     "train.tasks.affinity.batch_size": 8,
     "train.affinity.look": {"every_steps": 3, "complexes": 8},
     "evaluate": {"resamples": 50, "evaluators.affinity.least": 4},

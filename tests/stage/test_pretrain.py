@@ -49,7 +49,7 @@ corpora: []
 """
 SMALL = {
     "pairs": {"steps_per_task": 3, "tasks.weak.batch_size": 16},
-    "hard": {"steps_per_task": 4, "tasks.retrieval.batch_size": 8, "mine.miner.max_ratio": 1.0},
+    "hard": {"steps_per_task": 4, "tasks.retrieval.batch_size": 8, "mine.max_queries": None, "mine.miner.max_ratio": 1.0},
 }
 
 

@@ -1,8 +1,10 @@
 import csv
+import shutil
 from collections import Counter
 from dataclasses import replace
 
 import pytest
+import yaml
 from safetensors.torch import load_file
 
 from pipeline.corpus.files import read, write
@@ -113,3 +115,35 @@ def test_an_early_stop_without_enough_validation_rows_is_refused_before_the_firs
     folder = copied(*INPUTS, train={"sts": {"early_stop": stop, "tasks": {"sts": {"batch_size": 40}}}})
     assert run(folder, "train", "sts") == 1
     assert "early_stop, on validation rows: task sts: a batch of 40 needs" in capsys.readouterr().err
+
+
+def test_the_best_weights_by_the_tasks_own_score_are_kept_not_the_last(copied, run, finished):
+    best = {"looks": 4, "rows_per_task": 20}
+    folder = copied(*INPUTS, train={"sts": {"best": best, "optimizer": {"lr": 0.5}}})  # steps that ruin it
+    assert run(folder, "train", "sts") == 0
+    kept = load_file(folder / "checkpoints/experts/sts/model.safetensors")
+    config = yaml.safe_load((folder / "data/config.yaml").read_text())
+    config["train"]["sts"]["best"] = None
+    (folder / "data/config.yaml").write_text(yaml.safe_dump(config))
+    shutil.rmtree(folder / "checkpoints/experts")
+    assert run(folder, "train", "sts") == 0
+    last = load_file(folder / "checkpoints/experts/sts/model.safetensors")
+    assert len(points(folder / "data/metrics/train/sts.csv")) == 4
+    assert any(not kept[name].equal(last[name]) for name in kept)
+
+
+def test_a_budget_is_told_before_and_after_and_a_number_of_steps_that_fits_is_taken(copied, run, capsys):
+    folder = copied(*INPUTS, train={"sts": {"budget_minutes": 9, "steps_per_task": 3}})
+    assert run(folder, "train", "sts") == 0
+    out = capsys.readouterr().out
+    assert "train-sts: a budget of 9 minutes; a step takes sts" in out
+    assert "so 3 steps (all that were asked for)" in out
+    assert "train-sts: task sts: 3 batches of 8, 49 % of 49 rows; 0.0 minutes" in out
+    assert list((folder / "data/runs").iterdir()) == []
+
+
+def test_a_budget_that_holds_no_step_is_refused_and_nothing_is_left(copied, run, capsys):
+    folder = copied(*INPUTS, train={"sts": {"budget_minutes": 1.0e-9}})
+    assert run(folder, "train", "sts") == 1
+    assert "train-sts.budget_minutes: expected at least" in capsys.readouterr().err
+    assert not (folder / "checkpoints/experts").exists()

@@ -56,6 +56,7 @@ def checked(objective, given, task, *, mined=0, devices=1, strategy="auto", **ch
 def test_rows_that_fit_pass():
     checked(node("infonce"), PLAIN, "retrieval")
     checked(node("infonce"), PLAIN, "retrieval", mined=2, num_negatives=2)
+    checked(node("infonce"), PLAIN, "retrieval", mined=2, num_negatives=3)  # each row has those that there are
     checked(node("infonce"), PLAIN, "retrieval", strategy="deepspeed_stage_1", precision="bf16-true")
     checked(node("infonce"), PLAIN, "retrieval", precision="bf16-mixed")
     checked(node("triplet"), PLAIN, "retrieval", mined=2, num_negatives=1)
@@ -91,10 +92,6 @@ BAD = {
     ),
     "no teacher": (
         (node("margin_mse"), PLAIN, "retrieval"), {"mined": 2, "num_negatives": 2}, "learns from a teacher, but there is none; name one",
-    ),
-    "more negatives than mined": (
-        (node("infonce"), PLAIN, "retrieval"), {"mined": 2, "num_negatives": 3},
-        "tasks.retrieval.num_negatives: expected at most 2, .* got 3; raise num_negatives or depth",
     ),
     "a batch smaller than the processes": (
         (node("infonce"), PLAIN, "retrieval"), {"devices": 5},

@@ -8,7 +8,9 @@ from pipeline.corpus.row import Row
 from pipeline.training.fit import Learned
 from pipeline.training.job import Job
 
-TASK = {"num_negatives": 0}
+INFONCE = {"_target_": "pipeline.objective.infonce.InfoNCE", "temperature": 0.05, "symmetric": False, "same_side": []}
+TRIPLET = {"_target_": "pipeline.objective.triplet.Triplet", "margin": 0.1, "negatives": "mined"}
+TASK = {"num_negatives": 0, "negatives": "gathered", "objective": INFONCE}
 
 
 def rows(name, num, task="retrieval"):
@@ -75,5 +77,16 @@ def test_a_share_is_drawn_by_the_seed_and_stays_in_order(learned):
     assert learned(share=1.0)[0] == every
 
 
-def test_only_rows_with_the_negatives_asked_for_are_learned(learned):
-    assert learned(tasks={"retrieval": {"num_negatives": 1}})[0] == ["letters q3"]
+def test_rows_without_mined_negatives_are_learned_too(learned, capsys):
+    assert len(learned(tasks={"retrieval": TASK | {"num_negatives": 2}})[0]) == 40
+    assert "0 of 40 rows have 2 mined negatives, the others what was found\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("needy", [{"objective": TRIPLET}, {"negatives": "own"}])
+def test_where_an_objective_needs_negatives_rows_without_any_are_left_out_and_told(learned, capsys, needy):
+    assert learned(tasks={"retrieval": TASK | {"num_negatives": 2} | needy})[0] == ["letters q3"]
+    assert "; 39 rows without any are left out" in capsys.readouterr().out
+    with pytest.raises(
+        ValueError, match="task retrieval: its objective learns from mined hard negatives, and no query has one"
+    ):
+        learned(tasks={"retrieval": TASK | {"num_negatives": 2} | needy}, corpora=["manuals"])

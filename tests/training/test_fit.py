@@ -22,7 +22,9 @@ TASK = {
 }  # fmt: skip
 TRAINING = {
     "tasks": {"retrieval": TASK}, "batches": "single", "turns": "uniform", "turns_temperature": 1.0, "by_length": False,
-    "steps_per_task": 2, "warmup_steps": 0, "max_length_tokens": 12, "precision": "32-true", "chunk_tokens": 64, "gradient_clip": 1.0,
+
+    "steps_per_task": 2, "epochs": None, "max_steps_per_task": None, "budget_minutes": None, "best": None, "warmup": 0.0,
+    "max_length_tokens": 12, "precision": "32-true", "chunk_tokens": 64, "gradient_clip": 1.0,
     "on_nonfinite": "stop", "early_stop": None,
     "optimizer": {"_target_": "pipeline.training.optimizer.adamw", "lr": 0.1, "weight_decay": 0.1, "betas": [0.9, 0.99]},
 }  # fmt: skip

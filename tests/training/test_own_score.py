@@ -1,0 +1,45 @@
+"""The score by which the best weights of a training are chosen."""
+
+import numpy as np
+import pytest
+
+from pipeline.corpus.row import Row
+from pipeline.training.own_score import OwnScore, reciprocal_rank
+
+LIMITS = {"max_length_tokens": None, "batch_tokens": 99}
+
+
+class ByLetter:
+    """A text's vector is its letter's."""
+
+    def encode(self, texts, **_):
+        return np.stack([np.eye(26)["abcdefghijklmnopqrstuvwxyz".index(text[0])] for text in texts])
+
+
+def row(query, document, score=None, task="retrieval"):
+    return Row(task, query, query, document, document, score)
+
+
+def test_ranks_are_those_of_the_first_own_document_and_ties_count_against_it():
+    score = np.array([[0.9, 0.5, 0.1], [0.9, 0.5, 0.1], [0.5, 0.5, 0.5]])
+    assert reciprocal_rank(score, np.eye(3, dtype=bool)) == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
+    assert reciprocal_rank(score[1:2], np.array([[False, True, True]])) == pytest.approx(1 / 2)
+
+
+def test_the_mean_over_tasks_of_ranks_and_correlations():
+    ranked = [row("a1", "a2"), row("b1", "b2"), row("c1", "b3")]  # the last ties behind all that are not its own
+    graded = [row("a", "a", 5.0, "sts"), row("a", "b", 1.0, "sts"), row("c", "c", 4.0, "sts")]
+    score = OwnScore({"retrieval": ranked, "sts": graded}, rows_per_task=99, **LIMITS)
+    # b1 meets b3, which is no answer of its own and just as near: rank 2
+    spearman = np.corrcoef([3, 1, 2], [2.5, 1, 2.5])[0, 1]
+    assert score(ByLetter()) == pytest.approx(((1 + 1 / 2 + 1 / 3) / 3 + spearman) / 2)
+
+
+def test_documents_of_the_same_query_are_its_own_too():
+    ranked = [row("a1", "a2"), row("a1", "a3"), row("b1", "b2")]
+    assert OwnScore({"retrieval": ranked}, rows_per_task=99, **LIMITS)(ByLetter()) == 1.0
+
+
+def test_so_many_rows_are_looked_at_and_a_task_with_one_is_none():
+    score = OwnScore({"a": [row(f"a{i}", "b") for i in range(10)], "c": [row("a", "b")]}, rows_per_task=3, **LIMITS)
+    assert {task: [one.query for one in rows] for task, rows in score.rows.items()} == {"a": ["a0", "a3", "a6"]}
