@@ -1,5 +1,6 @@
 """Whether curation left the rows that a run cannot do without, and what became of those that it did not."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,9 @@ from pipeline.curation.data import CuratedData
 from pipeline.split.group import unit_keys
 from pipeline.task import kind_of
 
+FEW_UNITS = 50  # validation units below which it is told what they cannot show
+ONE_SIDED = 1.645  # standard errors of a lower bound of 95 %
+SPREAD = 0.25  # our choice: how far the difference of two models' scores commonly varies from query to query
 SMALL_UNIT = 0.05  # of all rows: where no unit of tied rows is smaller, there are too few of them to fill a held-out split
 
 
@@ -55,3 +59,11 @@ def check_rows(data: CuratedData, known: Mapping[str, Mapping[str, Any]]) -> Non
         print(f"{task}: rows to train on, and no test row in any corpus: no score will say what they are worth")
     for task in sorted(scored & tasks["train"] - tasks["validation"]):
         print(f"{task}: rows to train on, and no validation row in any corpus: no model is chosen by them")
+    for task in sorted(scored & tasks["train"] & tasks["validation"]):
+        units = len(set(unit_keys([row for row in every if row.split == "validation" and row.task == task])))
+        if units < FEW_UNITS:
+            gain = ONE_SIDED * SPREAD / math.sqrt(units)
+            print(
+                f"{task}: validation rows of {units} units that are tied by group, query or document: a gain below about {gain:.2f} cannot "
+                f"be told from chance by them; bring more rows, or raise curate.split.validation"
+            )

@@ -50,11 +50,17 @@ def _joint(training: Mapping[str, Any], trainings: Mapping[str, Any]) -> str:
     if len(training.get("tasks", {})) < 2:
         return ""
     of_tasks = [one for one in trainings.values() if one.get("tasks")]
-    apart = {task: one["steps_per_task"] for one in of_tasks if len(one["tasks"]) == 1 for task in one["tasks"]}
+    apart = {task: _bounds(one) for one in of_tasks if len(one["tasks"]) == 1 for task in one["tasks"]}
     all_tasks = {task for one in of_tasks for task in one["tasks"]}
     which = "all tasks" if all_tasks == set(training["tasks"]) else f"the tasks {' and '.join(sorted(training['tasks']))}"
     batches = "single-task batches" if training["batches"] == "single" else "batches of mixed tasks"
     words = f"{which} in one model, {batches}"
-    if set(apart) == set(training["tasks"]) and training["steps_per_task"] * len(apart) == sum(apart.values()):
+    free = training["budget_minutes"] is None  # else each training has minutes of its own
+    if free and set(apart) == set(training["tasks"]) and all(bounds == _bounds(training) for bounds in apart.values()):
         words += ", as many batches as all experts together"
     return words
+
+
+def _bounds(training: Mapping[str, Any]) -> list[Any]:
+    """What makes a task's batches as many here as there."""
+    return [training[key] for key in ("epochs", "max_steps_per_task", "steps_per_task", "budget_minutes")]

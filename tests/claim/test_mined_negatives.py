@@ -25,7 +25,7 @@ def test_hard_negatives(rows):
             "first_rank": 10,
             "depth": 40,
         }  # after so few steps all scores are near each other
-        known = by_query(mined(base, own["retrieval"], asked, {"batch_tokens": 8192}, title="medquad")).get("retrieval", {})
+        known = by_query(mined(base, own["retrieval"], (), asked, {"batch_tokens": 8192}, title="medquad")).get("retrieval", {})
         given = {"retrieval": [row for row in own["retrieval"] if len(known.get(row.query, ())) >= NEGATIVES]}
         for arm in ("in batch", "hard"):
             training = section("retrieval", STEPS)

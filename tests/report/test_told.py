@@ -2,7 +2,8 @@
 
 from pipeline.report.told import told
 
-ONE = {"control": None, "batches": "single", "steps_per_task": 15}
+ONE = {"control": None, "batches": "single", "steps_per_task": None, "epochs": 1, "max_steps_per_task": 15}
+ONE |= {"budget_minutes": None}
 EXPERTS = {
     "search": ONE | {"tasks": {"retrieval": {"shuffle_documents": False}}},
     "alike": ONE | {"tasks": {"sts": {"shuffle_documents": False}}},
@@ -49,6 +50,8 @@ def test_a_sentence_says_only_what_the_training_bears_out():
     mixed = about(everything={"batches": "mixed"})["everything"]
     assert mixed == "all tasks in one model, batches of mixed tasks, as many batches as all experts together"
     assert about(search={"steps_per_task": 90})["everything"] == "all tasks in one model, single-task batches"
+    minutes = {name: {"budget_minutes": 5.0} for name in EXPERTS}
+    assert about(**minutes)["everything"] == "all tasks in one model, single-task batches"
     three = {"tasks": EXPERTS["search"]["tasks"] | {"legal": {"shuffle_documents": False}}}
     assert about(search=three)["everything"] == "the tasks retrieval and sts in one model, single-task batches"
 

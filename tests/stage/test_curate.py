@@ -394,6 +394,19 @@ def test_an_empty_split_of_a_task_that_is_scored_is_told(three, capsys):
     more = [Row("legal", "q9", "a", "d9", "b", split=split, kind="retrieval") for split in ("train", "test")]
     data.rows["three"] += more
     check_rows(data, {})
-    assert capsys.readouterr().out.splitlines() == [
+    assert capsys.readouterr().out.splitlines()[0] == (
         "legal: rows to train on, and no validation row in any corpus: no model is chosen by them"
-    ]
+    )
+
+
+@pytest.mark.parametrize(("num", "told"), [(4, "of 4 units"), (49, "of 49 units"), (50, None), (60, None)])
+def test_what_validation_rows_are_too_few_to_show_is_told_before_training(three, capsys, num, told):
+    data = three(["train", "validation", "test"], [None] * 3, match="off")
+    rows = [Row("retrieval", f"more {i}", f"query {i}", f"more {i}", f"answer {i}", split="validation") for i in range(num - 1)]
+    data.rows["three"] += rows
+    check_rows(data, {})
+    out = capsys.readouterr().out
+    assert bool(told) == ("cannot be told from chance" in out)
+    if told:
+        assert told in out
+        assert f"a gain below about {1.645 * 0.25 / num**0.5:.2f} cannot" in out
