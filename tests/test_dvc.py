@@ -126,7 +126,7 @@ EDITS = {
             w.append("params.yaml", "# a thought\n"),
             w.replace("conf/runtime.yaml", "batch_tokens: 8192", "batch_tokens: 4096"),
             w.append("constraints.txt", "# a thought\n"),
-            w.replace("conf/encoder/hub.yaml", "train_steps: 20", "train_steps: 30"),  # not chosen
+            w.replace("conf/encoder/hub.yaml", "steps: 30", "steps: 40"),  # not chosen
         ),
         {"compose"},
     ),

@@ -37,7 +37,7 @@ def test_partners_come_to_lie_near_each_other(root, encoder, tmp_path, monkeypat
         rows.append(Row("partners", f"a{i}", one, f"b{i}", other))
     assert all(map(teaches, rows))
     training = phase(root)
-    training |= {"steps_per_task": 40, "max_length_tokens": 32, "optimizer": training["optimizer"] | {"lr": 0.01}}
+    training |= {"steps_per_task": 60, "max_length_tokens": 32, "optimizer": training["optimizer"] | {"lr": 0.01}}
     training["tasks"]["partners"]["batch_size"] = 8
     one = encoder()
     limits = {"max_length_tokens": 32, "batch_tokens": 512, "title": ""}
