@@ -13,6 +13,7 @@ export PATH := $(BIN):$(PATH)
 repro: $(VENV)/.ready
 	dvc repro
 	-python -m pipeline track  # W&B runs of what ran, offline unless logged in; nothing waits for it
+	@python -m pipeline result  # before and after
 
 test: $(VENV)/.ready
 	python -m pytest -n 2 --dist loadfile  # files stay whole: what a file's tests share is made once

@@ -21,8 +21,8 @@ from sampled import Size, evaluate, evaluators
 from pipeline.build import load
 from pipeline.evaluator.comparison import differences, exchanges_needed, p_values, significant
 from pipeline.evaluator.scores import Scores
+from pipeline.evaluator.verdict import judge
 from pipeline.stage import train
-from pipeline.stage.final import judge
 from pipeline.stage.merge import merge_directories
 
 SIZES = {"validation": Size(queries=2000, documents=2500, pairs=2000), "test": Size(queries=4000, documents=5000, pairs=4000)}
@@ -127,7 +127,7 @@ def main() -> None:
     }
     section = config["final"] | {"candidates": ["base", *GOOD]}
     merges = [m for m in models if m.startswith("m")]
-    verdict = judge({"final": section, "models": models, "seed": 0}, scores, items, asked_of)
+    verdict = judge({"final": section, "models": models, "seed": 0, "evaluate": {"guards": []}}, scores, items, asked_of)
     passed = sorted(set(verdict.merges) - set(verdict.refused))
     limits = {"resamples": 1000, "confidence": 0.95, "seed": 1}
     fresh = {m: differences(asked_of, items[m]["test"], items[verdict.best_single]["test"], **limits) for m in merges}

@@ -17,6 +17,16 @@ def derived(models: Mapping[str, str]) -> list[str]:
     return _below(DERIVED, models)
 
 
+def off_the_shelf(models: Mapping[str, str]) -> str | None:
+    """The name of the model as it came, before any training; None where the page does not evaluate it."""
+    return next((name for name, path in sorted(models.items()) if Path(path) == BACKBONE), None)
+
+
+def made_here(path: str) -> bool:
+    """Whether the run makes this model out of the one off the shelf; what comes from elsewhere owes that no agreement."""
+    return Path(path).parts[:1] == BACKBONE.parts[:1]
+
+
 def challengers(models: Mapping[str, str]) -> list[str]:
     """Names of the models that must pass the gate against the best single one, sorted: merges and derived models."""
     return sorted([*merges(models), *derived(models)])

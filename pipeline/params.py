@@ -178,6 +178,12 @@ def check_shared(config: Mapping[str, Any]) -> None:
     for path, node in nodes(config):
         check_node(node, path)
     check_encoder(config["encoder"])
+    for corpus in config["evaluate"]["guards"]:
+        if corpus not in (known := sorted(config["ingest"]["corpora"])):
+            raise ValueError(
+                f"evaluate.guards: no corpus {corpus!r}{nearest(corpus, known)}; expected some of {', '.join(known)}: add it under "
+                f"`corpora`, with test rows alone"
+            )
     check_corpora("pretrain.phases", config["pretrain"]["phases"], config["ingest"]["corpora"])
 
 

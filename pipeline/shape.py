@@ -247,6 +247,9 @@ class Evaluate(Shape):
     resamples: int = Field(gt=0)
     confidence: float = Field(gt=0, lt=1)
     max_length_tokens: int | None = Field(gt=2)  # None: where the model cuts
+    general: bool
+    guards: list[str]  # names of corpora
+    guard_texts: int = Field(gt=2)
 
 
 class Final(Shape):
@@ -255,6 +258,7 @@ class Final(Shape):
     confidence: float = Field(gt=0, lt=1)
     task_confidence: float = Field(gt=0.5, lt=1)
     margin: float = Field(gt=0, lt=1)
+    retention: float | None = Field(ge=-1, le=1)
     resamples: int = Field(gt=0)
     texts_compared: int = Field(gt=0)
 

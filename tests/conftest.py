@@ -111,20 +111,31 @@ def _facts(**changes):
     from pipeline.report.gather import Facts, Verdict
     from pipeline.report.told import Model
 
-    verdict = Verdict(model="own", sentence="own is final.", rows="", best_single="own", merges={}, refused=[])
+    verdict = Verdict(
+        model="own", sentence="own is final.", rows="", best_single="own", merges={}, refused=[], kept={}, forgot=[]
+    )
     plain: dict[str, Any] = {
         "version": "0",
         "seed": 0,
         "examples": 3,
         "evaluators": {},
         "models": {"own": Model(path="x/own", gated=False, about="")},
-        "limits": {"confidence": 0.95, "task_confidence": 0.995, "margin": 0.01, "resamples": 50},
+        "limits": {"confidence": 0.95, "task_confidence": 0.995, "margin": 0.01, "resamples": 50, "retention": None},
         "controls": {},
         "gated": ("merge", "merges"),
         "scores": {"own": Scores({"validation": {}, "test": {}})},
         "items": {"own": {}},
         "collections": {},
         "verdict": verdict,
+        "before": {
+            "shelf": None,
+            "final": "own",
+            "rows": {"own": {"test": {}, "mean": None}},
+            "difference": None,
+            "sentence": "",
+        },
+        "guards": [],
+        "evaluated_tokens": 48,
         "pooling": None,
         "forms": {},
         "stress": {},

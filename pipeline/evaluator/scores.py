@@ -1,6 +1,7 @@
 """Scores as records: what was scored, by which measure, how high, how sure.
 
-`data/metrics/evaluate/<model>.json` holds, by split and label, entries of `entry`; `data/evaluated/<model>.json` the items behind them,
+`data/metrics/evaluate/<model>.json` holds, by split and label, entries of `entry`, and under `retention`, by set of texts, what the model
+kept of the model off the shelf (`pipeline.evaluator.retention`); `data/evaluated/<model>.json` the items behind them,
 with the same identity. Labels (``task/corpus``) are for people: nobody takes them apart.
 """
 
@@ -68,10 +69,11 @@ def scored(
 
 
 class Scores:
-    """The scores of one model: ``test`` and ``validation`` by label."""
+    """The scores of one model: ``test`` and ``validation`` by label, ``retention`` by set of texts; empty where it was not measured."""
 
-    def __init__(self, of_split: Mapping[str, Entries]) -> None:
-        self.validation, self.test = of_split["validation"], of_split["test"]
+    def __init__(self, found: Mapping[str, Entries]) -> None:
+        self.validation, self.test = found["validation"], found["test"]
+        self.retention = found.get("retention", {})
 
     @classmethod
     def read(cls, path: Path) -> "Scores":
@@ -80,6 +82,11 @@ class Scores:
     def main(self) -> dict[str, float]:
         """The main score on test rows by label."""
         return {name: one["value"] for name, one in self.test.items()}
+
+
+def at_home(entries: Entries, guards: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    """Those of the corpora that models are made for. A guard is evaluated for what was kept, and is in no mean and no gate."""
+    return {name: one for name, one in entries.items() if one["corpus"] not in guards}
 
 
 def averaged(evaluators: Mapping[str, Any], entries: Entries) -> list[str]:

@@ -1,4 +1,4 @@
-"""What each stage took: a file for each in `costs/`, and a page of them all.
+"""What each stage took: a file for each in `costs/`, a page of them all, and a line that the report shows as a picture.
 
 The page is no part of the report, though it is made from the same templates. Seconds and memory differ from run to run, and no output of
 a stage may depend on them: equal inputs give equal bytes. So it lies beside the outputs, the report links to it, and this code is part of
@@ -6,7 +6,10 @@ no stage's hash (`pipeline.code_hash`).
 """
 
 import resource
+from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
+from typing import Any
 
 from pipeline.checkpoint import read_json, write_json, write_text
 from pipeline.distributed import first_process
@@ -14,6 +17,7 @@ from pipeline.report.render import rendered
 
 COSTS = Path("costs")
 TEMPLATE = Path(__file__).with_name("costs.html")  # not among those of the report, whose hash they are part of
+MAKING = ("pretrain", "mine", "train", "merge", "derive")  # of the model, against reading rows and measuring
 
 
 def record_cost(name: str, seconds: float) -> None:
@@ -22,5 +26,30 @@ def record_cost(name: str, seconds: float) -> None:
         return
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3  # kilobytes on Linux
     write_json(COSTS / f"{name}.json", {"stage": name, "seconds": round(seconds, 1), "peak_mb": round(peak_mb)})
-    costs = sorted((read_json(file) for file in COSTS.glob("*.json")), key=lambda cost: (-cost["seconds"], cost["stage"]))
+    costs = recorded()
     write_text(COSTS / "index.html", rendered(TEMPLATE.name, TEMPLATE.parent, costs=costs))
+    write_text(COSTS / "total.svg", _picture(total(costs)))
+
+
+def recorded() -> list[dict[str, Any]]:
+    """What is known of each stage, the longest first."""
+    return sorted((read_json(file) for file in COSTS.glob("*.json")), key=lambda cost: (-cost["seconds"], cost["stage"]))
+
+
+def total(costs: Sequence[Mapping[str, Any]]) -> str:
+    """Minutes and memory of a run in a line; empty where nothing is known."""
+    if not costs:
+        return ""
+    whole = sum(cost["seconds"] for cost in costs) / 60
+    making = sum(cost["seconds"] for cost in costs if cost["stage"].partition("@")[0] in MAKING) / 60
+    peak = max(cost["peak_mb"] for cost in costs) / 1e3
+    return f"{whole:.1f} minutes in all, {making:.1f} of them to make the models; at most {peak:.1f} GB of memory"
+
+
+def _picture(line: str) -> str:
+    """The line as a picture, which a page can show without holding it."""
+    width = 8 * len(line) + 60
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="24" role="img"><title>{escape(line)}</title>'
+        f'<text x="4" y="17" font-family="system-ui, sans-serif" font-size="14" fill="#1c2733">Cost: {escape(line)}</text></svg>\n'
+    )

@@ -27,7 +27,8 @@ Points = list[dict[str, str]]  # lines of a CSV file
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The model that became final, and how each merge stands against the best single model on validation rows."""
+    """The model that became final, how each merge stands against the best single model on validation rows, what each model ``kept`` of the
+    model off the shelf, and which ``forgot`` too much of it."""
 
     model: str
     sentence: str
@@ -35,6 +36,8 @@ class Verdict:
     best_single: str
     merges: Mapping[str, Any]
     refused: list[str]
+    kept: Mapping[str, float]
+    forgot: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,8 @@ class Made:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """All that a part of the page may look at. ``limits`` is section `final`; ``evaluators`` are by kind of task; ``models`` stand in the
-    order of the page, baselines first; ``gated`` is what one of those that must pass the gate is called, and all of them; ``items`` and
+    order of the page, baselines first; ``before`` is a `pipeline.evaluator.before.Before`; ``guards`` are corpora that are in no mean;
+    texts were cut at ``evaluated_tokens``; ``gated`` is what one of those that must pass the gate is called, and all of them; ``items`` and
     ``collections`` are of test rows, by model and by label."""
 
     version: str
@@ -83,6 +87,9 @@ class Facts:
     items: Mapping[str, Entries]
     collections: Mapping[str, Collection]
     verdict: Verdict
+    before: Mapping[str, Any]
+    guards: list[str]
+    evaluated_tokens: int | None
     forms: Mapping[str, Any]
     stress: Mapping[str, Any]
     geometry: Mapping[str, Entries]
@@ -104,6 +111,7 @@ def gather(cfg: Mapping[str, Any]) -> Facts:
     evaluators = by_kind({name: build(node) for name, node in cfg["evaluate"]["evaluators"].items() if node is not None})
     models = told(cfg)
     known = corpora(CURATED)
+    chosen = read_json(FINAL / "chosen.json")
     return Facts(
         version=__version__,
         seed=cfg["seed"],
@@ -116,7 +124,10 @@ def gather(cfg: Mapping[str, Any]) -> Facts:
         scores={name: Scores.read(METRICS / f"evaluate/{name}.json") for name in models},
         items={name: read_json(EVALUATED / f"{name}.json")["test"] for name in models},
         collections={c.name: c for corpus in known for c in collections(CURATED, corpus, "test")} if examples else {},
-        verdict=_verdict(read_json(FINAL / "chosen.json")),
+        verdict=_verdict(chosen),
+        before=chosen["before"],
+        guards=cfg["evaluate"]["guards"],
+        evaluated_tokens=cfg["evaluate"]["max_length_tokens"],
         forms=_if_there(METRICS / "final.json"),
         stress=_if_there(METRICS / "stress.json"),
         geometry={name: _if_there(METRICS / f"geometry/{name}.json").get("test", {}) for name in models},
@@ -125,7 +136,7 @@ def gather(cfg: Mapping[str, Any]) -> Facts:
         curves=_curves(cfg["experts"]),
         searches=_searches(cfg["models"]),
         made=_made({*cfg["models"].values(), *cfg["experts"].values()}),
-        pooling=_pooling(Path("checkpoints/backbone")),
+        pooling=_pooling(Path("checkpoints/base")),
     )
 
 
@@ -134,7 +145,7 @@ def _if_there(file: Path) -> dict[str, Any]:
 
 
 def _verdict(chosen: Mapping[str, Any]) -> Verdict:
-    kept = {name: chosen[name] for name in ("model", "rows", "best_single", "merges", "refused")}
+    kept = {name: chosen[name] for name in ("model", "rows", "best_single", "merges", "refused", "kept", "forgot")}
     return Verdict(sentence=chosen["verdict"], **kept)
 
 
@@ -184,8 +195,8 @@ def _made(folders: Iterable[str]) -> dict[str, Made]:
     }
 
 
-def _pooling(backbone: Path) -> dict[str, Any] | None:
-    return _if_there(backbone / PROVENANCE).get("config", {}).get("encoder", {}).get("pooling")
+def _pooling(base: Path) -> dict[str, Any] | None:
+    return _if_there(base / PROVENANCE).get("config", {}).get("encoder", {}).get("pooling")
 
 
 def _points(file: Path) -> Points:

@@ -1,10 +1,10 @@
-"""The report's pictures, as SVG without date or random ids: what was made from what, losses, behaviours."""
+"""The report's pictures, as SVG without date or random ids: what was made from what, losses, behaviours, gains."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import networkx as nx
@@ -76,6 +76,29 @@ def behaviours(measured: Mapping[str, Mapping[str, Any]]) -> str:
                 axis.legend(frameon=False, fontsize=8)
             else:
                 axis.set_ylabel(next(iter(one["rows"])))
+    return out[0]
+
+
+class Point(NamedTuple):
+    """A model: what it kept abroad, what it gained at home, and whether it stands out."""
+
+    name: str
+    kept: float
+    gain: float
+    final: bool
+
+
+def against(points: Sequence[Point], margin: float | None) -> str:
+    """Gain at home over what was kept; a line at the ``margin``. The final model stands out."""
+    with figure(1, width=6.2, height=3.4) as ((axis,), out):
+        for point in sorted(points):
+            axis.scatter([point.kept], [point.gain], s=42 if point.final else 18, c="#0e7490" if point.final else "#5c6b7a")
+            axis.annotate(point.name, (point.kept, point.gain), xytext=(4, 3), textcoords="offset points", fontsize=8)
+        axis.axhline(0, linewidth=0.6, color="#5c6b7a")
+        if margin is not None:
+            axis.axvline(margin, linewidth=0.8, linestyle="--", color="#b91c1c")
+        axis.set(xlabel="kept: agreement with the model off the shelf abroad", ylabel="gain at home (test)")
+        axis.margins(x=0.12, y=0.12)
     return out[0]
 
 

@@ -33,7 +33,11 @@ def told(cfg: Mapping[str, Any]) -> dict[str, Model]:
 def _about(cfg: Mapping[str, Any], name: str) -> str:
     path = cfg["models"][name]
     if Path(path) in (BACKBONE, BASE):
-        return "the weights as they came" if Path(path) == BACKBONE else "after pretraining"
+        return (
+            "the model off the shelf, read as it comes: its own pooling, prompts and length"
+            if Path(path) == BACKBONE
+            else "after pretraining"
+        )
     experts = [expert for expert, place in cfg["experts"].items() if place == path and expert in cfg["train"]]
     if not experts:
         return f"as {path} holds it"

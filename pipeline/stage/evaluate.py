@@ -1,13 +1,13 @@
 """evaluate: any encoder directory on the held-out rows of every corpus.
 
-Reads:  the model's directory (params.yaml: models), data/curated/
+Reads:  the model's directory (params.yaml: models), checkpoints/backbone/ (for what the model kept of it), data/curated/
 Writes: data/metrics/{evaluate,geometry}/<model>.json; data/evaluated/<model>.json (scores per query and pair); data/mteb/<model>/
         (results of the MTEB tasks that evaluate.mteb names, in their own format)
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
@@ -17,21 +17,31 @@ from torch.utils.data import DataLoader
 from pipeline.build import build
 from pipeline.checkpoint import architecture_of, sha256, whole_directory, write_json
 from pipeline.corpus.collection import Collection, collections
-from pipeline.corpus.files import corpora
-from pipeline.corpus.row import Split
+from pipeline.corpus.files import corpora, read
+from pipeline.corpus.row import Row, Split
 from pipeline.distributed import encoding_devices
 from pipeline.encoder.cache import EmbeddingCache
 from pipeline.encoder.directory import weights_hash
 from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator import mteb_tasks
 from pipeline.evaluator.geometry import alignment, geometry
+from pipeline.evaluator.retention import LEAST, agreement, general_texts, spread_out
 from pipeline.evaluator.scores import by_kind, scored
+from pipeline.models import BACKBONE
 from pipeline.task import kind_of
 from pipeline.training.prepare import prepare
 
 CURATED = Path("data/curated")
 HELD_OUT: tuple[Split, ...] = ("validation", "test")
+GENERAL = "general"  # what the bundled sentences are called among the guards
 GEOMETRY_TEXTS = 1000  # spread evenly over the sorted texts: pairs are compared all with all
+
+
+class Outside(NamedTuple):
+    """``texts`` that no training row is of, read under the document's prompt of ``task``."""
+
+    task: str
+    texts: list[str]
 
 
 class Predicting(Protocol):
@@ -124,12 +134,14 @@ class EvaluationModule(pl.LightningModule):
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
     section = cfg["evaluate"]
     prepare(runtime, cfg["seed"])
+    outside = _outside(section)
     tasks = mteb_tasks.named(section["mteb"]) if section["mteb"] else []  # a wrong name is told before anything is encoded
     cut = section["max_length_tokens"]
-    kept = runtime["embeddings"]
-    cache = EmbeddingCache(Path(kept), model=f"{sha256(Path(cfg['models'][item]))} {cut}") if kept else None
+    folder = runtime["embeddings"]
+    cache = EmbeddingCache(Path(folder), model=f"{sha256(Path(cfg['models'][item]))} {cut}") if folder else None
     directory = Path(cfg["models"][item])
     settings = architecture_of(directory)
+    shelf = _shelf(outside, cut, runtime) if settings is None else {}
     model: Predicting | None = build(settings["load"], later=True)(directory) if settings is not None else None
     module = EvaluationModule(
         Encoder.load(directory) if model is None else model.encoder,
@@ -151,17 +163,53 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     if model is None:  # it has vectors of texts, and no opinion of a complex
         held_out = [(split, c) for split, c in held_out if not getattr(module.evaluators[kind_of(c).name], "predicts", False)]
     module.encoder.spread(encoding_devices(runtime))
+    kept = {
+        name: agreement(module.encode(outside[name].texts, "document", outside[name].task), of) for name, of in shelf.items()
+    }
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     trainer = pl.Trainer(accelerator=runtime["accelerator"], devices=1, **quiet)
     trainer.test(module, DataLoader(held_out, batch_size=None), verbose=False)  # pyright: ignore[reportArgumentType]
     write_json(out / f"data/evaluated/{item}.json", module.items)
-    write_json(out / f"data/metrics/evaluate/{item}.json", module.scores)
+    write_json(out / f"data/metrics/evaluate/{item}.json", module.scores | {"retention": kept})
     write_json(out / f"data/metrics/geometry/{item}.json", module.lies)
     module.encoder.spread(encoding_devices(runtime) if tasks else [])  # the trainer has put it back
     _mteb(tasks, module, str(item), weights_hash(directory)[:40], out / f"data/mteb/{item}")
     test = {name: one["value"] for name, one in module.scores["test"].items()}
     print(f"{item}: " + ", ".join(f"{name} {value:.4f}" for name, value in test.items()))
+    for name, one in kept.items():
+        print(
+            f"{item} orders {name} texts as the model off the shelf does: {one['order']:.3f}; neighbours kept: {one['neighbours']:.3f}"
+        )
     return test
+
+
+def _outside(section: Mapping[str, Any]) -> dict[str, Outside]:
+    """By name the texts on which retention is measured: the bundled sentences, and a sample of each guard's."""
+    found = {GENERAL: Outside(GENERAL, general_texts())} if section["general"] else {}
+    for corpus in section["guards"]:
+        if learned := [split for split in ("train", "probe") if read(CURATED / corpus / f"{split}.parquet", Row)]:
+            raise ValueError(
+                f"evaluate.guards: {corpus} has {' and '.join(learned)} rows, and a guard is only evaluated; give its source test rows "
+                f"alone (`splits` or `files` with `train: null`), or take it out of evaluate.guards"
+            )
+        held_out = [c for split in HELD_OUT for c in collections(CURATED, corpus, split)]
+        texts = spread_out([text for c in held_out for text in c.every_text()], section["guard_texts"])
+        if len(texts) < LEAST:
+            raise ValueError(f"evaluate.guards: expected {LEAST} texts or more in {corpus}, found {len(texts)}; take it out")
+        found[corpus] = Outside(held_out[0].task, texts)
+    return found
+
+
+def _shelf(outside: Mapping[str, Outside], cut: int | None, runtime: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Vectors of the texts by the model off the shelf, which is gone again before the model itself is loaded."""
+    if not outside:
+        return {}
+    encoder = Encoder.load(BACKBONE)
+    encoder.spread(encoding_devices(runtime))
+    limits = {"max_length_tokens": cut, "batch_tokens": runtime["batch_tokens"], "unit": True}
+    return {
+        name: encoder.encode(one.texts, **limits, title=name, task=one.task, side="document") for name, one in outside.items()
+    }
 
 
 def _mteb(tasks: Sequence[Any], module: EvaluationModule, name: str, revision: str, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""pretrain: the backbone as it came, and the base that all experts start from.
+"""pretrain: the model off the shelf as it comes, and the base that all experts start from.
 
 Reads:  data/curated/
 Writes: checkpoints/backbone/, checkpoints/base/, data/metrics/pretrain.csv
@@ -7,12 +7,13 @@ Writes: checkpoints/backbone/, checkpoints/base/, data/metrics/pretrain.csv
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
 from safetensors.torch import load_model, save_model
+from sentence_transformers import SentenceTransformer
 
 from pipeline._version import __version__
 from pipeline.build import build
@@ -22,6 +23,7 @@ from pipeline.distributed import first_process, together
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.length import cut_at, cut_for
 from pipeline.encoder.lora import adapt
+from pipeline.models import BACKBONE
 from pipeline.training.job import Job
 from pipeline.training.prepare import prepare
 from pipeline.training.trainer import RUNS, Point, curve_text
@@ -35,12 +37,8 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     rows = [row for _, row in read_rows(CURATED, "train")]
     texts = sorted({text for row in rows for text in (row.query, row.document)})
     rest = {name: settings[name] for name in ("max_length_tokens", "pooling", "projection", "prompts", "adapter")}
-    encoder = Encoder(build(settings["backbone"])(texts), **rest)
     inputs = {"data/curated": CURATED}
-    if first_process():
-        with whole_directory(out / "checkpoints/backbone") as folder:
-            encoder.save(folder)
-            write_provenance(folder, version=__version__, config={"encoder": settings, "seed": seed}, inputs=inputs)
+    encoder = Encoder(_backbone(settings["backbone"], texts, seed, inputs, out), **rest)
     cut = cut_for(encoder, rows, **settings["length"])
     cut_at(encoder, cut.tokens)
     if first_process():
@@ -60,6 +58,21 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     for folder in RUNS.glob("phase-*"):
         shutil.rmtree(folder)
     return {"loss": curves[-1]["loss"]} if curves else {}
+
+
+def _backbone(
+    node: Mapping[str, Any], texts: Sequence[str], seed: int, inputs: Mapping[str, Path], out: Path
+) -> SentenceTransformer:
+    """The model that is trained. It is first written as it comes off the shelf: with its own modules, prompts and length, and, where
+    ``causal`` says otherwise, its own mask."""
+    as_it_comes = {**node, "causal": None} if node.get("causal") is not None else node
+    model = build(as_it_comes)(texts)
+    if first_process():
+        with whole_directory(out / BACKBONE) as folder:
+            Encoder(model).save(folder)
+            config = {"encoder": {"backbone": as_it_comes}, "seed": seed}
+            write_provenance(folder, version=__version__, config=config, inputs=inputs)
+    return model if as_it_comes is node else build(node)(texts)
 
 
 def _phase(

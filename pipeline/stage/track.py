@@ -124,8 +124,8 @@ def score_rows(content: Mapping[str, Any]) -> list[Any]:
     """A row for each number of a model's scores: split, task, corpus, deal, metric, value."""
     return [
         [split, one["task"], one["corpus"], one["deal"], metric, value]
-        for split, entries in content.items()
-        for one in entries.values()
+        for split in ("validation", "test")
+        for one in content[split].values()
         for metric, value in {one["metric"]: one["value"], **one["interval"], **one["others"]}.items()
     ]
 

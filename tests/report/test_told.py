@@ -34,7 +34,7 @@ def test_models_of_any_name_are_told_by_where_they_lie_and_what_they_learned():
         "mean": "",
         "search": "",
         "alike": "",
-        "raw": "the weights as they came",
+        "raw": "the model off the shelf, read as it comes: its own pooling, prompts and length",
         "start": "after pretraining",
         "bought": "as data/models/x holds it",
         "everything": "all tasks in one model, single-task batches, as many batches as all experts together",

@@ -225,5 +225,5 @@ def merged(tree: dict | None, changes: dict) -> dict:
     if tree is None:
         return changes
     return tree | {
-        key: merged(tree[key], value) if isinstance(value, dict) and value else value for key, value in changes.items()
+        key: merged(tree.get(key), value) if isinstance(value, dict) and value else value for key, value in changes.items()
     }

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from pipeline.build import build
 from pipeline.checkpoint import read_json
 from pipeline.evaluator.scores import Scores, by_kind
+from pipeline.evaluator.verdict import judge
 from pipeline.stage.evaluate import run as evaluate
-from pipeline.stage.final import judge
 from pipeline.stage.merge import merge_directories
 
 GOOD = {name: f"checkpoints/experts/{name}" for name in ("retrieval", "sts")}

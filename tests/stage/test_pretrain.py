@@ -92,3 +92,33 @@ def test_phases_run_in_their_order_and_a_stopped_one_begins_at_the_last_boundary
     assert stopped == [
         (peg / file).read_bytes() for file in ("checkpoints/base/model.safetensors", "data/metrics/pretrain.csv")
     ]
+
+
+def test_the_backbone_keeps_its_own_pooling_prompts_and_length_whatever_the_page_chooses(finished, copied, run):
+    """What is compared with is the model off the shelf, not it under the page's settings."""
+    from sentence_transformers import SentenceTransformer
+
+    shelf = finished / "checkpoints/backbone"
+    chosen = {
+        "backbone": {
+            "_target_": "pipeline.encoder.pretrained.NamedBackbone",
+            "name": str(shelf),
+            "revision": None,
+            "causal": None,
+        },
+        "pooling": {"_target_": "pipeline.pooling.standard.standard", "mode": "cls"},
+        "prompts": {"pooled": True, "texts": {"retrieval": {"query": "asked: "}}},
+        "max_length_tokens": 9,
+    }
+    folder = copied("data/curated", "data/config.yaml", encoder=chosen, pretrain={"phases": {}})
+    assert run(folder, "pretrain") == 0
+    text = ["How do I clean the lamp in the kitchen, and how do I sell the kettle of the garden?"]
+    vectors = {
+        name: SentenceTransformer(str(place), device="cpu").encode(text, show_progress_bar=False)
+        for name, place in (("shelf", shelf), *((name, folder / f"checkpoints/{name}") for name in ("backbone", "base")))
+    }
+    assert (vectors["backbone"] == vectors["shelf"]).all()
+    assert abs(vectors["base"] - vectors["shelf"]).max() > 1e-3
+    backbone, base = (SentenceTransformer(str(folder / f"checkpoints/{name}"), device="cpu") for name in ("backbone", "base"))
+    assert (backbone.max_seq_length, base.max_seq_length) == (SentenceTransformer(str(shelf)).max_seq_length, 9)
+    assert (backbone.prompts.get("retrieval_query"), base.prompts["retrieval_query"]) == (None, "asked: ")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.evaluator.scores import averaged, mean
+from pipeline.evaluator.scores import at_home, averaged, mean
 from pipeline.report.columns import Column, columns, marks
 from pipeline.report.gather import Facts
 
@@ -19,6 +19,7 @@ def scores(facts: Facts) -> dict[str, Any]:
         "meanings": dict.fromkeys((head.metric, head.meaning) for head in heads if head.meaning),
         "markless": [head.name for head in heads if 2.0 ** (1 - head.num_groups) * compared > fewest],
         "no_sample": list(dict.fromkeys(head.noun for head in heads if not facts.evaluators[head.kind].sampled)),
+        "guards": facts.guards,
         "told": {name: model.about for name, model in facts.models.items() if model.about},
         "gated": facts.gated[1] if facts.verdict.merges else "",
         "pooling": _named(facts.pooling) if facts.pooling else "",
@@ -28,7 +29,8 @@ def scores(facts: Facts) -> dict[str, Any]:
 def _rows(facts: Facts, heads: list[Column]) -> list[dict[str, Any]]:
     """``shade`` of a cell is 0 for the worst of its column and 1 for the best."""
     marked = marks(facts)
-    counted = averaged(facts.evaluators, {name: one for found in facts.scores.values() for name, one in found.test.items()})
+    known = {name: one for found in facts.scores.values() for name, one in found.test.items()}
+    counted = averaged(facts.evaluators, at_home(known, facts.guards))
     ends = {}
     for head in heads:
         values = [found.test[head.name]["value"] for found in facts.scores.values() if head.name in found.test]
