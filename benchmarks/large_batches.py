@@ -141,7 +141,7 @@ def _ours(
     module = ContrastiveModule(
         encoder,
         {"t": objective},
-        lambda *weights: adamw(*weights, lr=2e-5, weight_decay=0.01, betas=[0.9, 0.999]),
+        lambda *weights: adamw(*weights, lr=2e-5, weight_decay=0.01, betas=[0.9, 0.999], layer_decay=1.0),
         negatives={"t": "gathered"},
         steps=steps,
         warmup_steps=0,

@@ -673,7 +673,11 @@ ALSO_GIVEN = {"shallow": ["derivation.layers=1"]}  # what a person must say
 
 
 @pytest.mark.parametrize("name", names("derivation"))
-def test_every_derivation_makes_another_model_that_every_loader_reads_alike(composed, tiny_encoder, tmp_path, name):
+def test_every_derivation_makes_another_model_that_every_loader_reads_alike(
+    composed, tiny_encoder, tmp_path, monkeypatch, name
+):
+    tiny_encoder(seed=1).save(tmp_path / "checkpoints/backbone")
+    monkeypatch.chdir(tmp_path)
     derivation = build(composed(f"+derivation={name}", *ALSO_GIVEN.get(name, []))["derivation"])
     texts = [Text("retrieval", "query", f"{a} {b}") for a in LINE.split() for b in ["cat", "dog", "sum", "mat", "all"]]
     encoders = [tiny_encoder(), tiny_encoder()]

@@ -1,6 +1,7 @@
 """derive: a model made of a finished one without a gradient, such as its first layers.
 
-Reads:  the directory that it is of (params.yaml: derivations), data/curated/ where the derivation looks at train texts
+Reads:  the directory that it is of (params.yaml: derivations), checkpoints/{backbone,base}/ where it goes towards one of them,
+        data/curated/ where it looks at train texts
 Writes: checkpoints/derived/<name>/
 """
 
@@ -36,6 +37,8 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     except ValueError as error:
         raise ValueError(f"derivations.{item}, of {source}: {error}") from error
     inputs = {section["of"]: source} | ({str(CURATED): CURATED} if derivation.needs_texts else {})
+    if towards := section["derivation"].get("towards"):
+        inputs[towards] = Path(towards)
     with whole_directory(out / f"checkpoints/derived/{item}") as folder:
         encoder.save(folder)
         write_provenance(folder, version=__version__, config={"derive": dict(section)}, inputs=inputs)

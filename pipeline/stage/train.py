@@ -1,6 +1,6 @@
 """train: one expert, from the base.
 
-Reads:  checkpoints/base/, data/curated/, data/mined/
+Reads:  checkpoints/base/, data/curated/, data/mined/; checkpoints/backbone/ where it is a teacher
 Writes: the expert's directory (params.yaml: experts), in it snapshots/<step>/ where asked for; data/metrics/train/<expert>.csv
 """
 

@@ -12,14 +12,15 @@ from pipeline.checkpoint import sha256 as hashed
 from pipeline.encoder.encoder import Encoder
 from pipeline.teacher.teacher import Teacher
 
-BASE = "checkpoints/base"  # which a stage that trains from it reads anyway
+KNOWN = ("checkpoints/base", "checkpoints/backbone")  # which a training from the base lists among what it reads
 
 
 class EncoderTeacher(Teacher):
-    """Each text is encoded once in a training, when it is first met. ``sha256`` is that of the directory; null for the base alone."""
+    """Each text is encoded once in a training, when it is first met. ``sha256`` is that of the directory; null for the base and the model
+    off the shelf alone."""
 
     def __init__(self, *, directory: str, sha256: str | None) -> None:
-        if sha256 is None and directory != BASE:
+        if sha256 is None and directory not in KNOWN:
             found = hashed(Path(directory)) if Path(directory).is_dir() else "unknown, as there is no such directory"
             raise ValueError(f"teacher {directory} needs its `sha256`, {found} at present: else no stage would see it change")
         self.directory = directory

@@ -1,9 +1,10 @@
-"""AdamW with warm-up and linear decay.
+"""AdamW with warm-up and linear decay, and lower rates for lower layers where asked for: what they know is the most general.
 
-Source: Loshchilov and Hutter 2019, arXiv:1711.05101.
+Source: Loshchilov and Hutter 2019, arXiv:1711.05101; rates by layer: Howard and Ruder 2018, arXiv:1801.06146, sec. 3.2.
 """
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -11,18 +12,57 @@ from torch.optim.lr_scheduler import LambdaLR
 
 
 def adamw(
-    weights: Mapping[str, nn.Parameter], decayed: Collection[str], *, lr: float, weight_decay: float, betas: list[float]
+    weights: Mapping[str, nn.Parameter],
+    decayed: Collection[str],
+    *,
+    lr: float,
+    weight_decay: float,
+    betas: list[float],
+    layer_decay: float,
 ) -> torch.optim.AdamW:
-    """Only ``weights`` named in ``decayed`` are decayed, whatever shape a strategy has given them by now."""
+    """Only ``weights`` named in ``decayed`` are decayed, whatever shape a strategy has given them by now. The rate of each layer is
+    ``layer_decay`` times that of the next one (`below_top`)."""
     assert set(decayed) <= set(weights), sorted(set(decayed) - set(weights))
+    if not 0 < layer_decay <= 1:
+        raise ValueError(f"optimizer.layer_decay must be in (0, 1], got {layer_decay}; 1 gives every layer the same rate")
+    below = below_top(list(weights)) if layer_decay < 1 else dict.fromkeys(weights, 0)
     groups = [
-        {"params": [weight for name, weight in weights.items() if name in decayed], "weight_decay": weight_decay},
-        {"params": [weight for name, weight in weights.items() if name not in decayed], "weight_decay": 0.0},
+        {
+            "params": [weight for name, weight in weights.items() if below[name] == depth and (name in decayed) is matrix],
+            "weight_decay": weight_decay if matrix else 0.0,
+            "lr": lr * layer_decay**depth,
+        }
+        for depth in sorted(set(below.values()))
+        for matrix in (True, False)
     ]
     groups = [
         group for group in groups if group["params"]
     ]  # an adapter has no vectors; DeepSpeed takes empty groups out itself
     return torch.optim.AdamW(groups, lr=lr, betas=(betas[0], betas[1]))
+
+
+def below_top(names: Sequence[str]) -> dict[str, int]:
+    """By weight how many layers lie above its own: 0 for the last block and what stands behind it, one more for each block below, and for
+    what stands before the first. ``names`` in the model's order. The blocks are the longest numbered lists of modules in the names; where
+    there is none, all weights are of one layer."""
+    found = [[(name[: m.start()], int(m[1])) for m in re.finditer(r"(?<=\.)(\d+)(?=\.)", name)] for name in names]
+    numbers: dict[str, set[int]] = {}
+    for prefix, number in (pair for pairs in found for pair in pairs):
+        numbers.setdefault(prefix, set()).add(number)
+    most = max((len(one) for one in numbers.values()), default=0)
+    if most < 2:
+        return dict.fromkeys(names, 0)
+    stacks = {prefix for prefix, one in numbers.items() if len(one) == most}
+    block = [next((number for prefix, number in pairs if prefix in stacks), None) for pairs in found]
+    below: dict[str, int] = {}
+    following: int | None = None  # the block of the next weight that is in one
+    for name, number in zip(reversed(names), reversed(block), strict=True):
+        if number is not None:
+            following = number
+            below[name] = most - 1 - number
+        else:
+            below[name] = most if following == 0 else 0
+    return below
 
 
 def trained_weights(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -13,7 +13,13 @@ from pipeline.training.planned import Planned
 
 PROSE = [Row("retrieval", f"q{i}", f"{word} cat", f"d{i}", f"{word} dog") for i, word in enumerate(("mat", "park", "sat"))]
 CHAINS = [Row("partners", "a", "the:dog", "b", "rows")]
-OPTIMIZER = {"_target_": "pipeline.training.optimizer.adamw", "lr": 0.05, "weight_decay": 0.0, "betas": [0.9, 0.99]}
+OPTIMIZER = {
+    "_target_": "pipeline.training.optimizer.adamw",
+    "lr": 0.05,
+    "weight_decay": 0.0,
+    "betas": [0.9, 0.99],
+    "layer_decay": 1.0,
+}
 SECTION = {
     "corpora": None, "steps": 12, "warmup": 0.0, "max_length_tokens": 12, "chunk_tokens": 64, "precision": "32-true",
     "gradient_clip": 1.0, "on_nonfinite": "stop", "optimizer": OPTIMIZER,

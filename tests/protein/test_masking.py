@@ -12,7 +12,13 @@ from pipeline.training.job import Job
 from pipeline.training.optimizer import adamw
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
-OPTIMIZER = {"_target_": "pipeline.training.optimizer.adamw", "lr": 0.01, "weight_decay": 0.0, "betas": [0.9, 0.999]}
+OPTIMIZER = {
+    "_target_": "pipeline.training.optimizer.adamw",
+    "lr": 0.01,
+    "weight_decay": 0.0,
+    "betas": [0.9, 0.999],
+    "layer_decay": 1.0,
+}
 TRAINING = {
     "corpora": None, "steps": 30, "warmup": 0.06, "max_length_tokens": 40, "chunk_tokens": 200, "precision": "32-true",
     "gradient_clip": 1.0, "on_nonfinite": "stop", "optimizer": OPTIMIZER,

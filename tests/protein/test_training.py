@@ -37,7 +37,13 @@ def training(*, steps, lr, objective=None, head=HEAD, backbone="frozen", look=No
         "batch_size": 8,
         "shuffle_documents": False,
     }
-    optimizer = {"_target_": "pipeline.training.optimizer.adamw", "lr": lr, "weight_decay": 0.0, "betas": [0.9, 0.999]}
+    optimizer = {
+        "_target_": "pipeline.training.optimizer.adamw",
+        "lr": lr,
+        "weight_decay": 0.0,
+        "betas": [0.9, 0.999],
+        "layer_decay": 1.0,
+    }
     return {
         "tasks": {"affinity": task}, "optimizer": optimizer,
         "steps_per_task": steps, "budget_minutes": None, "best": None, "warmup": 0.0,

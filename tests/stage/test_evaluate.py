@@ -6,9 +6,10 @@ from safetensors.numpy import load_file, save_file
 from scipy.stats import spearmanr
 
 from pipeline.checkpoint import read_json
-from pipeline.corpus.files import read
+from pipeline.corpus.files import read, write
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
+from pipeline.evaluator.retention import general_texts
 
 MODELS = ("soup", "slerp", "backbone", "base", "retrieval", "sts", "joint")
 
@@ -21,6 +22,7 @@ def encoded(finished, texts):
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_is_scored_on_both_held_out_splits_of_every_corpus(finished, model):
     scores = read_json(finished / f"data/metrics/evaluate/{model}.json")
+    assert scores.pop("retention") == {}  # of random weights there is nothing to keep
     assert {split: sorted(of) for split, of in scores.items()} == {
         split: ["retrieval/questions", "sts/graded"] for split in ("validation", "test")
     }
@@ -112,3 +114,51 @@ def test_a_model_with_a_weight_that_is_no_number_stops_the_stage_at_the_first_co
     assert "validation rows: " in said
     assert "the model gives NaN" in said
     assert not (folder / "data/metrics").exists()
+
+
+@pytest.fixture
+def kept(copied, run):
+    """What the records of a model say of retention, under changes of section evaluate."""
+
+    def made(model, **changes):
+        folder = copied("data/config.yaml", "data/curated", "checkpoints", evaluate=changes)
+        assert run(folder, "evaluate", model) == 0
+        return read_json(folder / f"data/metrics/evaluate/{model}.json")["retention"]
+
+    return made
+
+
+def test_agreement_with_the_model_off_the_shelf_stands_beside_the_scores(finished, kept):
+    texts = general_texts()
+    own, shelf = (Encoder.load(finished / f"checkpoints/{name}") for name in ("experts/sts", "backbone"))
+    limits = {"max_length_tokens": 48, "batch_tokens": 8192, "title": "", "unit": True}
+    cosines = [vectors @ vectors.T for vectors in (model.encode(texts, **limits).astype(float) for model in (own, shelf))]
+    pairs = np.triu_indices(len(texts), 1)
+    found = kept("sts", general=True)["general"]
+    assert found["order"] == pytest.approx(spearmanr(*(cosine[pairs] for cosine in cosines)).statistic, abs=1e-4)
+    assert found["texts"] == len(texts)
+    assert 0 < found["neighbours"] <= 1
+
+
+def test_the_model_off_the_shelf_agrees_with_itself(kept):
+    assert kept("backbone", general=True)["general"] == {
+        "order": pytest.approx(1),
+        "neighbours": 1.0,
+        "texts": len(general_texts()),
+    }
+
+
+def as_guard(folder):
+    """Corpus `graded` without rows that anything is trained on."""
+    write(folder / "data/curated/graded/train.parquet", Row, [])
+
+
+def test_a_guard_is_looked_at_beside_the_bundled_sentences_and_must_not_be_trained_on(copied, run, capsys):
+    folder = copied("data/config.yaml", "data/curated", "checkpoints", evaluate={"guards": ["graded"], "guard_texts": 20})
+    assert run(folder, "evaluate", "sts") == 1
+    assert "evaluate.guards: graded has train rows, and a guard is only evaluated" in capsys.readouterr().err
+    as_guard(folder)
+    assert run(folder, "evaluate", "sts") == 0
+    found = read_json(folder / "data/metrics/evaluate/sts.json")
+    assert {name: one["texts"] for name, one in found["retention"].items()} == {"graded": 20}
+    assert "sts/graded" in found["test"]  # it is scored all the same

@@ -12,7 +12,13 @@ PLANTED = {"train": "qtrainq", "validation": "qvalidationq", "test": "qtestq", "
 SCRATCH = {"vocabulary": 80, "width": 16, "layers": 1, "heads": 2, "intermediate": 32, "dropout": 0.1}
 
 FIT = {"_target_": "pipeline.protein.masking.Masked", "share": 0.15, "batch_size": 2}
-OPTIMIZER = {"_target_": "pipeline.training.optimizer.adamw", "lr": 0.1, "weight_decay": 0.0, "betas": [0.9, 0.99]}
+OPTIMIZER = {
+    "_target_": "pipeline.training.optimizer.adamw",
+    "lr": 0.1,
+    "weight_decay": 0.0,
+    "betas": [0.9, 0.99],
+    "layer_decay": 1.0,
+}
 PHASE = {"fit": FIT, "order": 0, "corpora": None, "steps": 1, "max_length_tokens": 12, "chunk_tokens": 99, "warmup": 0.0}
 PHASE |= {"precision": "32-true", "gradient_clip": 1.0, "on_nonfinite": "stop", "optimizer": OPTIMIZER}
 

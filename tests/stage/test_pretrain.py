@@ -110,7 +110,7 @@ def test_the_backbone_keeps_its_own_pooling_prompts_and_length_whatever_the_page
         "prompts": {"pooled": True, "texts": {"retrieval": {"query": "asked: "}}},
         "max_length_tokens": 9,
     }
-    folder = copied("data/curated", "data/config.yaml", encoder=chosen, pretrain={"phases": {}})
+    folder = copied("data/curated", "data/config.yaml", drop=("encoder", "backbone"), encoder=chosen, pretrain={"phases": {}})
     assert run(folder, "pretrain") == 0
     text = ["How do I clean the lamp in the kitchen, and how do I sell the kettle of the garden?"]
     vectors = {

@@ -2,9 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.training.optimizer import adamw, matrices, plain, trained_weights, warmed_up
+from pipeline.training.optimizer import adamw, below_top, matrices, plain, trained_weights, warmed_up
 
-SETTINGS = {"lr": 0.1, "weight_decay": 0.5, "betas": [0.9, 0.99]}
+SETTINGS = {"lr": 0.1, "weight_decay": 0.5, "betas": [0.9, 0.99], "layer_decay": 1.0}
 
 
 def rates(steps, warmup_steps):
@@ -91,3 +91,32 @@ def test_a_weight_has_one_name_whatever_wraps_it(wrapped):
 def test_a_decayed_weight_that_is_not_found_is_an_error():
     with pytest.raises(AssertionError, match=r"other"):
         adamw({"w": nn.Parameter(torch.ones(2))}, ["other"], **SETTINGS)
+
+
+def test_the_rate_falls_with_each_layer_below_the_last(tiny_encoder):
+    encoder = tiny_encoder()  # two blocks
+    weights = trained_weights(encoder)
+    optimizer = adamw(weights, matrices(encoder), **SETTINGS | {"layer_decay": 0.5})
+    of = {id(weight): group["lr"] for group in optimizer.param_groups for weight in group["params"]}
+    rates = {name: of[id(weight)] for name, weight in weights.items()}
+    assert {rate for name, rate in rates.items() if ".layer.1." in name} == {0.1}
+    assert {rate for name, rate in rates.items() if ".layer.0." in name} == {0.05}
+    assert {rate for name, rate in rates.items() if ".embeddings." in name} == {0.025}
+    plain_groups = adamw(weights, matrices(encoder), **SETTINGS).param_groups
+    assert [(group["lr"], group["weight_decay"]) for group in plain_groups] == [(0.1, 0.5), (0.1, 0.0)]
+
+
+def test_layers_are_found_by_the_longest_numbered_list_in_the_names():
+    trunk = ["m.0.emb.w", *(f"m.0.enc.layer.{i}.w" for i in range(12)), "m.0.norm.w", "m.2.linear.w"]
+    below = below_top([f"encoder.{name}" for name in trunk] + ["objective.w"])
+    assert [below[f"encoder.{name}"] for name in trunk] == [12, *range(11, -1, -1), 0, 0]
+    assert below["objective.w"] == 0
+    routes = [f"r.{side}.{name}" for side in ("q", "d") for name in ("emb.w", "layer.0.w", "layer.1.w", "norm.w")]
+    assert [below_top(routes)[name] for name in routes] == [2, 1, 0, 0] * 2
+    assert below_top(["table.w", "linear.w"]) == {"table.w": 0, "linear.w": 0}
+
+
+def test_a_layer_decay_that_would_raise_lower_rates_is_told():
+    model = nn.Linear(3, 2)
+    with pytest.raises(ValueError, match=r"optimizer.layer_decay must be in \(0, 1\], got 1.5"):
+        adamw(trained_weights(model), matrices(model), **SETTINGS | {"layer_decay": 1.5})

@@ -77,7 +77,10 @@ def test_what_sets_a_model_apart_is_told_and_baselines_are_not(facts, shown):
     ],
 )
 def test_the_page_says_so_where_another_pooling_was_chosen(facts, shown, node, name):
-    said = f"Token vectors become one by {name} pooling, which was chosen in place of the encoder's own; the model off the shelf keeps its own."
+    said = (
+        f"Token vectors become one by {name} pooling, which was chosen in place of the encoder's own; the model off the shelf "
+    )
+    said += "keeps its own."
     for plain in (True, False):
         assert said in shown("scores", facts(pooling=node), plain=plain).replace("&#39;", "'")
         assert "pooling" not in shown("scores", facts(), plain=plain)
