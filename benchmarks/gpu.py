@@ -83,9 +83,10 @@ def ours(path: Path, pairs: list[tuple[str, str]], *, size: int, kept_tokens: in
     )  # fmt: skip
     without_gradient(encoder, lambda: _of_one_text(encoder))
     module = ContrastiveModule(
-        encoder, {TASK: objective}, lambda *w: adamw(*w, lr=2e-5, weight_decay=0.01, betas=[0.9, 0.999], layer_decay=1.0), negatives={TASK: "gathered"},
-        steps=steps, warmup_steps=0, seed=0, chunk_tokens=TOKENS, kept_tokens=kept_tokens, similarities_at_once=2**24,
-        return_memory=False, on_nonfinite="stop",
+        encoder, {TASK: objective},
+        lambda *w: adamw(*w, lr=2e-5, weight_decay=0.01, betas=[0.9, 0.999], layer_decay=1.0),
+        negatives={TASK: "gathered"}, steps=steps, warmup_steps=0, seed=0, chunk_tokens=TOKENS, kept_tokens=kept_tokens,
+        similarities_at_once=2**24, return_memory=False, on_nonfinite="stop",
     )  # fmt: skip
     clock = Steps()
     trainer = pl.Trainer(

@@ -111,6 +111,7 @@ def gather(cfg: Mapping[str, Any]) -> Facts:
     evaluators = by_kind({name: build(node) for name, node in cfg["evaluate"]["evaluators"].items() if node is not None})
     models = told(cfg)
     known = corpora(CURATED)
+    scores = {name: Scores.read(METRICS / f"evaluate/{name}.json") for name in models}
     chosen = read_json(FINAL / "chosen.json")
     return Facts(
         version=__version__,
@@ -121,7 +122,7 @@ def gather(cfg: Mapping[str, Any]) -> Facts:
         models=models,
         gated=called(cfg["models"]),
         controls=controls(cfg),
-        scores={name: Scores.read(METRICS / f"evaluate/{name}.json") for name in models},
+        scores=scores,
         items={name: read_json(EVALUATED / f"{name}.json")["test"] for name in models},
         collections={c.name: c for corpus in known for c in collections(CURATED, corpus, "test")} if examples else {},
         verdict=_verdict(chosen),

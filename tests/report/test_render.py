@@ -1,14 +1,16 @@
 """How parts become a page."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
 from pipeline.checkpoint import write_json
 from pipeline.protein.report import TEMPLATES as OF_PROTEINS
-from pipeline.report import gather, render
+from pipeline.report import render
 from pipeline.report.render import TEMPLATES, rendered, sections
 
-NEVER_MISSING = {"verdict", "scores", "curation", "use"}
+NEVER_MISSING = {"before", "verdict", "scores", "curation", "use"}
 SHARED = {"base.html", "index.html", "report.md", "macros.html", "style.css"}
 
 
@@ -42,7 +44,7 @@ def test_every_template_is_that_of_a_part(parts):
 
 
 def test_what_a_person_wrote_cannot_become_markup(facts):
-    verdict = gather.Verdict(model="own", sentence="<script>1</script>", rows="", best_single="own", merges={}, refused=[])
+    verdict = replace(facts().verdict, sentence="<script>1</script>")
     node = {"_target_": "pipeline.report.parts.verdict.verdict"}
     (section,) = sections({"verdict": {"order": 0, "part": node}}, facts(verdict=verdict))
     assert "&lt;script&gt;" in section.html
@@ -73,3 +75,16 @@ def test_a_stage_that_took_no_time_has_a_cost_page_too(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     record_cost("mine", 0.0)
     assert "width: 0.0rem" in (tmp_path / "costs/index.html").read_text(encoding="utf-8")
+
+
+def test_what_the_run_took_stands_in_a_line_that_the_report_shows_as_a_picture(tmp_path, monkeypatch):
+    from pipeline.report.costs import record_cost, recorded, total
+
+    monkeypatch.chdir(tmp_path)
+    assert total(recorded()) == ""
+    write_json(tmp_path / "costs/train@a.json", {"stage": "train@a", "seconds": 90.0, "peak_mb": 5_000_000})
+    record_cost("evaluate@a", 30.0)
+    line = "2.0 minutes in all, 1.5 of them to make the models; at most 5000.0 GB of memory"
+    assert total(recorded()) == line
+    assert f">Cost: {line}</text>" in (tmp_path / "costs/total.svg").read_text(encoding="utf-8")
+    assert 'src="../../costs/total.svg"' in (TEMPLATES / "before.html").read_text(encoding="utf-8")

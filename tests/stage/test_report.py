@@ -46,7 +46,8 @@ def test_the_page_shows_a_curve_for_every_training_of_params_yaml_alone(copied, 
 def test_the_plain_page_holds_the_verdict_and_one_table_row_for_each_model(finished, chosen):
     plain = (finished / "data/report/report.md").read_text(encoding="utf-8")
     assert chosen["verdict"] in plain
-    table = plain.split("## ")[1].strip().splitlines()
+    assert plain.startswith(f"# Before and after\n\n{chosen['before']['sentence']}\n")
+    table = plain.split("## Every model on test rows")[1].split("## ")[0].strip().splitlines()
     rows = [line for line in table if line.startswith("|")]
     assert len({row.count("|") for row in rows}) == 1
     first = table.index(rows[0])

@@ -26,7 +26,8 @@ TRAINING = {
     "steps_per_task": 2, "epochs": None, "max_steps_per_task": None, "budget_minutes": None, "best": None, "warmup": 0.0,
     "max_length_tokens": 12, "precision": "32-true", "chunk_tokens": 64, "gradient_clip": 1.0,
     "on_nonfinite": "stop", "early_stop": None,
-    "optimizer": {"_target_": "pipeline.training.optimizer.adamw", "lr": 0.1, "weight_decay": 0.1, "betas": [0.9, 0.99], "layer_decay": 1.0},
+    "optimizer": {"_target_": "pipeline.training.optimizer.adamw", "lr": 0.1, "weight_decay": 0.1, "betas": [0.9, 0.99],
+                  "layer_decay": 1.0},
 }  # fmt: skip
 RUNTIME = {
     "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "tracker": "disabled", "project": "t", "kept_tokens": 64,

@@ -2,31 +2,135 @@
 
 import re
 
+import yaml
+
 from pipeline.corpus.files import Dropped
+from pipeline.evaluator.scores import Scores
+from pipeline.evaluator.sts import Sts
 from pipeline.report.gather import Card, Made, Verdict
 from pipeline.report.told import Model
 
 SPREAD = {"value": 0.02, "low": -0.01, "high": 0.05}
+GAIN = {"value": 0.04, "low": 0.01, "high": 0.07}
+LIMITS = {"confidence": 0.95, "task_confidence": 0.995, "margin": 0.02, "resamples": 50, "retention": 0.9}
 
 
-def test_each_merge_stands_with_its_differences_and_whether_it_was_accepted(facts, shown):
-    stands = {name: {"mean": SPREAD, "tasks": {"sts": SPREAD}} for name in ("slerp", "soup")}
-    verdict = Verdict(model="soup", sentence="", rows="", best_single="joint", merges=stands, refused=["slerp"])
-    run = facts(verdict=verdict)
+def gated(facts):
+    """Three merges: one without a gain, one accepted, one that is better and forgot."""
+    stands = {
+        name: {"mean": mean, "tasks": {"sts": SPREAD}, "detectable": 0.03}
+        for name, mean in (("slerp", SPREAD), ("soup", GAIN), ("ties", GAIN))
+    }
+    kept = {"slerp": 0.95, "soup": 0.93, "ties": 0.85, "joint": 0.92}
+    verdict = Verdict(
+        model="soup",
+        sentence="",
+        rows="",
+        best_single="joint",
+        merges=stands,
+        refused=["slerp", "ties"],
+        kept=kept,
+        forgot=["ties"],
+    )
+    return facts(verdict=verdict, limits=LIMITS)
+
+
+def test_each_merge_stands_with_its_bounds_the_margins_and_what_it_was_refused_for(facts, shown):
+    run = gated(facts)
     html = shown("merges", run)
-    assert "Merges against joint" in html
-    assert re.findall(r"<td>(\w+)</td></tr>", html) == ["refused", "accepted"]
-    table = shown("merges", run, plain=True).strip().splitlines()[-4:]
+    assert "The gate: merges against joint" in html
+    assert "must be above -0.02" in html
+    assert "at least 0.9" in html
+    assert re.findall(r"<td>(\w[^<]+)</td></tr>", html) == [
+        "refused: no gain beyond chance",
+        "accepted",
+        "refused: kept too little",
+    ]
+    table = shown("merges", run, plain=True).strip().splitlines()[-5:]
     assert table == [
-        "| merge | mean over tasks | sts | verdict |",
-        "|---|---|---|---|",
-        "| slerp | +0.0200 [-0.0100, +0.0500] | +0.0200 [-0.0100, +0.0500] | refused |",
-        "| soup | +0.0200 [-0.0100, +0.0500] | +0.0200 [-0.0100, +0.0500] | accepted |",
+        "| merge | mean over tasks | sts | retention | smallest gain | verdict |",
+        "|---|---|---|---|---|---|",
+        "| slerp | +0.0200 [-0.0100, +0.0500] | +0.0200 [-0.0100, +0.0500] | 0.950 | 0.0300 | refused: no gain beyond chance |",
+        "| soup | +0.0400 [+0.0100, +0.0700] | +0.0200 [-0.0100, +0.0500] | 0.930 | 0.0300 | accepted |",
+        "| ties | +0.0400 [+0.0100, +0.0700] | +0.0200 [-0.0100, +0.0500] | 0.850 | 0.0300 | refused: kept too little |",
     ]
 
-    derived = facts(verdict=verdict, gated=("derived model", "derived models"))
-    assert "Derived models against joint" in shown("merges", derived)
-    assert "| derived model | mean over tasks |" in shown("merges", derived, plain=True)
+
+def test_derived_models_are_called_so(facts, shown):
+    run = facts(verdict=gated(facts).verdict, limits=LIMITS, gated=("derived model", "derived models"))
+    assert "The gate: derived models against joint" in shown("merges", run)
+    assert "| derived model | mean over tasks |" in shown("merges", run, plain=True)
+
+
+def test_a_task_whose_bound_lies_below_the_margin_is_named(facts, shown):
+    run = facts(verdict=gated(facts).verdict, limits=LIMITS | {"margin": 0.01})
+    assert "refused: no gain beyond chance, sts at risk" in shown("merges", run)
+
+
+def of_corpus(value, corpus="x"):
+    return {
+        "task": "sts", "kind": "sts", "corpus": corpus, "deal": None, "metric": "spearman", "value": value, "others": {},
+        "interval": {"low": value - 0.1, "high": value + 0.1}, "num_items": 9, "num_groups": 9,
+    }  # fmt: skip
+
+
+def retained(facts, *, shelf="backbone", guards=("laws",)):
+    """The model off the shelf and one that gained at home, lost on a guard, and kept 0.8 of what it knew."""
+    at = {"backbone": (0.5, 0.6, 1.0), "own": (0.75, 0.5, 0.8)}
+    scores = {
+        name: Scores(
+            {
+                "validation": {},
+                "test": {"sts/x": of_corpus(home), "sts/laws": of_corpus(abroad, "laws")},
+                "retention": {"general": {"order": kept, "neighbours": kept - 0.1, "texts": 380}},
+            }
+        )
+        for name, (home, abroad, kept) in at.items()
+    }
+    rows = {name: {"test": {"sts/x": one.test["sts/x"]}, "mean": one.test["sts/x"]["value"]} for name, one in scores.items()}
+    before = {"shelf": shelf, "final": "own", "rows": rows, "difference": None, "better": True, "sentence": "own is better."}
+    verdict = Verdict(
+        model="own",
+        sentence="",
+        rows="",
+        best_single="own",
+        merges={},
+        refused=[],
+        kept={"backbone": 1.0, "own": 0.8},
+        forgot=["own"],
+    )
+    return facts(scores=scores, before=before, guards=list(guards), verdict=verdict, limits=LIMITS, evaluators={"sts": Sts()})
+
+
+def test_gains_at_home_stand_against_what_was_kept_and_lost_on_guards(facts, shown):
+    plain = shown("retention", retained(facts), plain=True).strip().splitlines()
+    assert plain[-4:] == [
+        "| model | gain at home | kept: general (380 texts) | score on sts/laws, change |",
+        "|---|---|---|---|",
+        "| backbone | +0.0000 | 1.000, 0.900 | +0.0000 |",
+        "| own (kept too little) | +0.2500 | 0.800, 0.700 | -0.1000 |",
+    ]
+    html = shown("retention", retained(facts))
+    assert "Below 0.9 a model is not final." in html
+    assert html.count("<!-- own -->") == html.count("<!-- backbone -->") == 1  # points of the picture
+
+
+def test_without_the_model_off_the_shelf_on_the_page_gains_are_not_known(facts, shown):
+    html = shown("retention", retained(facts, shelf=None))
+    assert "The model off the shelf is not under `models`" in html
+    assert "<svg" not in html
+    assert shown("retention", facts()) is None
+
+
+def test_before_and_after_come_first(facts, shown, root):
+    run = retained(facts)
+    assert shown("before", run, plain=True).startswith(
+        "# Before and after\n\nown is better.\n\n| test rows | sts/x (spearman) |"
+    )
+    assert "| own (this run&#39;s) | 0.7500 [0.650, 0.850] |" in shown("before", run, plain=True).replace("'", "&#39;")
+    parts = yaml.safe_load((root / "conf/report.yaml").read_text(encoding="utf-8"))["parts"]
+    order = sorted(parts, key=lambda name: parts[name]["order"])
+    assert order[:4] == ["before", "verdict", "merges", "retention"]
 
 
 def test_vectors_are_shown_by_collection_and_model_and_what_was_not_measured_stays_empty(facts, shown):
