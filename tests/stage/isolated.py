@@ -24,7 +24,7 @@ TEMPLATED = (
 
 
 def prepare(node, finished: Path, folder: Path, section_in) -> None:
-    for dep in node.deps:
+    for dep in dict.fromkeys(node.deps):  # a model may be both what is evaluated and what it is compared with
         if not dep.startswith("pipeline"):
             (folder / dep).parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if (finished / dep).is_dir() else shutil.copy)(finished / dep, folder / dep)
