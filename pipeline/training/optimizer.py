@@ -43,26 +43,30 @@ def adamw(
 
 def below_top(names: Sequence[str]) -> dict[str, int]:
     """By weight how many layers lie above its own: 0 for the last block and what stands behind it, one more for each block below, and for
-    what stands before the first. ``names`` in the model's order. The blocks are the longest numbered lists of modules in the names; where
-    there is none, all weights are of one layer."""
-    found = [[(name[: m.start()], int(m[1])) for m in re.finditer(r"(?<=\.)(\d+)(?=\.)", name)] for name in names]
+    what stands before the first. ``names`` in the model's order. Blocks are the longest numbered lists of modules in the names, such as
+    one for each route; where there is none, all weights are of one layer."""
+    found = {
+        name: [(name[: m.start()], int(m[1])) for m in re.finditer(r"(?<=\.)(\d+)(?=\.)", name)] for name in names
+    }  # by name the lists that it is in, as prefix and number
     numbers: dict[str, set[int]] = {}
-    for prefix, number in (pair for pairs in found for pair in pairs):
+    for prefix, number in (pair for pairs in found.values() for pair in pairs):
         numbers.setdefault(prefix, set()).add(number)
     most = max((len(one) for one in numbers.values()), default=0)
     if most < 2:
         return dict.fromkeys(names, 0)
-    stacks = {prefix for prefix, one in numbers.items() if len(one) == most}
-    block = [next((number for prefix, number in pairs if prefix in stacks), None) for pairs in found]
+    stacks = [prefix for prefix, one in numbers.items() if len(one) == most]
+    first = {stack: next(at for at, name in enumerate(names) if name.startswith(stack)) for stack in stacks}
     below: dict[str, int] = {}
-    following: int | None = None  # the block of the next weight that is in one
-    for name, number in zip(reversed(names), reversed(block), strict=True):
-        if number is not None:
-            following = number
-            below[name] = most - 1 - number
-        else:
-            below[name] = most if following == 0 else 0
+    for at, name in enumerate(names):
+        number = next((number for prefix, number in found[name] if prefix in stacks), None)
+        own = max(stacks, key=lambda stack: _shared(stack.split("."), name.split(".")))
+        below[name] = most - 1 - number if number is not None else most if at < first[own] else 0
     return below
+
+
+def _shared(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many parts two names begin with alike."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def trained_weights(model: nn.Module) -> dict[str, nn.Parameter]:
