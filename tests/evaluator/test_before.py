@@ -123,3 +123,12 @@ def test_models_without_a_task_in_common_are_not_compared():
     shelf, own = scattered(0.05)
     found = compared(backbone={"y": shelf}, joint={"x": own})
     assert "answer no task in common" in found.sentence
+
+
+def test_what_the_model_off_the_shelf_has_no_answer_to_is_not_asked_of_it(monkeypatch):
+    monkeypatch.setattr(EVALUATORS["retrieval"], "predicts", True, raising=False)
+    found = compared(shelf=None, joint=scattered(0)[0])
+    assert (
+        found.sentence
+        == "joint predicts what the model off the shelf has no answer to, so it stands beside the baselines alone."
+    )

@@ -33,6 +33,10 @@ MISTAKES = {
     "a misspelt group": ({"choose": {"encodre": "scratch"}}, "choose.encodre: no such group (did you mean 'encoder'?)"),
     "a misspelt choice": ({"choose": {"encoder": "scrach"}}, "no conf/encoder/scrach.yaml (did you mean 'scratch'?)"),
     "a misspelt expert": ({"experts": {"retreival": "x"}}, "no conf/expert/retreival.yaml (did you mean 'retrieval'?)"),
+    "a misspelt guard": (
+        {"set": {"evaluate.guards": ["grded"]}},
+        "evaluate.guards: no corpus 'grded' (did you mean 'graded'?)",
+    ),
     "a misspelt method": ({"methods": ["slurp"]}, "no conf/method/slurp.yaml (did you mean 'slerp'?)"),
     "a misspelt source": (
         {"corpora": {"mine": {"source": "tabel", "path": "x"}}},
