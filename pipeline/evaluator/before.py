@@ -46,13 +46,15 @@ def before_and_after(
 ) -> Before:
     """``items`` are of test rows, by model. ``kept``: agreement of the final model with the shelf, None where it was not measured.
     ``limits``: ``resamples``, ``confidence``, ``margin`` and ``seed``."""
-    shown = list(dict.fromkeys([*([shelf] if shelf else []), *baselines, final]))
+    shown: dict[str, None] = dict.fromkeys([*([shelf] if shelf else []), *baselines, final])
     rows = {name: _row(evaluators, at_home(scores[name].test, guards), at_home(scores[final].test, guards)) for name in shown}
     found = _difference(evaluators, items, final, shelf, guards, limits) if shelf not in (None, final) else None
     better = None if found is None else True if found.mean.low > 0 else False if found.mean.high < 0 else None
-    sentence = _sentence(
-        final, shelf, found, better, train_rows=train_rows, kept=kept, entries=at_home(scores[final].test, guards)
-    )
+    entries = at_home(scores[final].test, guards)
+    if entries and all(getattr(evaluators[one["kind"]], "predicts", False) for one in entries.values()):
+        sentence = f"{final} predicts what the model off the shelf has no answer to, so it stands beside the baselines alone."
+    else:
+        sentence = _sentence(final, shelf, found, better, train_rows=train_rows, kept=kept, entries=entries)
     return Before(shelf, final, rows, None if found is None else asdict(found), better, sentence)
 
 
@@ -117,8 +119,8 @@ def _reason(
     if not found.differs or (kept is not None and kept >= UNMOVED):
         agree = "" if kept is None else f" (agreement {kept:.4f})"
         return (
-            f"Likely reason: the training hardly moved the model{agree}. Try more steps (`set: {{pace.train_steps: ...}}`) or a higher "
-            f"rate (pace.train_lr)."
+            f"Likely reason: the training hardly moved the model{agree}. Try a longer recipe (`choose: {{recipe: standard}}`, then "
+            f"thorough) or a higher rate (pace.train_lr)."
         )
     if better is False:
         return (
@@ -132,7 +134,7 @@ def _reason(
     )
     return (
         f"Likely reason: the test rows are too few to tell. Of {counted}, a gain of the mean is told from chance from "
-        f"{found.detectable:.3f} on. Try more test rows (curate.split.test), or more steps for a larger gain."
+        f"{found.detectable:.3f} on. Try more test rows (curate.split.test), or a longer recipe (choose.recipe) for a larger gain."
     )
 
 
@@ -143,7 +145,7 @@ def _few(train_rows: int) -> str:
 def _try_rows(train_rows: int) -> str:
     if train_rows < FEW_ROWS:
         return "Try more rows of your own, or synthetic ones."
-    return "Try more steps (pace.train_steps), another rate (pace.train_lr), or cleaner rows."
+    return "Try a longer recipe (choose.recipe), another rate (pace.train_lr), or cleaner rows."
 
 
 def table(before: Mapping[str, Any], confidence: float) -> list[list[str]]:

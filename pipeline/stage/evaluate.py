@@ -136,32 +136,11 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     prepare(runtime, cfg["seed"])
     outside = _outside(section)
     tasks = mteb_tasks.named(section["mteb"]) if section["mteb"] else []  # a wrong name is told before anything is encoded
-    cut = section["max_length_tokens"]
-    folder = runtime["embeddings"]
-    cache = EmbeddingCache(Path(folder), model=f"{sha256(Path(cfg['models'][item]))} {cut}") if folder else None
     directory = Path(cfg["models"][item])
     settings = architecture_of(directory)
-    shelf = _shelf(outside, cut, runtime) if settings is None else {}
-    model: Predicting | None = build(settings["load"], later=True)(directory) if settings is not None else None
-    module = EvaluationModule(
-        Encoder.load(directory) if model is None else model.encoder,
-        by_kind({name: build(node) for name, node in section["evaluators"].items() if node is not None}),
-        model=model,
-        cache=cache,
-        max_length_tokens=cut,
-        batch_tokens=runtime["batch_tokens"],
-        resamples=section["resamples"],
-        confidence=section["confidence"],
-        seed=cfg["seed"],
-    )
-    deal = settings["control"] if settings is not None else None  # a model that learned from a control is judged by that
-    held_out = [
-        (split, c) for corpus in corpora(CURATED) for split in HELD_OUT for c in collections(CURATED, corpus, split, deal=deal)
-    ]
-    if not any(split == "test" for split, _ in held_out):
-        raise ValueError("no corpus has a test row to evaluate; raise curate.split.test, or add a corpus with a test split")
-    if model is None:  # it has vectors of texts, and no opinion of a complex
-        held_out = [(split, c) for split, c in held_out if not getattr(module.evaluators[kind_of(c).name], "predicts", False)]
+    shelf = _shelf(outside, section["max_length_tokens"], runtime) if settings is None else {}
+    module = _module(directory, settings, section, runtime, cfg["seed"])
+    held_out = _held_out(module, settings)
     module.encoder.spread(encoding_devices(runtime))
     kept = {
         name: agreement(module.encode(outside[name].texts, "document", outside[name].task), of) for name, of in shelf.items()
@@ -181,6 +160,38 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
             f"{item} orders {name} texts as the model off the shelf does: {one['order']:.3f}; neighbours kept: {one['neighbours']:.3f}"
         )
     return test
+
+
+def _module(
+    directory: Path, settings: Mapping[str, Any] | None, section: Mapping[str, Any], runtime: Mapping[str, Any], seed: int
+) -> EvaluationModule:
+    """``settings``: of a model of complexes, what its directory says of it; None for any other."""
+    cut, folder = section["max_length_tokens"], runtime["embeddings"]
+    model: Predicting | None = build(settings["load"], later=True)(directory) if settings is not None else None
+    return EvaluationModule(
+        Encoder.load(directory) if model is None else model.encoder,
+        by_kind({name: build(node) for name, node in section["evaluators"].items() if node is not None}),
+        model=model,
+        cache=EmbeddingCache(Path(folder), model=f"{sha256(directory)} {cut}") if folder else None,
+        max_length_tokens=cut,
+        batch_tokens=runtime["batch_tokens"],
+        resamples=section["resamples"],
+        confidence=section["confidence"],
+        seed=seed,
+    )
+
+
+def _held_out(module: EvaluationModule, settings: Mapping[str, Any] | None) -> list[tuple[Split, Collection]]:
+    """The collections that the model answers, by their split. ValueError where no corpus has a test row."""
+    deal = settings["control"] if settings is not None else None  # a model that learned from a control is judged by that
+    found: list[tuple[Split, Collection]] = [
+        (split, c) for corpus in corpora(CURATED) for split in HELD_OUT for c in collections(CURATED, corpus, split, deal=deal)
+    ]
+    if not any(split == "test" for split, _ in found):
+        raise ValueError("no corpus has a test row to evaluate; raise curate.split.test, or add a corpus with a test split")
+    if module.model is None:  # it has vectors of texts, and no opinion of a complex
+        return [(split, c) for split, c in found if not getattr(module.evaluators[kind_of(c).name], "predicts", False)]
+    return found
 
 
 def _outside(section: Mapping[str, Any]) -> dict[str, Outside]:

@@ -16,7 +16,7 @@ from safetensors.torch import load_model, save_model
 from sentence_transformers import SentenceTransformer
 
 from pipeline._version import __version__
-from pipeline.build import build
+from pipeline.build import Node, build
 from pipeline.checkpoint import read_json, sha256, whole_directory, write_json, write_provenance, write_text
 from pipeline.corpus.files import read_rows
 from pipeline.distributed import first_process, together
@@ -60,9 +60,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     return {"loss": curves[-1]["loss"]} if curves else {}
 
 
-def _backbone(
-    node: Mapping[str, Any], texts: Sequence[str], seed: int, inputs: Mapping[str, Path], out: Path
-) -> SentenceTransformer:
+def _backbone(node: Node, texts: Sequence[str], seed: int, inputs: Mapping[str, Path], out: Path) -> SentenceTransformer:
     """The model that is trained. It is first written as it comes off the shelf: with its own modules, prompts and length, and, where
     ``causal`` says otherwise, its own mask."""
     as_it_comes = {**node, "causal": None} if node.get("causal") is not None else node

@@ -10,7 +10,7 @@ def test_the_last_lines_say_before_and_after_with_what_it_took(finished, run, ca
     assert run(folder, "result") == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line]
     assert lines[-1] == chosen["before"]["sentence"]
-    of = {line.split()[0]: line for line in lines[:-1]}
+    of = {line.split(" (")[0]: line for line in lines[:-1]}
     scores = read_json(finished / "data/metrics/evaluate/backbone.json")["test"]["retrieval/questions"]
     assert f"{scores['value']:.4f}" in of["backbone"]
     assert of["backbone"].endswith("no training")
