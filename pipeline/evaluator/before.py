@@ -55,7 +55,20 @@ def before_and_after(
         sentence = f"{final} predicts what the model off the shelf has no answer to, so it stands beside the baselines alone."
     else:
         sentence = _sentence(final, shelf, found, better, train_rows=train_rows, kept=kept, entries=entries)
+    sentence += _ahead(rows, final, baselines)
     return Before(shelf, final, rows, None if found is None else asdict(found), better, sentence)
+
+
+def _ahead(rows: Mapping[str, Any], final: str, baselines: Sequence[str]) -> str:
+    """Where a baseline scores higher than the final model, as measured; nothing where none does."""
+    own = rows[final]["test"]
+    told = [
+        f"{name} on {at} ({one['value']:.3f}, {final} {own[at]['value']:.3f})"
+        for name in baselines
+        for at, one in rows[name]["test"].items()
+        if one["value"] > own[at]["value"]
+    ]
+    return f" Not trained, and ahead of it: {', '.join(told)}." if told else ""
 
 
 def _row(evaluators: Mapping[str, Any], own: Mapping[str, Any], of_final: Mapping[str, Any]) -> dict[str, Any]:

@@ -132,3 +132,13 @@ def test_what_the_model_off_the_shelf_has_no_answer_to_is_not_asked_of_it(monkey
         found.sentence
         == "joint predicts what the model off the shelf has no answer to, so it stands beside the baselines alone."
     )
+
+
+def test_a_baseline_that_is_ahead_is_told_whatever_else_is_said():
+    shelf, own = scattered(0.05)
+    found = compared(backbone=shelf, bm25=own + 0.1, joint=own)
+    assert found.better is True
+    assert found.sentence.endswith(
+        f" Not trained, and ahead of it: bm25 on retrieval/x ({own.mean() + 0.1:.3f}, joint {own.mean():.3f})."
+    )
+    assert "Not trained" not in compared(backbone=shelf, bm25=shelf, joint=own).sentence
