@@ -262,7 +262,8 @@ def test_vectors_in_half_precision_cost_what_the_same_values_cost_in_full(compos
 def test_every_teacher_scores_the_main_positive_and_the_mined_negatives_of_each_query(
     composed, tiny_encoder, tmp_path, monkeypatch, name
 ):
-    tiny_encoder().save(tmp_path / "checkpoints/base")
+    for place in ("base", "backbone"):
+        tiny_encoder().save(tmp_path / f"checkpoints/{place}")
     monkeypatch.chdir(tmp_path)
     teacher = build(composed(f"+teacher={name}")["teacher"])
     teacher.load(max_length_tokens=12, batch_tokens=64)
