@@ -108,7 +108,9 @@ def test_it_is_trained_saved_loaded_and_merged_with_the_rest(tiny_encoder, tmp_p
 def test_its_weight_is_decayed_and_its_bias_is_not():
     head = dense(8, width=3, bias=True, activation="none")
     assert not head.linear.bias.any()
-    optimizer = adamw(dict(head.named_parameters()), {"linear.weight"}, lr=0.1, weight_decay=0.5, betas=[0.9, 0.99])
+    optimizer = adamw(
+        dict(head.named_parameters()), {"linear.weight"}, lr=0.1, weight_decay=0.5, betas=[0.9, 0.99], layer_decay=1.0
+    )
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.5, 0.0]
 
 

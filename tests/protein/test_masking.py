@@ -95,7 +95,8 @@ def test_the_loss_is_the_mean_over_what_is_asked_for_in_any_chunks(encoder, text
     for chunk_tokens in (1000, 50):
         torch.manual_seed(2)
         module = MaskedModule(
-            encoder, lambda *weights: adamw(*weights, lr=0.1, weight_decay=0.0, betas=[0.9, 0.999]), steps=1, warmup_steps=0, seed=0,
+            encoder, lambda *weights: adamw(*weights, lr=0.1, weight_decay=0.0, betas=[0.9, 0.999], layer_decay=1.0),
+            steps=1, warmup_steps=0, seed=0,
             chunk_tokens=chunk_tokens, kept_tokens=0, return_memory=False, on_nonfinite="stop",
         )  # fmt: skip
         found.append(module.loss(batch))

@@ -154,7 +154,8 @@ def test_the_loss_of_a_list_longer_than_a_chunk_is_that_of_the_whole_list(encode
             encoder(), {"load": LOAD, "architecture": HP, "head": {**HEAD, "dropout": 0.0}}, max_length_tokens=64, control=None
         )
         module = AffinityModule(
-            model, ListMLE(), lambda *weights: adamw(*weights, lr=0.1, weight_decay=0.0, betas=[0.9, 0.999]), tokens=None, steps=1,
+            model, ListMLE(), lambda *weights: adamw(*weights, lr=0.1, weight_decay=0.0, betas=[0.9, 0.999], layer_decay=1.0),
+            tokens=None, steps=1,
             warmup_steps=0, seed=0, chunk_tokens=chunk_tokens, kept_tokens=kept_tokens, return_memory=False, on_nonfinite="stop",
         )  # fmt: skip
         batch = ComplexBatch(

@@ -76,7 +76,8 @@ def stepped(strategy: str, objective: Any, optimizer: Any, clip: float, devices:
 def decayed(strategy: str, devices: int = 1) -> dict[str, bool]:
     """By weight, whether a step without a gradient takes its share of it. No weight changes otherwise."""
     before, after, _ = stepped(
-        strategy, Still(), lambda weights, names: adamw(weights, names, lr=RATE, weight_decay=DECAY, betas=[0.9, 0.99]), CLIP, devices
+        strategy, Still(), lambda weights, names: adamw(weights, names, lr=RATE, weight_decay=DECAY, betas=[0.9, 0.99], layer_decay=1.0),
+        CLIP, devices
     )  # fmt: skip
     found = {}
     for name, value in before.items():

@@ -50,7 +50,7 @@ def parts(encoder, tasks, *, steps, seed=0, lr=0.01, mixed=False, **settings):
     }
 
     def optimizer(weights, decayed):
-        return adamw(weights, decayed, lr=lr, weight_decay=0.01, betas=[0.9, 0.999])
+        return adamw(weights, decayed, lr=lr, weight_decay=0.01, betas=[0.9, 0.999], layer_decay=1.0)
 
     settings = SETTINGS | settings
     negatives = dict.fromkeys(tasks, "gathered")
