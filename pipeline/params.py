@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from pipeline.build import CONFIG, check_node, class_value, nodes
+from pipeline.checked import checked, checked_config
 from pipeline.choice import (
     CONF,
     PAGE,
@@ -30,7 +31,7 @@ from pipeline.choice import (
     shared,
 )
 from pipeline.models import singles
-from pipeline.shape import Page, Shared, checked, checked_config
+from pipeline.shape import Page, Shared
 from pipeline.spelling import nearest
 from pipeline.task import Kind, kind_named
 from pipeline.trainable import check_audit, check_corpora, check_encoder

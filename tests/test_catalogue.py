@@ -25,6 +25,7 @@ from sentence_transformers import SentenceTransformer
 
 from pipeline.behaviour.subject import Subject
 from pipeline.build import build, check_node, nodes, signature
+from pipeline.checked import shape_of
 from pipeline.checkpoint import sha256
 from pipeline.corpus.collection import Complexes, Judged, Labelled, Pairs
 from pipeline.corpus.row import SPLITS, Row
@@ -33,7 +34,7 @@ from pipeline.derivation.derivation import Text
 from pipeline.encoder.encoder import Encoder
 from pipeline.params import _register_resolvers
 from pipeline.protein.architecture.architecture import Side
-from pipeline.shape import Config, shape_of
+from pipeline.shape import Config
 from pipeline.task import KINDS
 
 CONF = Path(__file__).parents[1] / "conf"

@@ -55,7 +55,7 @@ class Fitted:
 class Fit(Protocol):
     """A kind of training. `compose` reads what the class says of itself without importing it, so these values are literals:
 
-    * ``sections``: by role, ``expert`` or ``phase``, the shape of the section below `pipeline` (`pipeline.shape.shape_of`)
+    * ``sections``: by role, ``expert`` or ``phase``, the shape of the section below `pipeline` (`pipeline.checked.shape_of`)
     * ``learns``: the shapes of tasks whose rows it can learn (`pipeline.task.Kind`); a training without tasks has none
     * ``keeps``: the keys of the section whose nodes the expert's directory names, which is loaded by their code; none if absent
 
