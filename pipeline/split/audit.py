@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,10 @@ from pipeline.corpus.row import Row
 BLOCK_ROWS = 1_000  # of the sparse product at a time
 BINS = 10  # of the histogram, from similarity 0 to 1
 PLAIN = re.compile(r"[a-z0-9]+")
+WITHOUT_BLANKS = re.compile(  # how Unicode's names of letters begin in scripts whose words no blank parts
+    "CJK |IDEOGRAPHIC |HANGZHOU |VERTICAL KANA |VERTICAL IDEO|MASU |HIRAGANA |KATAKANA|HALFWIDTH KATAKANA|HENTAIGANA |BOPOMOFO |"
+    "YI |THAI |LAO |KHMER |MYANMAR |TAI |NEW TAI |JAVANESE |BALINESE "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +170,27 @@ def _matrix(sets: Sequence[set[str]], columns: dict[str, int]) -> csr_array:
 
 
 def _words(text: str) -> list[str]:
-    """Runs of letters, digits and marks, in lower case."""
+    """Runs of letters, digits and marks, in lower case; in a script without blanks, each letter with its marks."""
     text = unicodedata.normalize("NFC", text)
     if text.isascii():
         return PLAIN.findall(text.lower())
-    lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
-    return "".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in lower).split()
+    found = [""]
+    alone = False
+    for character in text:
+        kind = unicodedata.category(character)[0]
+        if kind not in "LNM":
+            found.append("")
+            continue
+        if kind == "M" and found[-1]:
+            found[-1] += character
+            continue
+        before, alone = alone and bool(found[-1]), _alone(character)
+        if alone or before:
+            found.append("")
+        found[-1] += character.lower() if len(character.lower()) == 1 else character
+    return [word for word in found if word]
+
+
+@cache
+def _alone(character: str) -> bool:
+    return unicodedata.category(character) in ("Lo", "Lm", "Nl") and bool(WITHOUT_BLANKS.match(unicodedata.name(character, "")))
