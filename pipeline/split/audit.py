@@ -156,8 +156,7 @@ class Audit:
             yield csr_array((shared.data / union, (shared.row, shared.col)), shape=shared.shape)
 
     def _shingles(self, text: str) -> set[str]:
-        units: Sequence[str] = _words(text)
-        units = units if self.unit == "word" else " ".join(units)
+        units: Sequence[str] = _words(text) if self.unit == "word" else " ".join(_runs(text))
         run = min(self.size, len(units))
         return {"\x1f".join(units[i : i + run]) for i in range(len(units) - run + 1)} if units else set()
 
@@ -169,26 +168,27 @@ def _matrix(sets: Sequence[set[str]], columns: dict[str, int]) -> csr_array:
     return csr_array((np.ones(len(at)), (rows, places)), shape=(len(sets), max(1, len(columns))))
 
 
-def _words(text: str) -> list[str]:
-    """Runs of letters, digits and marks, in lower case; in a script without blanks, each letter with its marks."""
+def _runs(text: str) -> list[str]:
+    """Runs of letters, digits and marks, in lower case."""
     text = unicodedata.normalize("NFC", text)
     if text.isascii():
         return PLAIN.findall(text.lower())
-    found = [""]
-    alone = False
-    for character in text:
-        kind = unicodedata.category(character)[0]
-        if kind not in "LNM":
-            found.append("")
-            continue
-        if kind == "M" and found[-1]:
-            found[-1] += character
-            continue
-        before, alone = alone and bool(found[-1]), _alone(character)
-        if alone or before:
-            found.append("")
-        found[-1] += character.lower() if len(character.lower()) == 1 else character
-    return [word for word in found if word]
+    lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
+    return "".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in lower).split()
+
+
+def _words(text: str) -> list[str]:
+    """`_runs`, but in a script without blanks each letter with its marks."""
+    found: list[str] = []
+    for run in _runs(text):
+        words, alone = [""], False
+        for character in "" if run.isascii() else run:
+            if unicodedata.category(character)[0] != "M" or not words[-1]:
+                before, alone = alone, _alone(character)
+                words += [""] if before or alone else []
+            words[-1] += character
+        found += [run] if run.isascii() else [word for word in words if word]
+    return found
 
 
 @cache
