@@ -60,7 +60,8 @@ def _way_out(data: CuratedData, lacking: Split) -> str:
         )
     shared = sum(len(sharing_a_document(of_corpus)) for of_corpus in data.dropped.values())
     if lacking == "train" and 2 * shared > data.named["train"]:
-        return f"{shared} went because their document stands in a held-out row, too; where questions share documents by design, {SHARED}"
+        keep = SHARED if data.named["validation"] else STRATIFIED  # validation would have to be dealt out of tied rows
+        return f"{shared} went because their document stands in a held-out row, too; where questions share documents by design, {keep}"
     if tied := _tied(data):
         return tied
     if sum(map(len, data.rows.values())) and lacking != "train":

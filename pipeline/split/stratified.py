@@ -38,9 +38,9 @@ class Stratified:
     def __call__(self, rows: Sequence[Row]) -> list[Row]:
         """The rows, each with a split; ``dealt`` then says how it came out."""
         fixed = Counter(row.split for row in rows if row.split)
-        shares = self.shares
-        if fixed:
-            shares = {"train": 1 - shares["validation"], "validation": shares["validation"], "test": 0.0}
+        validation = self.shares["validation"]
+        two: dict[Split, float] = {"train": 1 - validation, "validation": validation}
+        shares = two if fixed else self.shares
         open_splits = (None,) if fixed["validation"] else (None, "train")
         units: dict[int, list[Row]] = {}
         for row, query in zip(rows, _queries(rows).tolist(), strict=True):
@@ -61,7 +61,7 @@ class Stratified:
             split_of[unit] = max(shares, key=lambda split: shares[split] * total - given[split]) if size else "train"
             given[split_of[unit]] += size
             sizes.append(size)
-        self.dealt = dealt({split: share for split, share in shares.items() if share}, given, sizes, [])
+        self.dealt = dealt(shares, given, sizes, [])
         whole = {id(row): split_of[unit] for unit, members in units.items() for row in members}
         return [
             replace(row, split=whole[id(row)]) if row.split in open_splits and id(row) not in known else row for row in rows
