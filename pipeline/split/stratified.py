@@ -53,7 +53,7 @@ class Stratified:
             held = {row.split for row in units[unit] if row.split and row.split not in open_splits}
             size = sum(kind_of(row).evaluated for row in units[unit])
             if held:
-                split_of[unit] = min(held, key=SPLITS.index)
+                split_of[unit] = next(split for split in SPLITS if split in held)
                 known |= {id(row) for row in units[unit] if row.split}
                 continue
             total = sum(given.values()) + size

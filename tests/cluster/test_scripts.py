@@ -17,12 +17,16 @@ THRESHOLD, SIZE = 0.7, 3
 # How words of a script are drawn: initial letters, what may follow, and marks that belong to the letter before them.
 SCRIPTS = {
     "Chinese": ("".join(map(chr, range(0x4E00, 0x5200))), "", ""),
-    "Japanese": ("".join(map(chr, range(0x4E00, 0x4F00))), "".join(map(chr, [*range(0x3042, 0x3094), *range(0x30A2, 0x30F5)])) + "ー", ""),
+    "Japanese": (
+        "".join(map(chr, range(0x4E00, 0x4F00))),
+        "".join(map(chr, [*range(0x3042, 0x3094), *range(0x30A2, 0x30F5)])) + "ー",
+        "",
+    ),
     "Thai": ("".join(map(chr, range(0x0E01, 0x0E2F))), "าะแเโใไ", "ัิีึืุู่้๊๋"),
     "Lao": ("ກຂຄງຈສຊຍດຕຖທນບປຜຝພຟມຢຣລວຫອຮ", "າະແເໂໃໄ", "ັິີຶືຸູ່້"),
     "Khmer": ("".join(map(chr, range(0x1780, 0x17A3))), "", "ាិីឹឺុូេែៃោ់"),
     "Myanmar": ("".join(map(chr, range(0x1000, 0x1021))), "", "ာိီုူေဲံ့း်"),
-}  # fmt: skip
+}
 
 
 def words(script, count=400):

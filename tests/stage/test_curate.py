@@ -494,14 +494,17 @@ def test_train_rows_that_share_a_document_with_a_test_row_are_told_with_the_way_
     draw = random.Random(1)
     shared = [words(draw, 12) for _ in range(40)]
     rows = [
-        {"query": words(draw, 9), "document": shared[i % 40] if i % 2 else words(draw, 12), "split": SPLITS[i % 5 % 3]}
+        {"query": words(draw, 9), "document": shared[i % 37] if i % 2 else words(draw, 12), "split": SPLITS[i % 5 % 3]}
         for i in range(400)
     ]
     columns = {"query": "query", "document": "document", "split": "split"}
     folder = workspace(
         corpora={"own": {"source": "table", "path": "data/source/own.jsonl", "columns": columns}},
-        experts={"retrieval": "e"}, models={"retrieval": "e"}, methods=[], set={},
-    )  # fmt: skip
+        experts={"retrieval": "e"},
+        models={"retrieval": "e"},
+        methods=[],
+        set={},
+    )
     (folder / "data/source/own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [run(folder, stage) for stage in ("compose", "ingest", "curate")] == [0, 0, 0]
     told = re.search(r"own: (\d+) train rows went because their document stands in a held-out row", capsys.readouterr().out)
@@ -522,8 +525,11 @@ def test_texts_without_blanks_are_told_in_a_line_and_in_the_card(workspace, run,
     latin = [{"query": words(draw, 9), "document": words(draw, 12)} for _ in range(50)]
     folder = workspace(
         corpora={name: {"source": "table", "path": f"data/source/{name}.jsonl"} for name in ("han", "latin")},
-        experts={"retrieval": "e"}, models={"retrieval": "e"}, methods=[], set={},
-    )  # fmt: skip
+        experts={"retrieval": "e"},
+        models={"retrieval": "e"},
+        methods=[],
+        set={},
+    )
     for name, records in (("han", [*rows, *near]), ("latin", latin)):
         (folder / f"data/source/{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in records))
     assert [run(folder, stage) for stage in ("compose", "ingest", "curate")] == [0, 0, 0]
