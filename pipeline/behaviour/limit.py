@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.behaviour.subject import Measured, Subject
-from pipeline.corpus.collection import Judged, checked_judgements
+from pipeline.corpus.collection import Judged, checked_judgements, without_twins
 from pipeline.evaluator.ranking import Ranked
 from pipeline.evaluator.retrieval import Search, dense
 
@@ -43,6 +43,7 @@ class Limit:
 def scored(search: Search, c: Judged) -> list[float]:
     """The values of `AT`."""
     checked_judgements(c)
+    c = without_twins(c)
     queries, documents = sorted(c.queries), sorted(c.documents)
     score_BK, row_BK = search([c.queries[q] for q in queries], [c.documents[d] for d in documents], 100)
     ranked = Ranked(score_BK, row_BK, queries, documents, c.judgements)

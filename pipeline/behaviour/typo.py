@@ -1,5 +1,7 @@
 """Typing errors in queries: how much worse does search get? An error swaps, drops or doubles a letter inside a word of four or more.
 
+That is how words are mistyped which blanks part. Queries in Chinese or Thai, say, are left out, and a line says so.
+
 Source: Zhuang and Zuccon 2021, arXiv:2108.12139, sec. 3 (kinds of errors).
 """
 
@@ -8,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.behaviour.subject import Measured, Subject
+from pipeline.corpus.script import counted, script_without_blanks
 from pipeline.evaluator.retrieval import Retrieval
 
 LEAST_LETTERS = 4
@@ -26,7 +29,13 @@ class Typo:
         """nDCG@10 by collection and number of errors; None without a retrieval collection."""
         rows: dict[str, list[float]] = {}
         for whole in subject.ranked():
-            chosen = random.Random(subject.seed).sample(sorted(whole.queries), min(self.queries, len(whole.queries)))
+            if without := counted(whole.queries.values()):
+                told = ", ".join(f"{n} {script}" for script, n in without.items())
+                print(f"typo: {whole.corpus}: queries in a script without blanks are left out ({told} of {len(whole.queries)})")
+            fit = sorted(query for query, text in whole.queries.items() if not script_without_blanks(text))
+            if not fit:
+                continue
+            chosen = random.Random(subject.seed).sample(fit, min(self.queries, len(fit)))
             judgements = {query: whole.judgements[query] for query in chosen}
             documents = {d: whole.documents[d] for grades in judgements.values() for d in grades}
             rows[whole.corpus] = []
@@ -36,7 +45,8 @@ class Typo:
                 scores, _ = Retrieval(depth=100).evaluate(subject.encode, collection)
                 rows[whole.corpus].append(scores["ndcg@10"])
         about = (
-            f"nDCG@10 of up to {self.queries} test queries, among the documents judged for them, by typing errors in a query."
+            f"nDCG@10 of up to {self.queries} test queries, among the documents judged for them, by typing errors in a query "
+            "(any language whose words blanks part)."
         )
         return Measured(about, "errors", self.errors, rows) if rows else None
 

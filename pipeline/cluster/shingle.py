@@ -1,7 +1,8 @@
 """Texts as sets of hashed shingles, compiled: the words of a text, lower-cased, in overlapping runs.
 
-A word is a run of letters, digits and marks (Unicode); all else only parts words. A shingle is ``size`` words in a row, or
-``size`` characters in a row of the words joined by blanks. A shorter text is one shingle; a text without a word has none.
+A word is a run of letters, digits and marks (Unicode); all else only parts words. In a script without blanks (`pipeline.corpus.script`)
+each letter with its marks is a word. A shingle is ``size`` words in a row, or ``size`` characters in a row of the runs joined by blanks.
+A shorter text is one shingle; a text without a word has none.
 
 A shingle is known by a 64-bit hash. Among n different shingles two share a hash with a chance of at most n^2 / 2^65, if hashes
 fall evenly: 3 in a million for 10 million shingles. Such a pair would count as one shingle, and change similarities by one part in
@@ -20,8 +21,13 @@ import pyarrow.compute as pc
 from jaxtyping import Int, UInt
 from numba import njit
 
+from pipeline.corpus.script import letters, marks
+
 Unit: TypeAlias = Literal["word", "character"]
 CHUNK_TEXTS = 25_000  # handed to a worker at a time
+
+FIRST_MARK = 0x300  # below it every letter is one of a run
+RUN, MARK, ALONE = 0, 1, 2  # how a letter stands in words: among others, with the letter before it, by itself
 
 _START = np.uint64(0xCBF29CE484222325)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -39,12 +45,12 @@ class Shingled(NamedTuple):
 def shingled(texts: Sequence[str] | pa.Array | pa.ChunkedArray, *, unit: Unit, size: int, workers: int) -> Shingled:
     """The shingles of every text; equal texts have equal ones, whatever ``workers`` is."""
     array = as_strings(texts)
-    table = _letters()
+    table, stands = _letters(), _stands()
     jobs = [array.slice(first, CHUNK_TEXTS) for first in range(0, len(array), CHUNK_TEXTS)]
 
     def one(job: Any) -> tuple[UInt[np.ndarray, " S"], Int[np.ndarray, " T"]]:
         data, offsets = _bytes_of(job)
-        return _shingle_texts(data, offsets, table, unit == "character", size)
+        return _shingle_texts(data, offsets, table, stands, unit == "character", size)
 
     with ThreadPoolExecutor(workers) as pool:
         parts = list(pool.map(one, jobs))
@@ -88,6 +94,15 @@ def _letters() -> Int[np.ndarray, " C"]:
     return table
 
 
+@lru_cache(maxsize=1)
+def _stands() -> UInt[np.ndarray, " C"]:
+    """For each code point `RUN`, `MARK` or `ALONE`."""
+    stands = np.full(0x110000, RUN, np.uint8)
+    stands[marks()] = MARK
+    stands[list(letters())] = ALONE
+    return stands
+
+
 @njit(nogil=True, cache=True, inline="always")
 def _mixed(value):  # pyright: ignore
     """splitmix64's finaliser: every bit of the input moves every bit of the output."""
@@ -127,11 +142,12 @@ def _decoded(data, at):  # pyright: ignore
 
 
 @njit(nogil=True, cache=True)
-def _read_units(data, at, end, table, characters, units):  # pyright: ignore
+def _read_units(data, at, end, table, stands, characters, units):  # pyright: ignore
     """Writes a hash of each word of one text, or the code point of each character, to ``units``; how many they are."""
     num_units = 0
     word = _START
     inside = False
+    alone = False  # the word that is read is one of a script without blanks
     while at < end:
         code, at = _decoded(data, at)
         letter = np.uint64(table[code])
@@ -144,6 +160,12 @@ def _read_units(data, at, end, table, characters, units):  # pyright: ignore
                 num_units += 1
             inside = letter != 0
         elif letter:
+            stand = stands[code] if code >= FIRST_MARK else RUN
+            if inside and (stand == ALONE or (alone and stand == RUN)):
+                units[num_units] = _mixed(word)
+                num_units += 1
+                word = _START
+            alone = stand == ALONE or (alone and inside and stand == MARK)
             word = (word ^ letter) * _STEP
             word ^= word >> np.uint64(29)
             inside = True
@@ -180,7 +202,7 @@ def _write_shingles(units, num_units, size, out, used):  # pyright: ignore
 
 
 @njit(nogil=True, cache=True)
-def _shingle_texts(data, offsets, table, characters, size):  # pyright: ignore
+def _shingle_texts(data, offsets, table, stands, characters, size):  # pyright: ignore
     """(hashes of all texts, number of hashes of each)."""
     num_texts = len(offsets) - 1
     out = np.empty(offsets[-1] - offsets[0] + num_texts + 1, np.uint64)
@@ -191,7 +213,7 @@ def _shingle_texts(data, offsets, table, characters, size):  # pyright: ignore
         at, end = offsets[text], offsets[text + 1]
         if len(units) < end - at + 1:
             units = np.empty(2 * (end - at) + 1, np.uint64)
-        num_units = _read_units(data, at, end, table, characters, units)
+        num_units = _read_units(data, at, end, table, stands, characters, units)
         if num_units:
             last = _write_shingles(units, num_units, size, out, used)
             counts[text] = last - used

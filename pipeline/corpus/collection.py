@@ -1,7 +1,7 @@
 """What an evaluator is given: the texts of one task, made from one split of one corpus. A class for each shape of task."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -185,6 +185,25 @@ def checked_judgements(collection: Judged) -> None:
             f"{collection.corpus}: judgements name documents that are not there: {unknown[:3]}; "
             f"give their texts, or take these {len(unknown)} out of the judgements"
         )
+
+
+def without_twins(collection: Judged) -> Judged:
+    """Documents of equal text as one, under the first of their ids and the highest of their grades; the same object where none are equal.
+
+    A model cannot tell them apart, so it must not matter which of the ids was judged, and a text that is found is found once.
+    """
+    first: dict[str, str] = {}
+    for document in sorted(collection.documents):
+        first.setdefault(collection.documents[document], document)
+    if len(first) == len(collection.documents):
+        return collection
+    judgements: dict[str, dict[str, int]] = {}
+    for query, grades in collection.judgements.items():
+        merged = judgements.setdefault(query, {})
+        for document, grade in grades.items():
+            one = first[collection.documents[document]]
+            merged[one] = max(grade, merged.get(one, grade))
+    return replace(collection, documents={document: text for text, document in first.items()}, judgements=judgements)
 
 
 def _judged(corpus: str, split: Split, rows: list[Row], candidates: list[Document], about: dict[str, Any]) -> list[Judged]:

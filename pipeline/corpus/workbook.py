@@ -23,14 +23,15 @@ def workbook(path: Path, file: str, needed: Needed, also: Needed, sheet: str | N
 
     ``sheet``: its name; None: the first one, and one line names the others.
     """
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (*FAULTS, ValueError) as error:
-        raise ValueError(f"{path} is a damaged workbook ({error}); fetch it again, or save it as .xlsx") from error
-    try:
-        yield from _records(book, path, file, needed, also, sheet)
-    finally:
-        book.close()
+    with path.open("rb") as content:  # a path would be refused where its name does not end like that of a workbook
+        try:
+            book = openpyxl.load_workbook(content, read_only=True, data_only=True)
+        except (*FAULTS, ValueError) as error:
+            raise ValueError(f"{path} is a damaged workbook ({error}); fetch it again, or save it as .xlsx") from error
+        try:
+            yield from _records(book, path, file, needed, also, sheet)
+        finally:
+            book.close()
 
 
 def _records(book: Any, path: Path, file: str, needed: Needed, also: Needed, sheet: str | None) -> Iterator[Cells | Rejected]:

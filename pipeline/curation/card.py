@@ -11,9 +11,12 @@ import numpy as np
 from pipeline.checkpoint import read_json, sha256, write_json
 from pipeline.corpus.files import Dropped, deal_folder, read, write
 from pipeline.corpus.row import SPLITS, Document, Row
+from pipeline.corpus.script import counted
+from pipeline.curation.checks import SHARED, sharing_a_document
 from pipeline.curation.data import HELD_OUT, NEAR_PROBE, RAW, TIED, CuratedData
 from pipeline.task import kind_of
 
+MANY = 0.1  # of the train rows: above it a line says why they went
 ONE_FAMILY = 0.2  # of the rows of an evaluated task: above it a line says that scores are mostly one group's
 
 
@@ -52,6 +55,8 @@ def write_card(
         "largest_group": _largest_groups(rows),
         "sha256": {file.relative_to(target).as_posix(): sha256(file) for file in sorted(target.rglob("*.parquet"))},
     }
+    if without := counted(_texts(rows)):
+        card["without_blanks"] = without
     write_json(target / "card.json", card)
     return card
 
@@ -63,6 +68,16 @@ def tell(corpus: str, card: Mapping[str, Any], data: CuratedData) -> None:
         return ", ".join(f"{n} {key}" for key, n in counts.items())
 
     print(f"{corpus}: kept {listed(card['kept'])}; dropped {listed(card['dropped']) or 'nothing'}")
+    if without := card.get("without_blanks"):
+        print(
+            f"{corpus}: {listed(without)} of {len(_texts(data.rows[corpus]))} kept texts are in a script without blanks: "
+            "compared by letters, each of which counts as a word (near in conf/config.yaml)"
+        )
+    if (shared := len(sharing_a_document(data.dropped[corpus]))) > MANY * (shared + card["splits"]["train"]):
+        print(
+            f"{corpus}: {shared} train rows went because their document stands in a held-out row, too; where questions share documents by "
+            f"design, {SHARED}"
+        )
     if card["probe"]:
         went = sum(n for reason, n in card["dropped"].items() if reason in (TIED, NEAR_PROBE, f"near {NEAR_PROBE}"))
         told = listed(card["probe"])
@@ -75,6 +90,10 @@ def tell(corpus: str, card: Mapping[str, Any], data: CuratedData) -> None:
         print(f"{corpus}: {report}")
     if dealt is not None and dealt.notes:
         print(f"{corpus}: {', '.join(f'{name} {value}' for name, value in dealt.notes.items())}")
+
+
+def _texts(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(text for row in rows for text in (row.query, row.document)))
 
 
 def _counted(names: Iterable[str]) -> dict[str, int]:

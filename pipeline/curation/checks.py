@@ -2,11 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.corpus.row import SPLITS
-from pipeline.curation.data import CuratedData
+from pipeline.corpus.files import Dropped
+from pipeline.corpus.row import SPLITS, Split
+from pipeline.curation.data import HELD_OUT, CuratedData
 from pipeline.split.group import unit_keys
 from pipeline.task import kind_of
 
@@ -14,6 +15,21 @@ FEW_UNITS = 50  # validation units below which it is told what they cannot show
 ONE_SIDED = 1.645  # standard errors of a lower bound of 95 %
 SPREAD = 0.25  # our choice: how far the difference of two models' scores commonly varies from query to query
 SMALL_UNIT = 0.05  # of all rows: where no unit of tied rows is smaller, there are too few of them to fill a held-out split
+
+
+SHARED = "`set: {curate.contamination: query, curate.audit.match: query}` keeps them: scores then are of new questions about known answers"
+STRATIFIED = (
+    "take `choose: {split: stratified}` and `set: {curate.contamination: query, curate.audit.match: query}`: scores then are of new "
+    "questions about known answers"
+)
+
+
+def sharing_a_document(dropped: Sequence[Dropped]) -> list[Dropped]:
+    """The train rows that went because a held-out row has their document, and another query."""
+    reasons = {f"text of a {split} row" for split in HELD_OUT}
+    return [
+        row for row in dropped if row.reason in reasons and row.document == row.twin_document and row.query != row.twin_query
+    ]
 
 
 def _tied(data: CuratedData) -> str:
@@ -25,8 +41,32 @@ def _tied(data: CuratedData) -> str:
     return (
         f"rows that share a group, a query or a document are tied and go to one split, and the {len(rows)} rows are {len(sizes)} such "
         f"units, the smallest of {min(sizes)} (many questions with few answers, say). Name validation rows yourself (columns.split), or "
-        "take `choose: {split: random}` and `set: {curate.contamination: query}`: scores then are of new questions about known answers"
+        f"{STRATIFIED}"
     )
+
+
+def _way_out(data: CuratedData, lacking: Split) -> str:
+    """What helps where no row is left in a split."""
+    named = ", ".join(f"{n} {split}" for split, n in data.named.items())
+    if lacking == "train" and data.named and not data.named["train"]:
+        return (
+            f"the sources name the split of {named} rows and none of them train, and a run trains: add a corpus with rows to train on, or "
+            "leave `split` and columns.split out, and rows are dealt to all splits"
+        )
+    if lacking == "test" and data.named and not data.named["test"]:
+        return (
+            f"the sources name the split of {named} rows and none of them test: add a corpus with `split: test`, or leave `split` and "
+            "columns.split out, and rows are dealt to all splits"
+        )
+    shared = sum(len(sharing_a_document(of_corpus)) for of_corpus in data.dropped.values())
+    if lacking == "train" and 2 * shared > data.named["train"]:
+        keep = SHARED if data.named["validation"] else STRATIFIED  # validation would have to be dealt out of tied rows
+        return f"{shared} went because their document stands in a held-out row, too; where questions share documents by design, {keep}"
+    if tied := _tied(data):
+        return tied
+    if sum(map(len, data.rows.values())) and lacking != "train":
+        return f"bring more different rows, or raise curate.split.{lacking}"
+    return "bring more different rows, or loosen conf/curate.yaml"
 
 
 def check_rows(data: CuratedData, known: Mapping[str, Mapping[str, Any]]) -> None:
@@ -36,16 +76,14 @@ def check_rows(data: CuratedData, known: Mapping[str, Mapping[str, Any]]) -> Non
     fate = f"of {left.total() + gone.total()} records {left.total()} are left ({', '.join(f'{n} {split}' for split, n in left.items())})"
     fate += f", {', '.join(f'{n} went as {reason!r}' for reason, n in gone.most_common())}" if gone else ""
     if not left["train"]:
-        raise ValueError(f"curation left no train row: {fate}; bring more different rows, or loosen conf/curate.yaml")
+        raise ValueError(f"curation left no train row: {fate}; {_way_out(data, 'train')}")
     if not left["validation"]:
         raise ValueError(
-            f"curation left no validation row, and models are chosen by these: {fate}; "
-            f"{_tied(data) or 'bring more different rows, or raise curate.split.validation'}"
+            f"curation left no validation row, and models are chosen by these: {fate}; {_way_out(data, 'validation')}"
         )
     if not left["test"]:
         raise ValueError(
-            f"curation left no test row, and what a model is worth is measured on these: {fate}; add a corpus with a test split, or, "
-            "where the source has none of its own, raise curate.split.test"
+            f"curation left no test row, and what a model is worth is measured on these: {fate}; {_way_out(data, 'test')}"
         )
     every = [row for rows in data.rows.values() for row in rows]
     tasks = {split: {row.task for row in every if row.split == split} for split in SPLITS}

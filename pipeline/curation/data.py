@@ -6,6 +6,7 @@ Probe rows leave train before anything is trained (`curate.probe`), and what is 
 A control holds the kept rows dealt again by another split; its leaks are counted, and stop nothing.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -67,6 +68,7 @@ class CuratedData(pl.LightningDataModule):
         self.set_aside = set_aside
         self.probe: dict[str, list[Row]] = {}  # by corpus; of split train, which they were taken from
         self.fixed: set[Row] = set()  # evaluation rows whose split the source fixed
+        self.named: Counter[Split] = Counter()  # rows by the split that the source fixed
         self.rows: dict[str, list[Row]] = {}
         self.dropped: dict[str, list[Dropped]] = {}
         self.funnel: dict[str, list[tuple[str, int]]] = {}
@@ -81,6 +83,7 @@ class CuratedData(pl.LightningDataModule):
             rows = [replace(row, thing=None) for row in read(RAW / corpus / "rows.parquet", Row)]
             self.funnel[corpus] = [("read", len(rows) + len(rejected)), ("readable", len(rows))]
             rows = self._filtered(corpus, rows)
+            self.named.update(row.split for row in rows if row.split)
             self.fixed |= {row for row in rows if row.split in HELD_OUT}
             kept, repeated = self.dedup(corpus, rows, self.normal)
             self.dropped[corpus] += repeated

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import faiss
 import numpy as np
 
-from pipeline.corpus.collection import Encode, Judged, checked_judgements
+from pipeline.corpus.collection import Encode, Judged, checked_judgements, without_twins
 from pipeline.evaluator.items import MeanOfItems, finite
 from pipeline.evaluator.ranking import Ranked
 
@@ -49,6 +49,7 @@ class Retrieval(MeanOfItems):
     def judge(self, search: Search, collection: Judged) -> tuple[dict[str, float], dict[str, list[Any]]]:
         """``(scores, items)``: the means over queries, and per query its id, its nDCG@10 and the document found first."""
         checked_judgements(collection)
+        collection = without_twins(collection)
         queries, documents = sorted(collection.queries), sorted(collection.documents)
         texts = ([collection.queries[q] for q in queries], [collection.documents[d] for d in documents])
         score_BK, row_BK = search(*texts, self.depth)

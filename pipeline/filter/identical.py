@@ -8,7 +8,7 @@ from pipeline.corpus.verdict import Fault, Verdict
 
 
 class Identical:
-    """``words_only``: texts are compared by letters and digits alone, else by all but white space. Case never counts."""
+    """``words_only``: texts are compared by letters with their marks and digits alone, else by all but white space. Case never counts."""
 
     def __init__(self, *, words_only: bool) -> None:
         self.words_only = words_only
@@ -19,5 +19,5 @@ class Identical:
 
     def _key(self, text: str) -> str:
         text = unicodedata.normalize("NFC", text).lower()
-        letters = "".join(c for c in text if c.isalnum()) if self.words_only else ""
+        letters = "".join(c for c in text if c.isalnum() or unicodedata.category(c)[0] == "M") if self.words_only else ""
         return letters or "".join(text.split())  # of a text without a letter all counts

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from pipeline.corpus.row import Row
+from pipeline.corpus.script import parted
 from pipeline.corpus.verdict import Fault, Verdict
 
 
 class Length:
-    """Bounds in words parted by white space, each side included."""
+    """Bounds in words parted by white space (a letter in a script without blanks), each side included."""
 
     def __init__(self, *, min_words: int, max_words: int) -> None:
         if not 0 <= min_words <= max_words:
@@ -22,7 +23,7 @@ class Length:
 
     def _verdict(self, row: Row) -> Verdict:
         for side, text in (("query", row.query), ("document", row.document)):
-            words = len(text.split())
+            words = len(parted(text).split())
             if words < self.min_words:
                 return Fault(f"{side} under {self.min_words} words", f"{words} words")
             if words > self.max_words:

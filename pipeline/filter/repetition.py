@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pipeline.corpus.row import Row
+from pipeline.corpus.script import parted
 from pipeline.corpus.verdict import Fault, Verdict
 
 
 class Repetition:
     """``max_run``: longest run of one character (white space apart). ``max_lines``, ``max_words``: largest share of lines that
     repeat an earlier one, and of words that are the most frequent one; texts under ``min_words`` words, or with under 4 lines, are
-    too short for that to mean anything.
+    too short for that to mean anything. In a script without blanks each letter is a word.
 
     Shares after Rae et al. 2021 (Gopher), arXiv:2112.11446, table A1.
     """
@@ -36,7 +37,7 @@ class Repetition:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         if len(lines) >= 4 and (share := 1 - len(set(lines)) / len(lines)) > self.max_lines:
             return Fault("repeated lines", f"{share:.0%} of {len(lines)}")
-        words = text.lower().split()
+        words = parted(text.lower()).split()
         if len(words) >= self.min_words:
             word, n = Counter(words).most_common(1)[0]
             if n / len(words) > self.max_words:

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,10 @@ from pipeline.corpus.row import Row
 BLOCK_ROWS = 1_000  # of the sparse product at a time
 BINS = 10  # of the histogram, from similarity 0 to 1
 PLAIN = re.compile(r"[a-z0-9]+")
+WITHOUT_BLANKS = re.compile(  # how Unicode's names of letters begin in scripts whose words no blank parts
+    "CJK |IDEOGRAPHIC |HANGZHOU |VERTICAL KANA |VERTICAL IDEO|MASU |HIRAGANA |KATAKANA|HALFWIDTH KATAKANA|HENTAIGANA |BOPOMOFO |"
+    "YI |THAI |LAO |KHMER |MYANMAR |TAI |NEW TAI |JAVANESE |BALINESE "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +156,7 @@ class Audit:
             yield csr_array((shared.data / union, (shared.row, shared.col)), shape=shared.shape)
 
     def _shingles(self, text: str) -> set[str]:
-        units: Sequence[str] = _words(text)
-        units = units if self.unit == "word" else " ".join(units)
+        units: Sequence[str] = _words(text) if self.unit == "word" else " ".join(_runs(text))
         run = min(self.size, len(units))
         return {"\x1f".join(units[i : i + run]) for i in range(len(units) - run + 1)} if units else set()
 
@@ -164,10 +168,29 @@ def _matrix(sets: Sequence[set[str]], columns: dict[str, int]) -> csr_array:
     return csr_array((np.ones(len(at)), (rows, places)), shape=(len(sets), max(1, len(columns))))
 
 
-def _words(text: str) -> list[str]:
+def _runs(text: str) -> list[str]:
     """Runs of letters, digits and marks, in lower case."""
     text = unicodedata.normalize("NFC", text)
     if text.isascii():
         return PLAIN.findall(text.lower())
     lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
     return "".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in lower).split()
+
+
+def _words(text: str) -> list[str]:
+    """`_runs`, but in a script without blanks each letter with its marks."""
+    found: list[str] = []
+    for run in _runs(text):
+        words, alone = [""], False
+        for character in "" if run.isascii() else run:
+            if unicodedata.category(character)[0] != "M" or not words[-1]:
+                before, alone = alone, _alone(character)
+                words += [""] if before or alone else []
+            words[-1] += character
+        found += [run] if run.isascii() else [word for word in words if word]
+    return found
+
+
+@cache
+def _alone(character: str) -> bool:
+    return unicodedata.category(character) in ("Lo", "Lm", "Nl") and bool(WITHOUT_BLANKS.match(unicodedata.name(character, "")))

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -57,6 +57,7 @@ class Group:
             split: {task: share * n for task, n in total.items()} for split, share in shares.items()
         }
         needs = {unit: Counter(row.task for row in members if kind_of(row).evaluated) for unit, members in units.items()}
+        room = _as_there_is(room, needs.values())
         most = most_of_a_unit(needs.values(), room, self.largest)
         split_of: dict[int, Split] = {}
         sizes: list[int] = []
@@ -88,6 +89,17 @@ class Group:
         whole: dict[Split, float] = {"train": 1 - sum(shares.values()), **shares}
         self.dealt = dealt(whole, given, sizes, [n for n in sizes if n > whole["train"] * sum(sizes)])
         return split_of
+
+
+def _as_there_is(room: dict[Split, dict[str, float]], needs: Collection[Counter[str]]) -> dict[Split, dict[str, float]]:
+    """``room`` itself, or less where one large unit leaves too few rows in those that fit: else one split would take them all."""
+    wanted = Counter(
+        {task: sum(wants[task] for wants in room.values()) for task in {t for wants in room.values() for t in wants}}
+    )
+    highest = {task: max(wants[task] for wants in room.values()) for task in wanted}
+    there = sum((need for need in needs if all(n <= highest[task] for task, n in need.items())), Counter[str]())
+    scale = {task: min(1.0, there[task] / n) if n and there[task] else 1.0 for task, n in wanted.items()}
+    return {split: {task: n * scale[task] for task, n in wants.items()} for split, wants in room.items()}
 
 
 def _follow(rows: Sequence[Row]) -> dict[int, Split]:

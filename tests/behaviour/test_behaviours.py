@@ -169,3 +169,33 @@ def test_every_behaviour_has_a_place_in_this_file(root):
     names = {file.stem for file in (root / "pipeline/behaviour").glob("*.py")} - {"__init__", "subject"}
     text = Path(__file__).read_text(encoding="utf-8")
     assert [name for name in sorted(names) if f"pipeline.behaviour.{name} import" not in text] == []
+
+
+def in_script(first, count=12):
+    documents = {f"d{i}": "".join(chr(first + (7 * i + k) % 300) for k in range(20)) for i in range(count)}
+    queries = {name.replace("d", "q"): text[:6] for name, text in documents.items()}
+    return Judged("zh", "retrieval", queries, documents, {f"q{i}": {f"d{i}": 1} for i in range(count)})
+
+
+def test_queries_without_blanks_are_left_out_of_typing_errors_with_a_line(capsys):
+    han, words = in_script(0x4E00), subject(by_words).collections[0]
+    alone = Typo(queries=5, errors=[0, 1]).measure(subject(by_words, collections=[han]))
+    assert alone is None
+    assert "typo: zh: queries in a script without blanks are left out (12 Han of 12)" in capsys.readouterr().out
+    both = Typo(queries=5, errors=[0, 1]).measure(subject(by_words, collections=[han, words]))
+    assert both.rows == Typo(queries=5, errors=[0, 1]).measure(subject(by_words, collections=[words])).rows
+    capsys.readouterr()
+    Typo(queries=5, errors=[0]).measure(subject(by_words))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("first", [0x4E00, 0x430, 0x905])
+def test_documents_in_another_script_are_told_as_negation_is_of_english(first, capsys):
+    found = Negation(pairs=5).measure(subject(by_words, collections=[in_script(first), subject(by_words).collections[0]]))
+    assert list(found.rows) == ["x"]
+    assert "English" in found.about
+    assert (
+        "negation: zh: 12 of 12 relevant documents are not in Latin letters; only English is negated" in capsys.readouterr().out
+    )
+    Negation(pairs=5).measure(subject(by_words))
+    assert capsys.readouterr().out == ""

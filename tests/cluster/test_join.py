@@ -12,6 +12,7 @@ from pipeline.cluster.join import Join
 from pipeline.cluster.spread import Spread
 from pipeline.corpus.near import kept_twins
 
+WITHOUT_BLANKS = re.compile(r"[一-鿿฀-๎][\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]*|[^一-鿿฀-๎]+")  # Chinese and Thai
 VOCABULARY = [f"{a}{b}" for a in ("fit", "row", "Ünit", "数", "naïve", "x") for b in range(400)]
 
 
@@ -21,7 +22,8 @@ def reference_sets(texts, unit, size):
         text = unicodedata.normalize("NFC", text)
         lower = "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
         words = "".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in lower).split()
-        units = words if unit == "word" else list(" ".join(words))
+        units = words if unit == "character" else [part for word in words for part in WITHOUT_BLANKS.findall(word)]
+        units = list(" ".join(words)) if unit == "character" else units
         run = min(size, len(units))
         found.append({tuple(units[i : i + run]) for i in range(len(units) - run + 1)} if units else set())
     return found

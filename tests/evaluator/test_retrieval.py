@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.corpus.collection import Judged
+from pipeline.corpus.collection import Judged, without_twins
 from pipeline.evaluator.retrieval import Retrieval, dense
 
 EVALUATOR = Retrieval(depth=100)
@@ -144,3 +144,26 @@ def test_resampling_takes_the_mean_over_the_queries_drawn():
 def test_a_depth_too_small_for_recall_is_refused():
     with pytest.raises(ValueError, match="depth must be at least 100, got 99"):
         Retrieval(depth=99)
+
+
+def by_number(texts, side, task):
+    found = [np.random.default_rng(int(text.split()[-1])).normal(size=32) for text in texts]
+    return np.array([vector / np.linalg.norm(vector) for vector in found], dtype=np.float32)
+
+
+@pytest.mark.parametrize("judged", ["a", "z", "az"])
+def test_a_text_under_two_ids_is_one_document_whichever_id_was_judged(judged):
+    documents = {f"{name}{i}": f"text {i}" for name in "az" for i in range(50)}
+    judgements = {f"q{i}": {f"{name}{i}": 1 for name in judged} for i in range(50)}
+    collection = Judged("t", "retrieval", {f"q{i}": f"query {i}" for i in range(50)}, documents, judgements)
+    scores, items = Retrieval(depth=100).evaluate(by_number, collection)
+    assert scores == {"ndcg@10": 1, "recall@100": 1, "mrr@10": 1}
+    assert items["first"] == [f"a{q[1:]}" for q in items["id"]]
+
+
+def test_twins_keep_the_highest_of_their_grades_and_nothing_changes_where_there_are_none():
+    twins = Judged("t", "retrieval", {"q": "x"}, {"b": "same", "a": "same", "c": "other"}, {"q": {"b": 2, "a": 0, "c": 1}})
+    found = without_twins(twins)
+    assert found.documents == {"a": "same", "c": "other"}
+    assert found.judgements == {"q": {"a": 2, "c": 1}}
+    assert without_twins(found) is found

@@ -63,3 +63,19 @@ def test_a_pair_whose_document_is_not_found_goes_and_graded_ones_are_not_asked()
     nearest = Consistency(model=model, depth=1)(rows)
     assert [one and one.detail for one in nearest] == [None, None, "rank 3", None]
     assert Consistency(model=model, depth=3)(rows) == [None] * 4
+
+
+def test_in_a_script_without_blanks_a_letter_is_a_word():
+    texts = ["我们训练一个模型", "กำลังไปบ้าน", "データを読む"]
+    judge = Length(min_words=4, max_words=12)
+    assert judge([pair(text, "four words are here") for text in texts]) == [None] * 3
+    assert judge([pair("模型", "four words are here")])[0].detail == "2 words"
+    repeated = Repetition(max_run=9, max_lines=0.5, max_words=0.3, min_words=10)
+    assert repeated([pair("好的好的好的好的好的好的", "x")])[0].reason == "one word over and over"
+    assert repeated([pair("我们今天下午去公园散步", "x")]) == [None]
+
+
+@pytest.mark.parametrize(("query", "document"), [("กิน", "กัน"), ("की", "का"), ("မိ", "မု")])
+def test_texts_that_differ_in_marks_alone_are_two_texts(query, document):
+    assert Identical(words_only=True)([pair(query, document), pair(query, f"{query}!")])[0] is None
+    assert Identical(words_only=True)([pair(query, f"{query}!")])[0] is not None

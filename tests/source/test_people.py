@@ -501,3 +501,14 @@ def test_a_chain_that_is_none_is_rejected(tmp_path, monkeypatch, end):
     found = list(Fasta(path="x.fasta", root=None).read())
     assert found[0] == Document("good", "MKVAA")
     assert [one.reason.split()[1] for one in rejected(found)] == ["'empty'", "'digits'", "'stop'", "'markup'"]
+
+
+@pytest.mark.parametrize("name", ["t.xlsx", "t.csv", "t.tsv", "t.jsonl"])
+def test_a_workbook_is_one_whatever_it_is_called(read, name, tmp_path):
+    book = openpyxl.Workbook()
+    for values in (["q", "d"], ["q0", "d0"], ["q1", "d1"]):
+        book.worksheets[0].append(values)
+    book.save(tmp_path / "made.xlsx")
+    content = (tmp_path / "made.xlsx").read_bytes()
+    (tmp_path / "made.xlsx").unlink()
+    assert pairs(read(name, content)) == [("q0", "d0"), ("q1", "d1")]

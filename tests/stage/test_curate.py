@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -8,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.checkpoint import read_json, sha256
 from pipeline.cluster.join import Join
@@ -410,3 +412,132 @@ def test_what_validation_rows_are_too_few_to_show_is_told_before_training(three,
     if told:
         assert told in out
         assert f"a gain below about {1.645 * 0.25 / num**0.5:.2f} cannot" in out
+
+
+def words(draw, count):
+    return " ".join(f"word{draw.randrange(300)}" for _ in range(count))
+
+
+def shapes_of_rows():
+    """By name: the records and which columns they have beside query and document."""
+    draw = random.Random(0)
+    answers = [words(draw, 12) for _ in range(5)]
+    canned = [{"query": words(draw, 9), "document": answers[i % 5]} for i in range(400)]
+    single = [{"query": words(draw, 9), "document": words(draw, 12)} for _ in range(200)]
+    split = {"columns.split": "split"}
+    return {
+        "canned answers": (canned, {}),
+        "canned answers, own test": (
+            [row | {"split": "test" if i % 9 == 0 else "train"} for i, row in enumerate(canned)],
+            split,
+        ),
+        "canned answers, own splits": ([row | {"split": SPLITS[i % 9 % 3]} for i, row in enumerate(canned)], split),
+        "one group": ([row | {"group": "all"} for row in single], {"columns.group": "group"}),
+        "one large group": (
+            [row | {"group": "all" if i > 20 else f"{i}"} for i, row in enumerate(single)],
+            {"columns.group": "group"},
+        ),
+        "own test, no validation": (
+            [row | {"split": "test" if i % 9 == 0 else "train"} for i, row in enumerate(single)],
+            split,
+        ),
+    }
+
+
+@pytest.mark.parametrize("shape", shapes_of_rows())
+def test_the_advice_of_an_error_works_when_it_is_taken(shape, workspace, run, capsys):
+    records, extra = shapes_of_rows()[shape]
+    columns = {"query": "query", "document": "document"} | {name.split(".")[1]: value for name, value in extra.items()}
+    page = {
+        "corpora": {"own": {"source": "table", "path": "data/source/own.jsonl", "columns": columns}},
+        "experts": {"retrieval": "checkpoints/experts/retrieval"},
+        "models": {"retrieval": "checkpoints/experts/retrieval"},
+        "methods": [],
+    }
+    folder = workspace(**page, set={})
+    (folder / "data/source/own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in records))
+    outcomes = [run(folder, stage) for stage in ("compose", "ingest", "curate")]
+    told = capsys.readouterr().err
+    if shape.startswith("canned") or shape == "one group":
+        assert outcomes == [0, 0, 1]
+        advice = {key: yaml.safe_load(value) for key, value in re.findall(r"`(choose|set): (\{[^}]*\})`", told)}
+        assert set(advice) == ({"set"} if "own splits" in shape else {"choose", "set"})
+        before = yaml.safe_load((folder / "params.yaml").read_text())
+        (folder / "params.yaml").write_text(
+            yaml.safe_dump(before | {key: (before[key] or {}) | value for key, value in advice.items()})
+        )
+        assert [run(folder, stage) for stage in ("compose", "curate")] == [0, 0], capsys.readouterr().err
+    kept = [row for split in SPLITS for row in read(folder / f"data/curated/own/{split}.parquet", Row)]
+    assert len(kept) >= 0.95 * len(records)
+    counts = Counter(row.split for row in kept)
+    assert min(counts[split] for split in SPLITS) >= 5
+    given = Counter(record["split"] for record in records if "split" in record)
+    assert not given or counts["test"] == given["test"]
+
+
+@pytest.mark.parametrize(("split", "lacks"), [("test", "train"), ("train", "test")])
+def test_rows_of_one_named_split_are_dealt_when_the_name_is_left_out_as_advised(split, lacks, workspace, run, capsys):
+    line = {"source": "table", "path": "data/source/own.jsonl", "columns": {"query": "query", "document": "document"}}
+    page = {"experts": {"retrieval": "e"}, "models": {"retrieval": "e"}, "methods": [], "set": {}}
+    folder = workspace(**page, corpora={"own": line | {"split": split}})
+    (folder / "data/source/own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in shapes_of_rows()["one group"][0]))
+    assert [run(folder, stage) for stage in ("compose", "ingest", "curate")] == [0, 0, 1]
+    told = capsys.readouterr().err
+    assert f"curation left no {lacks} row" in told
+    assert "leave `split` and columns.split out" in told
+    page = yaml.safe_load((folder / "params.yaml").read_text())
+    (folder / "params.yaml").write_text(yaml.safe_dump(page | {"corpora": {"own": line}}))
+    assert [run(folder, stage) for stage in ("compose", "ingest", "curate")] == [0, 0, 0]
+
+
+def test_train_rows_that_share_a_document_with_a_test_row_are_told_with_the_way_to_keep_them(workspace, run, capsys):
+    draw = random.Random(1)
+    shared = [words(draw, 12) for _ in range(40)]
+    rows = [
+        {"query": words(draw, 9), "document": shared[i % 37] if i % 2 else words(draw, 12), "split": SPLITS[i % 5 % 3]}
+        for i in range(400)
+    ]
+    columns = {"query": "query", "document": "document", "split": "split"}
+    folder = workspace(
+        corpora={"own": {"source": "table", "path": "data/source/own.jsonl", "columns": columns}},
+        experts={"retrieval": "e"},
+        models={"retrieval": "e"},
+        methods=[],
+        set={},
+    )
+    (folder / "data/source/own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [run(folder, stage) for stage in ("compose", "ingest", "curate")] == [0, 0, 0]
+    told = re.search(r"own: (\d+) train rows went because their document stands in a held-out row", capsys.readouterr().out)
+    held_out = {row["document"] for row in rows if row["split"] != "train"}
+    assert int(told[1]) == sum(row["split"] == "train" and row["document"] in held_out for row in rows)
+
+
+def test_texts_without_blanks_are_told_in_a_line_and_in_the_card(workspace, run, capsys):
+    draw = random.Random(2)
+
+    def text(first, count):
+        return "".join(chr(first + draw.randrange(400)) for _ in range(count))
+
+    rows = [{"query": text(0x4E00, 12), "document": text(0x4E00, 30)} for _ in range(100)]
+    near = [
+        {"query": row["query"] + "吗", "document": row["document"][:-1]} for row in rows[:20]
+    ]  # a pair that is nearly another
+    latin = [{"query": words(draw, 9), "document": words(draw, 12)} for _ in range(50)]
+    folder = workspace(
+        corpora={name: {"source": "table", "path": f"data/source/{name}.jsonl"} for name in ("han", "latin")},
+        experts={"retrieval": "e"},
+        models={"retrieval": "e"},
+        methods=[],
+        set={},
+    )
+    for name, records in (("han", [*rows, *near]), ("latin", latin)):
+        (folder / f"data/source/{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in records))
+    assert [run(folder, stage) for stage in ("compose", "ingest", "curate")] == [0, 0, 0]
+    said = capsys.readouterr().out
+    assert "han: 200 Han of 200 kept texts are in a script without blanks" in said
+    assert "latin: " in said
+    assert "latin: 100" not in said
+    card = read_json(folder / "data/curated/han/card.json")
+    assert card["without_blanks"] == {"Han": 200}
+    assert sum(n for reason, n in card["dropped"].items() if "near" in reason) == 20
+    assert "without_blanks" not in read_json(folder / "data/curated/latin/card.json")
