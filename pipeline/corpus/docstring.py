@@ -126,9 +126,8 @@ def _see_also(lines: Sequence[str]) -> Iterator[Mention]:
 def _under(lines: Sequence[str], heading: str) -> Iterator[str]:
     """The lines below an underlined ``heading``, up to the next underlined one."""
     stripped = [line.strip() for line in lines]
-    underlined = [
-        bool(text) and bool(UNDERLINE.match(below)) for text, below in zip(stripped, [*stripped[1:], ""], strict=True)
-    ]
+    below = [*stripped[1:], ""]
+    underlined = [bool(text and UNDERLINE.match(below[number])) for number, text in enumerate(stripped)]
     for number, text in enumerate(stripped):
         if underlined[number] and text.lower() == heading:
             last = next((i for i in range(number + 2, len(lines)) if underlined[i]), len(lines))
@@ -152,7 +151,7 @@ def _shown(lines: Sequence[str]) -> Iterator[str]:
             continue
         text = plain(" ".join(_below_heading(block[:prompt] if prompt else before))).rstrip(":")
         before = []
-        if text and not LEFT_OUT.match(text) and _reads(last := sentences(text)[-1]):
+        if text and any(map(_prompted, block)) and not LEFT_OUT.match(text) and _reads(last := sentences(text)[-1]):
             yield last
 
 
