@@ -16,6 +16,7 @@ The files are parsed, never imported. Price: text that only exists after import 
 import importlib.metadata
 import importlib.util
 import multiprocessing
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -98,12 +99,15 @@ class ApiDocs:
                 ends = f"{each.name}#signature", self._cut(each.signature), each.name, documents[each.name]
                 yield Row("weak", *ends, group=each.family, thing=each.name)
         limits = {"most": self.questions, "min_words": self.min_question_words, "max_shared": self.max_shared}
-        for number, asked in enumerate(questions(objects, links, documents, **limits)):
-            ends = f"{asked.about}#{asked.kind}{number}", self._cut(asked.text), asked.about, documents[asked.about]
-            yield Row("retrieval", *ends, group=links.objects[asked.about].family, thing=asked.about)
+        told: Counter[tuple[str, str]] = Counter()
+        for asked in questions(objects, links, documents, **limits):
+            told[asked.about, asked.kind] += 1
+            question = f"{asked.about}#{asked.kind}{told[asked.about, asked.kind]}", self._cut(asked.text)
+            group = links.objects[asked.about].family
+            yield Row("retrieval", *question, asked.about, documents[asked.about], group=group, thing=asked.about)
         for left, right, linked in matched_pairs(objects, links, tolerance=self.tolerance):
-            ends = ((f"{each.name}#summary", self._cut(each.prose.summary)) for each in (left, right))
-            yield Row("sts", *next(ends), *next(ends), float(linked), None, left.family)
+            texts = ((f"{each.name}#summary", self._cut(each.prose.summary)) for each in (left, right))
+            yield Row("sts", *next(texts), *next(texts), float(linked), group=left.family)
 
     def _cut(self, text: str) -> str:
         return " ".join(text.split()[: self.max_words])

@@ -307,6 +307,45 @@ def test_what_another_object_says_of_it_finds_its_document(package):
     assert (row.document, row.group) == ("Sharpen a series of values.", "tinypack.signal")
 
 
+def test_packages_speak_of_each_other(package):
+    site = package.parent
+    (site / "tinytwo").mkdir()
+    (site / "tinytwo/__init__.py").write_text(
+        """
+def blur(x):
+    \"\"\"Make an image soft.
+
+    See Also
+    --------
+    tinypack.signal.sharpen : Gives edges back.
+    tinypack.nowhere : Does not exist.
+    \"\"\"
+
+def square(time):
+    \"\"\"Multiply time by itself.\"\"\"
+"""
+    )
+    (site / "tiny_two-2.0.dist-info").mkdir()
+    (site / "tiny_two-2.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: tiny-two\nVersion: 2.0\n")
+    (site / "tiny_two-2.0.dist-info/top_level.txt").write_text("tinytwo\n")
+    packages = {"tinypack": "1.5", "tinytwo": "2.0"}
+    records = read(packages=packages, min_question_words=3)
+    (said,) = [row for row in of_task(records, "retrieval") if row.query == "Gives edges back."]
+    assert "Gives edges back." not in {row.query for row in of_task(read(packages=packages), "retrieval")}  # too short
+    assert (said.query_id, said.group) == ("tinypack.signal.sharpen#said2", "tinypack.signal")
+    across = {(row.query_id, row.document_id, row.group) for row in of_task(records, "sts") if "two" in row.document_id}
+    assert across == {  # See Also, and two functions called square with a parameter time
+        ("tinypack.signal.sharpen#summary", "tinytwo.blur#summary", "tinypack.signal"),
+        ("tinypack.signal.shapes.square#summary", "tinytwo.square#summary", "tinypack.signal"),
+    }
+
+
+def test_a_package_without_docstrings_gives_no_rows(package):
+    for file in package.rglob("*.py"):
+        file.write_text("def public(x):\n    return x\n")
+    assert read() == []
+
+
 def test_only_public_objects_are_read_and_named_without_private_modules(package):
     names = {row.document_id for row in of_task(read(), "weak") + of_task(read(), "retrieval")}
     assert names == {
