@@ -21,6 +21,7 @@ TEMPLATE = re.compile(r"%\(\w+\)s|\{\w+\}$")
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'(\[]?[A-Z0-9])")
 ABBREVIATION = re.compile(r"\b(e\.g|i\.e|etc|vs|cf|resp|approx|Fig|Eq|Eqs|Sec|Ref|Refs|No|al|Dr|St)\.$")
 SEE_ALSO_NAME = re.compile(r"(?::[\w:]+:)?`?~?([A-Za-z_][\w.]*)`?(?:\(\))?")
+SEE_ALSO_END = re.compile(r"\s*:(?:\s+|$)")  # of the names: ``a : what it does``
 MARKUP = (
     (re.compile(r":[\w:+-]+:`[~!]?([^`<]+?)(?:\s*<[^`>]*>)?`"), r"\1"),  # :func:`x`
     (re.compile(r"`([^`<]+?)\s*<[^`>]*>`__?"), r"\1"),  # `text <url>`_
@@ -33,12 +34,24 @@ MARKUP = (
 )
 
 
+class Mention(NamedTuple):
+    """An entry of See Also: the name as written there, and what is said of it; empty where nothing is, or of several at once."""
+
+    name: str
+    words: str
+
+
 class Prose(NamedTuple):
-    """What a docstring says before its first section: its first sentence, the others, and the names in its See Also."""
+    """What a docstring says before its first section, its first sentence and the others; and what it says further down.
+
+    ``shown``: the last sentence before each example; ``code``: the lines that begin with a prompt, without it.
+    """
 
     summary: str
-    description: tuple[str, ...]
-    see_also: tuple[str, ...]
+    description: tuple[str, ...] = ()
+    see_also: tuple[Mention, ...] = ()
+    shown: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
 
 
 def plain(text: str) -> str:
@@ -65,7 +78,8 @@ def parsed_docstring(docstring: str) -> Prose:
     if paragraphs and CALL.fullmatch(paragraphs[0]):
         del paragraphs[0]  # a signature written out by hand
     found = [each for text in paragraphs if not TEMPLATE.search(text) for each in sentences(plain(text))]
-    return Prose(found[0] if found else "", tuple(found[1:]), tuple(_see_also(lines)))
+    code = tuple(line for each in lines if (line := _prompted(each.strip())))
+    return Prose(found[0] if found else "", tuple(found[1:]), tuple(_see_also(lines)), tuple(_shown(lines)), code)
 
 
 def _first_section(lines: Sequence[str]) -> int:
@@ -93,16 +107,60 @@ def _paragraphs(lines: Sequence[str]) -> Iterator[str]:
             yield " ".join(line.strip() for line in block).removesuffix(":").removesuffix(":")
 
 
-def _see_also(lines: Sequence[str]) -> Iterator[str]:
-    """Names under a numpydoc heading ``See Also``: ``a, b`` or ``a : what it does``, whose further lines are indented."""
+def _see_also(lines: Sequence[str]) -> Iterator[Mention]:
+    """Entries under a numpydoc heading ``See Also``: ``a, b`` or ``a : what it does``, whose further lines are indented."""
+    entries: list[tuple[list[str], list[str]]] = []
+    for line in _under(lines, "see also"):
+        if line.startswith(" ") and entries:
+            entries[-1][1].append(line.strip())
+        elif line.strip():
+            names, _, words = SEE_ALSO_END.sub("\n", line.strip(), count=1).partition("\n")
+            entries.append((names.split(","), [words]))
+    for names, words in entries:
+        said = plain(" ".join(words)) if len(names) == 1 else ""
+        for entry in names:
+            if name := SEE_ALSO_NAME.fullmatch(entry.strip()):
+                yield Mention(name[1].rstrip("."), said)
+
+
+def _under(lines: Sequence[str], heading: str) -> Iterator[str]:
+    """The lines below an underlined ``heading``, up to the next underlined one."""
     stripped = [line.strip() for line in lines]
-    for number in range(len(lines) - 1):
-        if stripped[number].lower() == "see also" and UNDERLINE.match(stripped[number + 1]):
-            for index in range(number + 2, len(lines)):
-                if index + 1 < len(lines) and stripped[index] and UNDERLINE.match(stripped[index + 1]):
-                    return
-                if lines[index].startswith(" "):
-                    continue
-                for entry in re.split(r"\s:(?:\s|$)", stripped[index])[0].rstrip(":").split(","):
-                    if name := SEE_ALSO_NAME.fullmatch(entry.strip()):
-                        yield name[1].rstrip(".")
+    below = [*stripped[1:], ""]
+    underlined = [bool(text and UNDERLINE.match(below[number])) for number, text in enumerate(stripped)]
+    for number, text in enumerate(stripped):
+        if underlined[number] and text.lower() == heading:
+            last = next((i for i in range(number + 2, len(lines)) if underlined[i]), len(lines))
+            yield from lines[number + 2 : last]
+
+
+def _prompted(line: str) -> str:
+    return line[3:].strip() if line.startswith(">>>") else ""
+
+
+def _shown(lines: Sequence[str]) -> Iterator[str]:
+    """The last sentence of the prose right before a prompt; what stands between prompts is output, and no prose."""
+    before: list[str] = []
+    for blank, group in groupby((line.strip() for line in lines), key=lambda line: not line):
+        if blank:
+            continue
+        block = list(group)
+        prompt = next((i for i, line in enumerate(block) if line.startswith(">>>")), None)
+        if prompt is None:
+            before = block
+            continue
+        text = plain(" ".join(_below_heading(block[:prompt] if prompt else before))).rstrip(":")
+        before = []
+        if text and any(map(_prompted, block)) and not LEFT_OUT.match(text) and _reads(last := sentences(text)[-1]):
+            yield last
+
+
+def _below_heading(block: Sequence[str]) -> Sequence[str]:
+    heading = max((i for i, line in enumerate(block) if UNDERLINE.match(line)), default=-1)
+    return block[heading + 1 :]
+
+
+def _reads(text: str) -> bool:
+    """Prose rather than numbers or code: three of four words are letters alone."""
+    words = [word.strip(".,:;()'\"") for word in text.split()]
+    return bool(words) and sum(word.isalpha() for word in words) >= 0.75 * len(words)

@@ -26,6 +26,10 @@ class Documented:
     signature: str
     prose: Prose
 
+    @property
+    def package(self) -> str:
+        return self.name.partition(".")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Parsed:

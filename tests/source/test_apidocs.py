@@ -18,10 +18,12 @@ SETTINGS = {
     "deep_families": [],
     "skip": ["tests"],
     "min_summary_words": 3,
-    "min_description_words": 8,
     "max_words": 50,
     "max_repeats": 10,
-    "min_unrelated": 1,
+    "questions": {"said": 2, "shown": 2, "code": 1},
+    "min_question_words": 4,
+    "max_shared": 0.5,
+    "tolerance": 1.0,
     "processes": 1,
 }
 
@@ -187,6 +189,8 @@ Not prose any more.
     assert prose.summary == "Smooth the data."
     assert prose.description == ("It has a second sentence.", "A formula follows", "The last paragraph.")
     assert prose.see_also == ()
+    assert prose.code == ("smooth([1])",)
+    assert prose.shown == ()  # a formula stands before the prompt
 
 
 def test_names_are_read_out_of_see_also_however_they_are_written():
@@ -200,18 +204,73 @@ one : What it does, or not,
 two, pack.three
 :func:`four`, `five` :
 six:
+    A line of its own.
 
 Notes
 -----
 seven
 """
     )
-    assert prose.see_also == ("one", "two", "pack.three", "four", "five", "six")
+    assert prose.see_also == (
+        ("one", "What it does, or not, over two lines."),
+        ("two", ""),
+        ("pack.three", ""),
+        ("four", ""),  # words about two objects are about neither
+        ("five", ""),
+        ("six", "A line of its own."),
+    )
+
+
+def test_what_stands_before_a_prompt_is_shown_and_output_is_not():
+    prose = parsed_docstring(
+        """Summary of it.
+
+Examples
+--------
+>>> start()
+Some output of it, which reads like prose.
+
+Said in between. Make a table of two
+columns:
+
+>>> table(
+...     2,
+... )
+   a  b
+0  1  2
+
+1 2 3 4 5 6
+
+>>> table(3)
+Without a blank before it:
+>>> table(4)
+
+A sentence without an example.
+"""
+    )
+    assert prose.shown == ("Make a table of two columns",)
+    assert prose.code == ("start()", "table(", "table(3)", "table(4)")
+
+
+@pytest.mark.parametrize(
+    "example",
+    ["Examples\n--------\nTo be written.", "Examples\n--------", "Example::\n\n    x = 1", ">>>", ">>> \n...", "Say so.\n"],
+)
+def test_an_example_without_code_shows_nothing(example):
+    prose = parsed_docstring(f"Summary of it.\n\n{example}")
+    assert (prose.shown, prose.code) == ((), ())
+
+
+@pytest.mark.parametrize(
+    "section", ["See Also\n--------", "See Also\n--------\n\n", "See Also\n--------\n    an indented line\n", "See Also"]
+)
+def test_an_empty_see_also_names_nothing(section):
+    assert parsed_docstring(f"Summary of it.\n\n{section}").see_also == ()
 
 
 @pytest.mark.parametrize("docstring", ["", "   ", "----\n", "Returns\n-------\nx", ">>> x"])
 def test_a_docstring_without_prose_gives_empty_texts(docstring):
-    assert parsed_docstring(docstring) == ("", (), ())
+    assert parsed_docstring(docstring)[:3] == ("", (), ())
 
 
 # Names
@@ -240,22 +299,55 @@ def test_the_yaml_names_every_argument():
     ApiDocs(**conf)
 
 
-def test_a_summary_finds_its_description(package):
-    assert of_task(read(), "retrieval")[-1] == Row(
-        "retrieval",
-        "tinypack.signal.windows.hann#summary",
-        "Return a Hann window.",
-        "tinypack.signal.windows.hann",
-        "The window is a raised cosine that falls to zero at both of its ends.",
-        None,
-        None,
-        "tinypack.signal",
-        thing="tinypack.signal.windows.hann",
+def test_what_another_object_says_of_it_finds_its_document(package):
+    asked = {row.query: row for row in of_task(read(), "retrieval") if "#said" in row.query_id}
+    assert list(asked) == ["The opposite, told over two lines."]
+    row = asked["The opposite, told over two lines."]
+    assert row.document_id == row.thing == "tinypack.signal.sharpen"
+    assert (row.document, row.group) == ("Sharpen a series of values.", "tinypack.signal")
+
+
+def test_packages_speak_of_each_other(package):
+    site = package.parent
+    (site / "tinytwo").mkdir()
+    (site / "tinytwo/__init__.py").write_text(
+        """
+def blur(x):
+    \"\"\"Make an image soft.
+
+    See Also
+    --------
+    tinypack.signal.sharpen : Gives edges back.
+    tinypack.nowhere : Does not exist.
+    \"\"\"
+
+def square(time):
+    \"\"\"Multiply time by itself.\"\"\"
+"""
     )
+    (site / "tiny_two-2.0.dist-info").mkdir()
+    (site / "tiny_two-2.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: tiny-two\nVersion: 2.0\n")
+    (site / "tiny_two-2.0.dist-info/top_level.txt").write_text("tinytwo\n")
+    packages = {"tinypack": "1.5", "tinytwo": "2.0"}
+    records = read(packages=packages, min_question_words=3)
+    (said,) = [row for row in of_task(records, "retrieval") if row.query == "Gives edges back."]
+    assert "Gives edges back." not in {row.query for row in of_task(read(packages=packages), "retrieval")}  # too short
+    assert (said.query_id, said.group) == ("tinypack.signal.sharpen#said2", "tinypack.signal")
+    across = {(row.query_id, row.document_id, row.group) for row in of_task(records, "sts") if "two" in row.document_id}
+    assert across == {  # See Also, and two functions called square with a parameter time
+        ("tinypack.signal.sharpen#summary", "tinytwo.blur#summary", "tinypack.signal"),
+        ("tinypack.signal.shapes.square#summary", "tinytwo.square#summary", "tinypack.signal"),
+    }
+
+
+def test_a_package_without_docstrings_gives_no_rows(package):
+    for file in package.rglob("*.py"):
+        file.write_text("def public(x):\n    return x\n")
+    assert read() == []
 
 
 def test_only_public_objects_are_read_and_named_without_private_modules(package):
-    names = {row.document_id.removesuffix("#summary") for row in of_task(read(), "weak") + of_task(read(), "retrieval")}
+    names = {row.document_id for row in of_task(read(), "weak") + of_task(read(), "retrieval")}
     assert names == {
         "tinypack.signal.Filter",
         "tinypack.signal.Filter.apply",
@@ -277,30 +369,21 @@ def test_a_signature_has_no_self_and_no_annotations_and_a_property_has_none(pack
     assert "tinypack.signal.Filter.order" not in signatures
 
 
-def test_grades_follow_the_authors_links(package):
-    rows = of_task(read(), "sts")
-    pairs = defaultdict(set)
-    for row in rows:
-        left, right = (name.removeprefix("tinypack.signal.") for name in (row.query_id, row.document_id))
-        pairs[row.score].add((left.removesuffix("#summary"), right.removesuffix("#summary")))
+def test_a_link_of_the_authors_is_graded_1_and_one_beside_it_that_nobody_made_0(package):
+    graded = defaultdict(list)
+    for row in of_task(read(), "sts"):
+        pair = (name.removeprefix("tinypack.signal.").removesuffix("#summary") for name in (row.query_id, row.document_id))
+        graded[row.score].append(tuple(pair))
     # smooth names sharpen (another file), Filter.apply (its own) and windows.hann.
-    assert pairs[2.0] == {("sharpen", "smooth"), ("Filter.apply", "smooth"), ("smooth", "windows.hann")}
-    # What an object says next, once each: sharpen says nothing, so smooth takes its place, and then hann that of smooth.
-    assert pairs[3.0] == {(name, f"{name}#opening") for name in ("Filter.apply", "smooth", "windows.hann")}
-    # The file of sharpen holds nothing else.
-    own_file = {"smooth", "Filter", "Filter.apply", "Filter.order", "Filter.default"}
-    assert {left for left, _ in pairs[1.0]} == {"Filter.apply", "smooth"}
-    assert all(right in own_file for _, right in pairs[1.0])
-    # No link joins _filters to shapes, nor _listed to shapes or windows.
-    assert pairs[0.0] >= {("Filter.apply", "shapes.square"), ("smooth", "shapes.square")}
-    ((_, unrelated),) = [pair for pair in pairs[0.0] if pair[0] == "sharpen"]
-    assert unrelated in {"shapes.square", "windows.flat", "windows.hann"}
-    everything = [pair for grade in pairs.values() for pair in grade]
-    assert len({frozenset(pair) for pair in everything}) == len(everything) == len(rows)
-
-
-def test_a_grade_of_zero_needs_enough_to_choose_from(package):
-    assert 0.0 not in {row.score for row in of_task(read(min_unrelated=4), "sts")}
+    linked = {("Filter.apply", "smooth"), ("sharpen", "smooth"), ("smooth", "windows.hann")}
+    assert set(graded) == {0.0, 1.0}
+    assert set(graded[1.0]) <= linked
+    assert graded[1.0]
+    assert [left for left, _ in graded[0.0]] == [left for left, _ in graded[1.0]]
+    neighbours = {"Filter.apply", "sharpen", "windows.hann"}
+    for left, right in graded[0.0]:
+        assert "smooth" not in (left, right) or neighbours.isdisjoint((left, right))  # not linked
+        assert not neighbours.issuperset((left, right))  # both linked to smooth
 
 
 def test_texts_of_one_id_are_equal_in_every_row_and_of_one_group(package):
@@ -314,12 +397,13 @@ def test_texts_of_one_id_are_equal_in_every_row_and_of_one_group(package):
 
 
 def test_short_texts_are_left_out_and_long_ones_cut(package):
-    rows = read(min_summary_words=5, min_description_words=13, max_words=13)
-    assert all(5 <= len(row.query.split()) <= 13 for row in of_task(rows, "retrieval"))
-    assert [row.document for row in of_task(rows, "retrieval")] == [
-        "The data are filtered along one axis and the result has their shape.",
-        "Every value is replaced by the mean of those around it, so that",
-    ]
+    documents = {row.thing: row.document for row in of_task(read(min_summary_words=5, max_words=13), "weak")}
+    assert documents == {
+        "tinypack.signal.Filter.default": "Make a filter with defaults.",  # Filter itself says four words
+        "tinypack.signal.Filter.apply": "Apply the filter to data. The data are filtered along one axis and",
+        "tinypack.signal.sharpen": "Sharpen a series of values.",
+        "tinypack.signal.smooth": "Smooth a series of values. Every value is replaced by the mean of",
+    }
 
 
 def test_a_sentence_that_many_objects_say_is_left_out(package):
@@ -327,11 +411,12 @@ def test_a_sentence_that_many_objects_say_is_left_out(package):
     (package / "said.py").write_text("".join(f"def f{number}():\n    {docstring.format(number)}\n" for number in range(4)))
 
     def documents(max_repeats):
-        rows = of_task(read(min_description_words=3, max_repeats=max_repeats), "retrieval")
+        rows = of_task(read(max_repeats=max_repeats), "weak")
         return [row.document for row in rows if row.group == "tinypack.said"]
 
-    assert documents(4) == [f"Read more in the guide. But this is said of {number} alone." for number in range(4)]
-    assert documents(3) == [f"But this is said of {number} alone." for number in range(4)]
+    said = [(f"Do thing number {number}.", f"But this is said of {number} alone.") for number in range(4)]
+    assert documents(4) == [f"{first} Read more in the guide. {last}" for first, last in said]
+    assert documents(3) == [f"{first} {last}" for first, last in said]
 
 
 def test_a_file_that_is_not_python_is_rejected_by_name(package):
@@ -382,7 +467,11 @@ def test_a_package_that_is_not_there_is_an_error_that_says_what_to_do(package, p
     [
         ({"processes": 0}, "processes must be 1 or more, got 0"),
         ({"min_summary_words": 0}, "expected 0 < min_summary_words"),
-        ({"max_words": 5}, "expected 0 < min_summary_words <= min_description_words <= max_words, got 3, 8, 5"),
+        ({"max_words": 2}, "expected 0 < min_summary_words <= max_words, got 3, 2"),
+        ({"max_shared": 50}, r"shares of words from 0 to 1, got 50 and 1\.0"),
+        ({"tolerance": -0.1}, r"shares of words from 0 to 1, got 0\.5 and -0\.1"),
+        ({"questions": {"said": 1}}, "questions must say how many of said, shown, code"),
+        ({"questions": {"said": 1, "shown": 1, "code": -1}}, "questions must say how many of said, shown, code"),
     ],
 )
 def test_a_wrong_number_is_an_error(changes, message):
@@ -395,5 +484,5 @@ def test_every_document_names_the_object_that_it_is_about(package):
     assert {row.thing for row in rows} >= {"tinypack.signal.windows.hann"}
     for row in rows:
         assert row.query_id.startswith(f"{row.thing}#")
-        assert row.document_id in (row.thing, f"{row.thing}#summary")
+        assert row.document_id == row.thing
     assert {row.thing for row in of_task(read(), "sts")} == {None}
