@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pipeline.aligned import align
 from pipeline.weights import PART, Weights, widest, write_like
 
 LOST = 0.1  # of the length of what a merge changes: more may not be lost by rounding to half precision
@@ -39,7 +40,7 @@ class Models:
         self.base = Weights(base)
         self.experts = [Weights(expert) for expert in experts]
         for expert in self.experts:
-            _check_fits(expert, self.base)
+            align(expert, self.base)
         self.names = sorted(name for name, place in self.base.places.items() if place.dtype.is_floating_point)
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -75,7 +76,9 @@ class Models:
         for at in range(0, rows.shape[1], PART):  # no second copy of a whole tensor
             part = rows[:, at : at + PART]
             for k, model in enumerate((self.base, *self.experts)):
-                part[k] = model.read(name, start + at, start + at + part.shape[1])
+                known = model.read(name, start + at, start + at + part.shape[1])
+                part[k, : len(known)] = known
+                part[k, len(known) :] = part[0, len(known) :]  # rows that stand for no token, which an expert may lack
             part[1:] -= part[0]
 
     def grams(self) -> dict[str, Float[Tensor, "K+1 K+1"]]:
@@ -179,21 +182,3 @@ def check_distance(gram: Float[Tensor, "K+1 K+1"], experts: Sequence[Path], *, m
                 f"{expert} has no base in common with the others: |expert - base| is {distance:.2f} |base|, expected at most "
                 f"{max_distance} (two unrelated models: about 1.4); name the base it was trained from, or raise merge.max_distance"
             )
-
-
-def _check_fits(expert: Weights, base: Weights) -> None:
-    missing, extra = sorted(set(base.places) - set(expert.places)), sorted(set(expert.places) - set(base.places))
-    if missing or extra:
-        told = [f"missing {missing[:3]}, as in {base.places[missing[0]].file}"] if missing else []
-        told += [f"unknown {extra[:3]}, in {expert.places[extra[0]].file}"] if extra else []
-        raise ValueError(
-            f"{expert.directory} and {base.directory} hold different tensors: {'; '.join(told)}; same architecture and base?"
-        )
-    for name, place in base.places.items():
-        other = expert.places[name]
-        if other.shape != place.shape:
-            raise ValueError(
-                f"{other.file}, tensor {name}: shape {other.shape}, the base has {place.shape}; same architecture?"
-            )
-        if other.dtype.is_floating_point != place.dtype.is_floating_point:
-            raise ValueError(f"{other.file}, tensor {name}: type {other.kind}, the base has {place.kind}; same architecture?")

@@ -27,12 +27,13 @@ def modules(directory: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     if not (directory / MODULES).is_file():
         return found
-    for module in json.loads((directory / MODULES).read_text(encoding="utf-8")):
+    named: Any = read_json(directory / MODULES)
+    for module in named:
         folder = module["path"]
         found[folder] = module["type"]
         router = next((f for name in ROUTERS if (f := directory / folder / name).is_file()), None)
         if module["type"].rsplit(".", 1)[-1] in ("Router", "Asym") and router is not None:
-            types = json.loads(router.read_text(encoding="utf-8"))["types"]
+            types = read_json(router)["types"]
             found |= {f"{folder}/{name}".lstrip("/"): kind for name, kind in types.items()}
     for folder in found:
         if not (directory / folder).resolve().is_relative_to(directory.resolve()):
@@ -70,4 +71,8 @@ def poolings(directory: Path) -> int | None:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    """What a JSON file holds, nothing where there is none. ValueError names a file that is damaged."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        raise ValueError(f"{file} is no JSON ({error}); fetch or write it again") from None

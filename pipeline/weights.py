@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from pipeline.manifest import modules
+from pipeline.manifest import modules, read_json
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PART = 1 << 18  # elements that are worked on at a time: 1 MiB in fp32, so that a few of them stay in the cache
@@ -153,7 +153,7 @@ def _files(directory: Path) -> list[str]:
     if (directory / WEIGHTS).is_file():
         return [WEIGHTS]
     if (directory / INDEX).is_file():
-        names = sorted(set(json.loads((directory / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+        names = sorted(set(read_json(directory / INDEX)["weight_map"].values()))
         for name in names:
             if Path(name).name != name or not (directory / name).is_file():
                 raise ValueError(f"{directory / INDEX} names the shard {name!r}, which is not there; fetch the model again")
@@ -170,7 +170,11 @@ def _files(directory: Path) -> list[str]:
 def _header(file: Path) -> Iterator[tuple[str, Place]]:
     size = file.stat().st_size
     with file.open("rb") as opened:
-        length = struct.unpack("<Q", start)[0] if len(start := opened.read(8)) == 8 else size
+        start = opened.read(8)
+        if start == b"version " and opened.read(19) == b"https://git-lfs.git":
+            raise ValueError(f"{file} is a pointer of Git LFS, not the weights themselves; fetch them: git lfs pull")
+        opened.seek(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
         if length > size - 8:
             raise ValueError(f"{file} is no safetensors file (a pickle under that name?); save the model as safetensors")
         try:
@@ -185,4 +189,6 @@ def _header(file: Path) -> Iterator[tuple[str, Place]]:
         place = Place(file, 8 + length + entry["data_offsets"][0], entry["dtype"], tuple(entry["shape"]))
         if entry["data_offsets"][1] - entry["data_offsets"][0] != place.numel * place.dtype.itemsize:
             raise ValueError(f"{file}, tensor {name}: shape and length disagree; the file is damaged, fetch it again")
+        if 8 + length + entry["data_offsets"][1] > size:
+            raise ValueError(f"{file} ends in the middle of tensor {name}; fetch or write it again")
         yield name, place

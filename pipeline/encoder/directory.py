@@ -16,18 +16,19 @@ from typing import Any
 from safetensors.torch import save_model as save_weights
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Module, Normalize, Router, Transformer
-from sentence_transformers.sentence_transformer.modules import Pooling
+from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from pipeline.checkpoint import sha256, write_json
+from pipeline.encoder.fitting import check_tokenizer, check_weights, unlike_shapes
 from pipeline.manifest import MODULES, OTHER_INPUTS, OWN, check_code, modules, read_json
-from pipeline.weights import WEIGHTS, weight_files
+from pipeline.weights import WEIGHTS, Weights, weight_files
 
 transformers_logging.disable_progress_bar()
 
-HUB_FILES = ["*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
+HUB_FILES = ["README.md", "*.json", "*.txt", "*.model", "*.jinja", "*.safetensors"]
 TEXT_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
 # What names a place or a version, or only how a file was fetched.
 FORGOTTEN = {
@@ -74,8 +75,12 @@ def open_model(directory: Path) -> SentenceTransformer:
     try:
         with quiet():  # it would report a head that is not read as nobody's
             model = SentenceTransformer._load_with_module_classes(str(directory), own, model_kwargs=given, **where)
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise ValueError(f"cannot load model {directory}: {error}") from error
+    except Exception as error:  # tokenizers and safetensors raise their own; a package may be missing
+        raise ValueError(f"cannot load model {directory}: {_reason(error, directory, kinds)}") from error
+    with quiet():
+        check_weights(directory, _transformers(kinds), model)
+    for first in inputs(model):
+        check_tokenizer(directory, first)
     return model.eval()
 
 
@@ -92,6 +97,11 @@ def assembled(backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
     width = transformer.get_embedding_dimension()
     parts = [transformer, Pooling(width, "mean"), Normalize()]
     return SentenceTransformer(modules=parts, device="cpu", local_files_only=True).train()
+
+
+def inputs(model: SentenceTransformer) -> list[Any]:
+    """The modules that read texts, each once."""
+    return list(dict.fromkeys(part for part in model.modules() if isinstance(part, Transformer | StaticEmbedding)))
 
 
 def save_model(model: SentenceTransformer, directory: Path) -> None:
@@ -142,16 +152,41 @@ def quiet() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
 
 
+def _reason(error: Exception, directory: Path, kinds: dict[str, str]) -> str:
+    """What a library said, with its kind where the words alone do not tell, and what it does not say."""
+    for file in sorted(directory.rglob("*.json")):
+        read_json(file)  # ValueError names the file that is damaged
+    if "ignore_mismatched_sizes" in str(error):
+        with quiet():
+            found = [told for folder in _transformers(kinds) if (told := unlike_shapes(directory, folder))]
+        return f"its weights have other shapes than config.json says: {'; '.join(found)}; take the config.json of these weights"
+    named = isinstance(error, OSError | RuntimeError | ValueError | ImportError)
+    return str(error) if named else f"{type(error).__name__}: {error}"
+
+
+def _transformers(kinds: dict[str, str]) -> list[str]:
+    return [folder for folder, kind in kinds.items() if kind.rsplit(".", 1)[-1] == "Transformer"] if kinds else [""]
+
+
 def _check_files(directory: Path, kinds: dict[str, str]) -> None:
-    transformers = [folder for folder, kind in kinds.items() if kind.rsplit(".", 1)[-1] == "Transformer"] if kinds else [""]
-    for folder in transformers:
+    for folder in _transformers(kinds):
         place = directory / folder
         missing = [] if (place / "config.json").is_file() else ["config.json"]
         missing += [] if any((place / name).is_file() for name in (*TEXT_FILES, *OTHER_INPUTS)) else ["tokenizer.json"]
         missing += [] if [file for file in weight_files(directory) if file.parent == place] else [WEIGHTS]
         if missing:
             at = f"{folder}/{missing[0]}".lstrip("/")
-            raise ValueError(f"{directory} is no encoder directory: {at} is missing; make it with `dvc repro`")
+            other = f", or {' or '.join(TEXT_FILES[1:])}" if missing[0] == TEXT_FILES[0] else ""
+            raise ValueError(
+                f"{directory} is no encoder directory: {at} is missing{other}; fetch or save the model whole, or make it with "
+                f"`dvc repro`"
+            )
+    for folder, kind in kinds.items():
+        if kind.rsplit(".", 1)[-1] in ("Pooling", "Dense") and not (directory / folder / "config.json").is_file():
+            raise ValueError(
+                f"{directory / folder / 'config.json'} is missing, but {MODULES} names the module {kind}; fetch the model again"
+            )
+    Weights(directory)  # whether the files are whole
 
 
 def _own_class(directory: Path, kind: str) -> type[Module]:

@@ -27,7 +27,7 @@ from pipeline.encoder.directory import folders, open_model, save_model
 from pipeline.encoder.encoding import encoded
 from pipeline.encoder.ids import ROUTE, padded, token_ids
 from pipeline.encoder.inputs import NO_LIMIT, check_inputs, modality, num_positions, plain, pooled, tokenized
-from pipeline.encoder.modules import pools, project, repool
+from pipeline.encoder.modules import after, pools, project, repool
 from pipeline.encoder.prompts import exported, tell_unsaid
 
 SETTINGS = "encoder.yaml"
@@ -239,21 +239,14 @@ class Encoder(nn.Module):
             here = mask.bool()
             ends = mask.sum(1).cumsum(0)
             features = first({"input_ids": ids[here], "offsets": F.pad(ends[:-1], (1, 0))})
-            return self._after(rest, features)
+            return after(rest, features)
         if not plain(first) and not layers and isinstance(first, Transformer):
-            return self._after(rest, first({"input_ids": ids, "attention_mask": mask, "modality": modality(first)}))
+            return after(rest, first({"input_ids": ids, "attention_mask": mask, "modality": modality(first)}))
         hidden = self._read(first, ids, mask, layers)
         common = {"input_ids": ids, "modality": "text"}
         states = [hidden[-1], *hidden[1:]] if layers else [hidden]
-        found = [self._after(rest, common | pooled(rest, state, mask, text)) for state in states]
+        found = [after(rest, common | pooled(rest, state, mask, text)) for state in states]
         return (found[0], tuple(found[1:])) if layers else found[0]
-
-    def _after(self, modules: Sequence[nn.Module], features: dict[str, Any]) -> Float[Tensor, "B D"]:
-        for module in modules:
-            if isinstance(module, Normalize):  # lengths of half precision are none
-                features["sentence_embedding"] = features["sentence_embedding"].float()
-            features = module(features)
-        return features["sentence_embedding"].float()
 
     def prompt(self, task: str | None, side: str | None) -> str:
         """What stands before the texts of a side (``query`` or ``document``) of a task, or around them where it holds ``{text}``; empty

@@ -1,17 +1,28 @@
 """Modules of a `SentenceTransformer` that a configuration replaces or adds: its pooling, and what follows."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from jaxtyping import Float
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Normalize
 from sentence_transformers.sentence_transformer.modules import Pooling
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.build import Node, build
 
 
 def pools(module: nn.Module) -> bool:
     return isinstance(module, Pooling) or hasattr(module, "include_prompt")
+
+
+def after(modules: Sequence[nn.Module], features: dict[str, Any]) -> Float[Tensor, "B D"]:
+    """The vectors that ``modules`` make of what the first module of a model gave."""
+    for module in modules:
+        if isinstance(module, Normalize):  # lengths of half precision are none
+            features["sentence_embedding"] = features["sentence_embedding"].float()
+        features = module(features)
+    return features["sentence_embedding"].float()
 
 
 def repool(model: SentenceTransformer, node: Node, width: int) -> None:

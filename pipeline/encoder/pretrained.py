@@ -10,7 +10,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Transformer
 
 from pipeline.checkpoint import sha256 as sha256_of
-from pipeline.encoder.directory import fetched, open_model
+from pipeline.encoder.directory import fetched, inputs, open_model
+from pipeline.encoder.fitting import check_vectors, pad, tell_tokenizer
 from pipeline.manifest import MODULES
 
 
@@ -63,10 +64,7 @@ class NamedBackbone:
         for transformer in (module for module in model.modules() if isinstance(module, Transformer)):
             backbone, tokenizer = transformer.model, transformer.tokenizer
             backbone.config.dtype = torch.float32
-            if (
-                tokenizer is not None and tokenizer.pad_token is None
-            ):  # decoders come without one; the mask hides what stands there
-                tokenizer.pad_token = tokenizer.eos_token
+            pad(directory, tokenizer)  # decoders come without one
             if self.causal is not None:
                 backbone.config.is_causal = self.causal  # what makes the masks asks for it, and it is saved with the model
                 if reads_ahead(backbone) is self.causal:
@@ -74,6 +72,9 @@ class NamedBackbone:
                         f"encoder.backbone.causal is {self.causal}, but {type(backbone).__name__} attends as before; "
                         f"take another backbone, or set it to null"
                     )
+        for first in inputs(model):
+            tell_tokenizer(directory, first)
+        check_vectors(directory, model)
         if not (directory / MODULES).is_file():
             named = ", ".join(str(getattr(module, "pooling_mode", "no pooling")) for module in list(model)[1:])
             print(f"{self.name} says nothing of a pooling ({MODULES} is missing): {named}, as sentence-transformers takes it")

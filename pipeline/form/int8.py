@@ -9,13 +9,18 @@ from pathlib import Path
 
 from pipeline.corpus.collection import Encode
 from pipeline.encoder.encoder import Encoder
-from pipeline.form.onnx import Onnx, _package, export, session
+from pipeline.form.onnx import Onnx, _package, data_of, export, session, write_model
 
 
 class Int8:
-    """``per_channel``: a scale for each column of a matrix. ``reduce_range``: 7 bits, so that no sum overflows on CPUs without VNNI."""
+    """``per_channel``: a scale for each column of a matrix. ``reduce_range``: 7 bits, so that no sum overflows on CPUs without VNNI.
+
+    ``copies``: the same file under the name that transformers.js asks for by ``dtype: "q8"``, its default in browsers.
+    """
 
     file = "onnx/model_int8.onnx"
+    dtype = "int8"
+    copies = ("onnx/model_quantized.onnx",)
     tolerance = None
     about = "ONNX, matrices of 8-bit numbers"
     use = Onnx.use
@@ -31,7 +36,7 @@ class Int8:
         """Write the file; what is handed back runs it."""
         quantization = _package("onnxruntime.quantization")
         with tempfile.TemporaryDirectory() as place:
-            whole = folder / Onnx.file
+            whole, small = folder / Onnx.file, Path(place) / "small.onnx"
             if not whole.is_file():
                 whole = Path(place) / "model.onnx"
                 export(encoder, whole)
@@ -40,11 +45,15 @@ class Int8:
             try:
                 quantization.quantize_dynamic(
                     whole,
-                    folder / self.file,
+                    small,
                     per_channel=self.per_channel,
                     reduce_range=self.reduce_range,
                     weight_type=quantization.QuantType.QInt8,
+                    use_external_data_format=data_of(whole).is_file(),
                 )
             finally:
                 logging.disable(logging.NOTSET)
+            model = _package("onnx").load(str(small))
+        for name in (self.file, *self.copies):
+            write_model(model, folder / name)
         return session(encoder, folder / self.file, max_length_tokens=max_length_tokens)

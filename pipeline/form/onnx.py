@@ -1,6 +1,10 @@
-"""ONNX: texts' ids to the model's vectors, prompt and pooling included, for any runtime without Python or torch.
+"""ONNX: texts' ids to the vectors of their tokens and of the whole text, for any runtime without Python or torch.
 
-Nothing in the file tells where or when it was made, so equal weights give equal bytes.
+Files and outputs have the names that transformers.js, Text Embeddings Inference and sentence-transformers' ONNX backend look for:
+``last_hidden_state``, which these pool themselves, and ``sentence_embedding``, the model's own vectors by all of its modules. Weights
+that do not fit into one file stand beside it, in `model.onnx_data`.
+
+Nothing in the files tells where or when they were made, so equal weights give equal bytes.
 """
 
 import importlib
@@ -12,19 +16,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
 from pipeline.corpus.collection import Encode
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.encoding import CPU_TOKENS, by_length
+from pipeline.encoder.inputs import plain, pooled
+from pipeline.encoder.modules import after
 
 LARGEST_BYTES = 1_900_000_000  # of one file: protobuf ends at 2 GiB
+TOKENS, TEXT = "last_hidden_state", "sentence_embedding"
 
 
 class Onnx:
     """``tolerance``: how far a number of a vector may lie from the model's own; what is farther stops the stage."""
 
     file = "onnx/model.onnx"
+    dtype = "fp32"  # as transformers.js calls it
     about = "ONNX, 32 bits, equal to the model"
     use = """\
 import numpy as np, onnxruntime
@@ -35,9 +44,9 @@ tokenizer.enable_padding(pad_id={pad_id}, pad_token="{pad_token}")
 tokenizer.enable_truncation({max_length_tokens})
 session = onnxruntime.InferenceSession("{path}/{file}")
 found = tokenizer.encode_batch(texts)
-vectors = session.run(None, {{
+(vectors,) = session.run(["sentence_embedding"], {{
     "input_ids": np.array([one.ids for one in found]), "attention_mask": np.array([one.attention_mask for one in found])
-}})[0]
+}})
 """
 
     def __init__(self, *, tolerance: float) -> None:
@@ -52,23 +61,68 @@ vectors = session.run(None, {{
         return session(encoder, folder / self.file, max_length_tokens=max_length_tokens)
 
 
+class _Exported(nn.Module):
+    """An encoder of one transformer as the outputs of its file: vectors of tokens, where it makes such, and of the text."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.names = [TOKENS, TEXT] if plain(encoder.path(0)[0]) else [TEXT]
+
+    def forward(self, input_ids: Int[Tensor, "B L"], attention_mask: Int[Tensor, "B L"]) -> tuple[Tensor, ...]:
+        if self.names == [TEXT]:
+            return (self.encoder(input_ids, attention_mask),)
+        hidden, _ = self.encoder.tokens(input_ids, attention_mask)
+        text, rest = input_ids >= 0, self.encoder.path(0)[1:]
+        common = {"input_ids": torch.where(text, input_ids, ~input_ids), "modality": "text"}
+        return hidden.float(), after(rest, common | pooled(rest, hidden, attention_mask, text))
+
+
 def export(encoder: Encoder, file: Path) -> None:
-    """Trace ``encoder`` for any number of texts of any length. ValueError where it is too large for one file, or no one transformer."""
+    """Trace ``encoder`` for any number of texts of any length. ValueError where it is no one transformer."""
     if len(encoder.routes) > 1 or not encoder.trunks:
         raise ValueError(
             "the forms onnx and int8 are made of a model with one transformer; set final.forms.onnx and final.forms.int8 to null"
         )
-    onnx = _package("onnx")
+    _package("onnx")
     _package("onnxscript")
-    size = sum(weight.numel() * 4 for weight in encoder.parameters())
-    if size > LARGEST_BYTES:
-        raise ValueError(
-            f"{size / 1e9:.1f} GB of weights do not fit into one ONNX file; set final.forms.onnx and final.forms.int8 to null"
-        )
     file.parent.mkdir(parents=True, exist_ok=True)
-    given = (torch.tensor([[1, 2, 3, 1], [2, 1, 1, 1]]), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]))
-    dims = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens", max=encoder.max_length_tokens)}
     training = encoder.training
+    try:
+        model = _traced(_Exported(encoder.eval()).eval())
+    finally:
+        encoder.train(training)
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer, *model.functions):
+        _forget(part)
+    for function in model.functions:
+        for node in function.node:
+            _forget(node)
+    write_model(model, file)
+
+
+def _traced(exported: _Exported) -> Any:
+    """The model's protobuf. Where PyTorch cannot write its attention (T5's), the plain formula of it is written. ValueError where it can
+    write neither."""
+    backbone: Any = exported.encoder.backbone
+    own = getattr(backbone.config, "_attn_implementation", "eager")
+    try:
+        return _exported(exported)
+    except Exception as first:
+        try:
+            backbone.set_attn_implementation("eager")
+            return _exported(exported)
+        except Exception:
+            raise ValueError(
+                f"PyTorch cannot write {type(backbone).__name__} as ONNX ({str(first.__cause__ or first).splitlines()[0]}); set "
+                f"final.forms.onnx and final.forms.int8 to null in params.yaml"
+            ) from first
+        finally:
+            backbone.set_attn_implementation(own)
+
+
+def _exported(exported: _Exported) -> Any:
+    given = (torch.tensor([[1, 2, 3, 1], [2, 1, 1, 1]]), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]))
+    dims = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens", max=exported.encoder.max_length_tokens)}
     with (
         warnings.catch_warnings()
     ):  # that the two inputs share their axes, which is so, and what PyTorch thinks of its own insides
@@ -76,25 +130,37 @@ def export(encoder: Encoder, file: Path) -> None:
         logging.disable(logging.WARNING)  # torchvision, which nothing here needs, is not installed
         try:
             program = torch.onnx.export(
-                encoder.eval(),
+                exported,
                 given,
                 dynamo=True,
                 verbose=False,
                 input_names=["input_ids", "attention_mask"],
-                output_names=["vectors"],
+                output_names=exported.names,
                 dynamic_shapes={"input_ids": dims, "attention_mask": dims},
             )
         finally:
             logging.disable(logging.NOTSET)
-            encoder.train(training)
     assert program is not None
-    model = program.model_proto
-    for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer, *model.functions):
-        _forget(part)
-    for function in model.functions:
-        for node in function.node:
-            _forget(node)
-    onnx.save_model(model, str(file))
+    return program.model_proto
+
+
+def write_model(model: Any, file: Path) -> None:
+    """``model`` as one file, or with its weights in a file beside it, where one cannot hold them."""
+    beside = data_of(file)
+    beside.unlink(missing_ok=True)  # onnx would append to it
+    size = sum(len(weight.raw_data) for weight in model.graph.initializer)
+    options = {"save_as_external_data": True, "location": beside.name, "size_threshold": 1024} if size > LARGEST_BYTES else {}
+    _package("onnx").save_model(model, str(file), **options)
+
+
+def data_of(file: Path) -> Path:
+    """The file of the weights of an ONNX file that is too large for them."""
+    return file.with_name(f"{file.name}_data")
+
+
+def parts(file: Path) -> list[Path]:
+    """The files that an ONNX file consists of."""
+    return [part for part in (file, data_of(file)) if part.is_file()]
 
 
 def session(encoder: Encoder, file: Path, *, max_length_tokens: int) -> Encode:
@@ -110,7 +176,7 @@ def session(encoder: Encoder, file: Path, *, max_length_tokens: int) -> Encode:
         out = np.empty((len(texts), encoder.width), dtype=np.float32)
         for batch in by_length(ids, CPU_TOKENS):
             input_ids, mask = encoder.padded([ids[i] for i in batch])
-            (out[batch],) = running.run(None, {"input_ids": input_ids.numpy(), "attention_mask": mask.numpy()})
+            (out[batch],) = running.run([TEXT], {"input_ids": input_ids.numpy(), "attention_mask": mask.numpy()})
         return encoder.unit(torch.from_numpy(out)).numpy()
 
     return encode

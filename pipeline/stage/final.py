@@ -22,6 +22,7 @@ from pipeline.evaluator.before import Before, before_and_after, table
 from pipeline.evaluator.scores import Scores, by_kind
 from pipeline.evaluator.verdict import Verdict, judge
 from pipeline.models import off_the_shelf
+from pipeline.stage.card_facts import front_matter, licence_of, source_of, trained
 from pipeline.stage.forms import forms_of, measured
 from pipeline.training.prepare import prepare
 
@@ -98,13 +99,11 @@ def _card(
     own = scores[verdict.final].test
     names = sorted(own)
     provenance = read_json(folder / PROVENANCE)
-    data = []
-    for corpus in corpora(CURATED):
-        card = read_json(CURATED / corpus / "card.json")
-        licence = cfg["ingest"]["corpora"].get(corpus, {}).get("licence", "not stated")
-        data.append({"name": corpus, "kept": card["splits"], "licence": licence})
+    kept = {corpus: read_json(CURATED / corpus / "card.json")["splits"] for corpus in corpora(CURATED)}
+    data = [{"name": corpus, "kept": splits, **source_of(cfg, corpus)} for corpus, splits in kept.items()]
     backbone = cfg["encoder"]["backbone"]
     given = backbone.get("package") or backbone.get("name")
+    at = f" at revision {backbone['revision']}" if backbone.get("revision") else ""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -120,9 +119,13 @@ def _card(
         metric={name: own[name]["metric"] for name in names},
         forms=forms,
         data=data,
+        trained=trained(cfg["experts"]),
         scores={model: one.test for model, one in scores.items()},
         encoder=cfg["encoder"],
-        came_from=f"the weights of {given}" if given else "weights drawn at random, trained from scratch here",
+        front=front_matter(cfg, verdict.final, own, data),
+        came_from=f"the weights of {given}{at} (licence: {licence_of(backbone)})"
+        if given
+        else "weights drawn at random, trained from scratch here",
         affinity=(folder / ARCHITECTURE).is_file(),
         confidence=cfg["final"]["confidence"],
         inputs=provenance["inputs"],

@@ -14,6 +14,8 @@ from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator.comparison import differences
 from pipeline.evaluator.items import grouped
 from pipeline.evaluator.scores import identity
+from pipeline.form.elsewhere import elsewhere
+from pipeline.form.onnx import parts
 from pipeline.task import kind_of
 
 CURATED = Path("data/curated")
@@ -34,7 +36,8 @@ def _told(form: Any, encoder: Encoder, folder: Path, path: str) -> dict[str, Any
         "use": form.use.format(**facts),
         "vector_bytes": form.vector_bytes(encoder.width),
         "file": form.file,
-        "file_bytes": (folder / form.file).stat().st_size if form.file else None,
+        "file_bytes": sum(part.stat().st_size for part in parts(folder / form.file)) if form.file else None,
+        "elsewhere": elsewhere(encoder, path, form.file, form.dtype) if form.file else "",
     }
 
 

@@ -24,6 +24,7 @@ from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.length import cut_at, cut_for
 from pipeline.encoder.lora import adapt
 from pipeline.models import BACKBONE
+from pipeline.training.checks import check_end_token
 from pipeline.training.job import Job
 from pipeline.training.prepare import prepare
 from pipeline.training.trainer import RUNS, Point, curve_text
@@ -39,6 +40,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     rest = {name: settings[name] for name in ("max_length_tokens", "pooling", "projection", "prompts", "adapter")}
     inputs = {"data/curated": CURATED}
     encoder = Encoder(_backbone(settings["backbone"], texts, seed, inputs, out), **rest)
+    check_end_token("pretrain", encoder)
     cut = cut_for(encoder, rows, **settings["length"])
     cut_at(encoder, cut.tokens)
     if first_process():

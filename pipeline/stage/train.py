@@ -14,7 +14,7 @@ from safetensors.torch import load_model, save_file
 
 from pipeline._version import __version__
 from pipeline.build import build
-from pipeline.checkpoint import OBJECTIVE, sha256, whole_directory, write_provenance, write_text
+from pipeline.checkpoint import OBJECTIVE, SEEN, sha256, whole_directory, write_json, write_provenance, write_text
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.training.job import Job
@@ -53,6 +53,8 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         fitted.model.save(folder)
         if fitted.beside:
             save_file(dict(fitted.beside), folder / OBJECTIVE)
+        if fitted.seen:
+            write_json(folder / SEEN, fitted.seen)
         _write_provenance(folder, section, seed)
     shutil.rmtree(job.scratch, ignore_errors=True)
     write_text(out / f"data/metrics/train/{item}.csv", curve_text(fitted.curve))

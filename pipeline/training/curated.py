@@ -55,7 +55,7 @@ class Contrastive:
             known=known,
             snapshots=kept,
         )
-        return Fitted(encoder, learned.curve, kept.files() if kept else (), learned.beside)
+        return Fitted(encoder, learned.curve, kept.files() if kept else (), learned.beside, learned.seen)
 
 
 def rows_of(

@@ -28,6 +28,7 @@ from pipeline.training.look import Look
 from pipeline.training.own_score import OwnScore
 from pipeline.training.reading import Reader
 from pipeline.training.resume import unrounded
+from pipeline.training.seen import looked_at
 from pipeline.training.snapshots import Snapshots
 from pipeline.training.strategy import strategy_for
 from pipeline.training.trainer import Point, Trained, module_settings, run_folder, train, without_gradient
@@ -35,10 +36,12 @@ from pipeline.view.view import View
 
 
 class Learned(NamedTuple):
-    """``curve``: one point per step. ``beside``: weights of objectives that are to be kept, as ``<task>.<weight>``."""
+    """``curve``: one point per step. ``beside``: weights of objectives that are to be kept, as ``<task>.<weight>``.
+    ``seen``: as `looked_at` says."""
 
     curve: list[Point]
     beside: dict[str, Tensor]
+    seen: dict[str, dict[str, int]]
 
 
 def _module(
@@ -121,7 +124,7 @@ def fit(
         _tell(name, training, reader, counts, rows, minutes=(time.monotonic() - start) / 60)
     if learner is not encoder and first_process():
         _taken_over(encoder, learner, run, rounded=_rounds(training, runtime))
-    return Learned(run.curve, _saved(objectives))
+    return Learned(run.curve, _saved(objectives), looked_at(data.batches.batches, rows))
 
 
 def _tell(

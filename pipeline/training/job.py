@@ -43,13 +43,14 @@ class Fitted:
     """``model`` is what an expert hands over; a phase hands over ``job.encoder``, which was trained in place.
 
     ``snapshots``: weights of the encoder that were kept on the way, files called ``<step>.safetensors``. ``beside``: weights that the
-    expert's directory keeps in a file of their own, since no vector depends on them.
+    expert's directory keeps in a file of their own, since no vector depends on them. ``seen``: by task, how many rows it looked at.
     """
 
     model: Model
     curve: list[Point]
     snapshots: Sequence[Path] = ()
     beside: Mapping[str, Tensor] = field(default_factory=dict)
+    seen: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 class Fit(Protocol):

@@ -389,15 +389,17 @@ def test_models_of_other_modules_are_not_merged(tmp_path):
 
 
 def test_last_token_pooling_without_an_end_token_is_told_with_the_remedy(tmp_path):
-    def decoder(name, ends):
-        words = tokenizer(ends=ends)
+    def decoder(name, ends, **further):
+        words = tokenizer(ends=ends, **further)
         place = plain(tmp_path / name, "Qwen3", num_key_value_heads=1, head_dim=8, max_position_embeddings=64, words=words)
         (tmp_path / f"{name} made").mkdir()
         return Encoder.load(of(tmp_path / f"{name} made", trunk(place), Pooling(16, "lasttoken")))
 
     check_end_token("train-x", decoder("with", "$A </s>"))
-    with pytest.warns(UserWarning, match=r"train-x: .*last token.*ends texts with no special token.*add_eos_token"):
+    with pytest.warns(UserWarning, match=r"train-x: .*last token.*ends texts with no special token.*or set add_eos_token"):
         check_end_token("train-x", decoder("without", "$A"))
+    with pytest.warns(UserWarning, match=r"says add_eos_token, and this tokenizer passes over it"):
+        check_end_token("train-x", decoder("asked for", "$A", add_eos_token=True))
 
 
 def test_token_vectors_and_layers_come_out_of_one_call(tmp_path):

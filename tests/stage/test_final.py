@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 
 from pipeline.checkpoint import read_json, sha256
 from pipeline.form.truncated import Truncated
@@ -85,7 +86,8 @@ def test_a_merge_that_is_better_on_every_validation_item_becomes_final(copied, r
 
 def test_the_card_holds_the_table_and_how_to_load(finished):
     card = (finished / "checkpoints/final/README.md").read_text(encoding="utf-8")
-    assert card.startswith("---\nlibrary_name: sentence-transformers\n")
+    assert card.startswith("---\n")
+    assert "\nlibrary_name: sentence-transformers\n" in card.partition("\n---\n")[0]
     assert 'SentenceTransformer("checkpoints/final")' in card
     assert "| soup |" in card or "| soup (this one) |" in card
     assert "cut" in card
@@ -97,6 +99,21 @@ def test_the_card_holds_the_data_with_licences_and_what_it_was_made_from(card, c
         assert f"| {row} | not stated |" in card
     assert f"`{chosen['sha256'][:16]}`" in card
     assert "| `data/curated` |" in card or "| `checkpoints/base` |" in card
+
+
+def test_the_card_says_how_many_rows_each_training_saw(finished, card):
+    for expert, task, rows in (("retrieval", "retrieval", 84), ("sts", "sts", 49)):
+        one = read_json(finished / f"checkpoints/experts/{expert}/seen.json")[task]
+        assert one["rows"] <= rows
+        assert one["drawn"] == 4 * 8
+        assert f"| {expert} | {task} | {one['rows']} | {one['drawn']} | {one['seen']} |" in card
+
+
+def test_the_front_matter_is_what_the_hub_reads(finished, chosen, card):
+    found = ModelCard(card).data
+    assert (found.license, found.pipeline_tag, found.model_name) == ("other", "sentence-similarity", chosen["model"])
+    by_name = {(one.dataset_name, one.metric_type): one.metric_value for one in found.eval_results}
+    assert by_name == {(one["corpus"], one["metric"]): pytest.approx(one["value"], abs=1e-6) for one in chosen["test"].values()}
 
 
 def test_every_form_stands_in_the_card_with_its_change_on_test_rows(finished, card):
