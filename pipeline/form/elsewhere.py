@@ -1,5 +1,7 @@
 """What other runtimes must be told to get a model's vectors out of its ONNX files: which pools how, and what none of them can do."""
 
+from typing import Any
+
 from sentence_transformers.base.modules import Normalize
 from sentence_transformers.sentence_transformer.modules import Pooling
 
@@ -19,7 +21,7 @@ def pooling_of(encoder: Encoder) -> tuple[str, bool] | None:
     kinds = [type(module) for module in rest]
     if kinds not in ([Pooling], [Pooling, Normalize]):
         return None
-    modes = rest[0].pooling_mode
+    modes: Any = rest[0].pooling_mode
     mode = modes if isinstance(modes, str) else "+".join(modes)
     as_text = rest[0].include_prompt or not any(encoder.model.prompts.values())
     return (mode, Normalize in kinds) if mode in NAMES and as_text else None

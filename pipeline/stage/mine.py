@@ -39,8 +39,6 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
                 if positive := [row for row in of_task if teaches(row)]:
                     negatives += with_given(of_task, mined(encoder, positive, pool, section, runtime, title=corpus))
                     given += len(of_task) - len(positive)
-            if not negatives:
-                continue
             if given:
                 print(f"{corpus}: {given} negatives that were given come before these")
             write(folder / f"{corpus}.parquet", Negative, negatives)

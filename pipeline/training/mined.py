@@ -28,6 +28,7 @@ def mined(
     limits = {"max_length_tokens": section["max_length_tokens"], "batch_tokens": runtime["batch_tokens"]}
     chosen = _first_queries(rows, section["max_queries"])
     if not chosen:
+        print(f"{title}: no negatives are mined (max_queries {section['max_queries']})")
         return []
     task = chosen[0].task
     queries, documents = sorted({row.query for row in chosen}), sorted({*pool, *(row.document for row in rows)})
@@ -82,7 +83,7 @@ def with_negatives(
             f"task {task}: its objective learns from mined hard negatives, and no query has one; raise mine.miner.depth or max_ratio, or "
             f"take an objective that needs none (conf/task/{task}.yaml)"
         )
-    if num_negatives and first_process():
+    if num_negatives and known and first_process():
         have = sum(len(known.get(row.query, ())) >= num_negatives for row in kept)
         left = f"; {len(rows) - len(kept)} rows without any are left out" if len(kept) < len(rows) else ""
         print(f"{task}: {have} of {len(rows)} rows have {num_negatives} mined negatives, the others what was found{left}")
