@@ -102,7 +102,7 @@ MUTATIONS = (
         "a resumed training starts anew", "        self.start = self.given = state[\"given\"]", "        self.start = self.given = 0"),
     fit("the control is not shuffled", "shuffled=[task for task, settings in tasks.items() if settings[\"shuffle_documents\"]],",
         "shuffled=[],"),
-    fit("rows that are not trained on mark nothing", "        known=known[\"train\"],\n", "        known=[],\n"),
+    fit("rows that are not trained on mark nothing", "reader, known[\"train\"], objectives", "reader, [], objectives"),
     fit("early stopping looks at training rows", "_looks(reader, held_out,", "_looks(reader, rows,"),
     at("corpus/row.py", "training/test_mined.py")(
         "rows judged irrelevant are trained on", "return not kind_of(row).answers or row.score is None or row.score > 0", "return True"),
@@ -110,8 +110,7 @@ MUTATIONS = (
         "the teacher scores the last positive", "candidate = torch.cat([positive[:, :1], negative], dim=1)",
         "candidate = torch.cat([positive[:, -1:], negative], dim=1)"),
     at("training/optimizer.py", "training/test_optimizer.py")(
-        "weights decay by their shape, not by name", "[weight for name, weight in weights.items() if name in decayed]",
-        "[weight for name, weight in weights.items() if weight.ndim > 1]"),
+        "weights decay by their shape, not by name", "(name in decayed) is matrix", "(weight.ndim > 1) is matrix"),
     at("training/module.py",
        "training/test_sharded.py::test_two_processes_decay_what_one_decays_and_clip_by_the_norm_of_the_whole_gradient[fsdp]")(
         "the gradient's norm is that of a process' part", "sharded=self.sharded)", "sharded=False)"),
@@ -182,8 +181,8 @@ MUTATIONS = (
     gate("a merge passes by its mean as measured", "passed = mean[merge].low > 0 and", "passed = mean[merge].value > 0 and"),
     gate("a task is lost where its upper bound is", "all(one.low > -margin for", "all(one.high > -margin for"),
     gate("the best of many merges is taken for one", "np.quantile(np.max(apart, axis=0), share)", "np.quantile(apart[0], share)"),
-    at("stage/final.py", "stage/test_judge.py")(
-        "the final model is chosen on test rows", "{model: scores[model].validation for", "{model: scores[model].test for"),
+    at("evaluator/verdict.py", "stage/test_judge.py")(
+        "the final model is chosen on test rows", "at_home(scores[name].validation, guards) for", "at_home(scores[name].test, guards) for"),
 )  # fmt: skip
 
 

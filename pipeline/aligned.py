@@ -13,7 +13,14 @@ from pipeline.manifest import read_json
 from pipeline.weights import Place, Weights
 
 HEADS = ("pooler.", "lm_head.", "cls.", "classifier.", "score.", "contact_head.")  # no vector of a text depends on them
-TABLES = ("embeddings.weight", "embed_tokens.weight", "shared.weight", "wte.weight", "lm_head.weight", "predictions.bias")
+INPUT = (
+    "word_embeddings.weight",
+    "tok_embeddings.weight",
+    "embed_tokens.weight",
+    "shared.weight",
+    "wte.weight",
+)  # by token, in
+TABLES = (*INPUT, "lm_head.weight", "predictions.bias")  # and out
 SHOWN = 3
 
 
@@ -89,7 +96,7 @@ def _tied(expert: Weights, name: str) -> Place | None:
     config = read_json(expert.directory / "config.json")
     if name != "lm_head.weight" or not config.get("tie_word_embeddings"):
         return None
-    return next((place for other, place in expert.places.items() if other.endswith(TABLES[:4])), None)
+    return next((place for other, place in expert.places.items() if other.endswith(INPUT)), None)
 
 
 def _check_shapes(expert: Weights, base: Weights) -> list[str]:

@@ -187,6 +187,7 @@ def test_a_pooling_is_code_of_all_that_load_an_encoder_and_of_no_other(config):
         "mine",
         "train",
         "merge",
+        "derive",
         "evaluate",
         "baseline",
         "final",
@@ -254,7 +255,16 @@ def test_a_model_that_curation_asks_is_code_of_curate(config, root):
 
 
 def test_checks_and_shapes_of_the_configuration_and_the_cost_page_are_code_of_no_stage(config, proteins):
-    files = ("params.py", "shape.py", "code_hash.py", "report/costs.py", "report/costs.html", "left_out.py", "derivable.py")
+    files = (
+        "params.py",
+        "shape.py",
+        "checked.py",
+        "code_hash.py",
+        "report/costs.py",
+        "report/costs.html",
+        "left_out.py",
+        "derivable.py",
+    )
     for file in (*files, "stage/sweep.py", "stage/compose.py", "stage/left_out.py"):
         assert names_of(config, Code(), file) | names_of(proteins, Code(), file) == set(), file
 
@@ -282,7 +292,7 @@ def test_every_file_that_is_not_python_is_named_by_a_module_beside_it(root):
 
 def test_code_is_imported_by_a_name_made_up_at_run_time_and_docstrings_are_read_where_no_result_depends_on_it(root):
     """`__main__` finds stages and their commands, `build` what a node names, `encoder.directory` what a modules.json names; `form.onnx`
-    imports packages of an extra, `shape`, which `compose` alone reaches, the shape that a training names."""
+    imports packages of an extra, `checked`, which `compose` alone reaches, the shape that a training names."""
     importing, documented = set(), set()
     for file in sorted((root / "pipeline").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_bytes())):
@@ -304,14 +314,14 @@ def test_code_is_imported_by_a_name_made_up_at_run_time_and_docstrings_are_read_
         "pipeline/__main__.py",
         "pipeline/build.py",
         "pipeline/encoder/directory.py",
+        "pipeline/checked.py",
         "pipeline/form/onnx.py",
-        "pipeline/shape.py",
     }
     assert documented == {"pipeline/__main__.py"}
 
 
-def test_only_the_entry_calls_the_cost_page(root):
+def test_only_the_entry_and_what_stands_beside_the_stages_call_the_cost_page(root):
     for file in sorted((root / "pipeline").rglob("*.py")):
         assert ("pipeline.report.costs" in file.read_text(encoding="utf-8")) == (
-            file.name == "__main__.py" and file.parent.name == "pipeline"
+            file.relative_to(root / "pipeline").as_posix() in ("__main__.py", "stage/result.py")
         )

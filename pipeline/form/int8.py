@@ -53,7 +53,6 @@ class Int8:
                 )
             finally:
                 logging.disable(logging.NOTSET)
-            model = _package("onnx").load(str(small))
-        for name in (self.file, *self.copies):
-            write_model(model, folder / name)
+            for name in (self.file, *self.copies):  # read anew: a model that was written forgets weights that lie beside it
+                write_model(_package("onnx").load(str(small)), folder / name)
         return session(encoder, folder / self.file, max_length_tokens=max_length_tokens)

@@ -105,16 +105,9 @@ def check_end_token(where: str, encoder: Encoder) -> None:
     short, cut = (encoder.token_ids([text], 8)[0][-1] for text in ("text", "text " * 20))
     if short == encoder.plain_ids(["text"])[0][-1] or cut != short:
         found = "drops the end token of texts that are cut" if cut != short else "ends texts with no special token"
-        asked = bool(getattr(encoder.tokenizer, "init_kwargs", {}).get("add_eos_token"))
-        remedy = (
-            "tokenizer_config.json says add_eos_token, and this tokenizer passes over it: write a post_processor into tokenizer.json that "
-            "puts it there"
-            if asked
-            else "write a post_processor into tokenizer.json that puts it there, or set add_eos_token in tokenizer_config.json"
-        )
         warnings.warn(
             f"{where}: the vector of a text is that of its last token, but the tokenizer {found}: expected the same end everywhere; "
-            f"{remedy}, or take choose.pooling: mean",
+            f"set add_eos_token in tokenizer_config.json, or write a post_processor into tokenizer.json, or take choose.pooling: mean",
             stacklevel=2,
         )
 

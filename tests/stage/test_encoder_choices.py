@@ -15,16 +15,21 @@ def test_prompts_an_adapter_and_a_pooling_with_weights_go_through_every_training
     shutil.copytree(finished / "data/curated", folder / "data/curated")
     for words in (("compose",), ("pretrain",), ("mine",), ("train", "retrieval"), ("evaluate", "retrieval")):
         assert run(folder, *words) == 0, words
-    backbone, base, expert = (
+    base, expert = (
         load_file(folder / f"checkpoints/{name}/model.safetensors")
         | {
             f"pooling.{key}": value
             for key, value in load_file(folder / f"checkpoints/{name}/1_LatentAttention/model.safetensors").items()
         }
-        for name in ("backbone", "base", "experts/retrieval")
+        for name in ("base", "experts/retrieval")
     )
     assert not [name for name in expert if "lora" in name]
-    for before, after in ((backbone, base), (base, expert)):
+    assert not (folder / "checkpoints/backbone/1_LatentAttention").exists()  # it is as it came
+    backbone = load_file(folder / "checkpoints/backbone/model.safetensors")
+    assert {name for name in backbone if not backbone[name].equal(base[name])} == {
+        name for name in backbone if "attention" in name and name.endswith("weight") and "LayerNorm" not in name
+    } | {name for name in backbone if name.endswith(("intermediate.dense.weight", "output.dense.weight"))}
+    for before, after in ((base, expert),):
         assert {name: value.shape for name, value in before.items()} == {name: value.shape for name, value in after.items()}
         moved = {name for name in before if not before[name].equal(after[name])}
         assert "pooling.to_out.weight" in moved

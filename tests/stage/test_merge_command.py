@@ -72,7 +72,10 @@ BAD = {
     ),
     "missing": (broken("w", lambda s: None), "missing ['w'], as in base/model.safetensors"),
     "extra": (broken("more", lambda s: torch.zeros(2)), "unknown ['more'], in two/model.safetensors"),
-    "tokenizer": (lambda f: (f / "tokenizer.json").write_text("{ }"), "two has another tokenizer than base"),
+    "tokenizer": (
+        lambda f: (f / "tokenizer.json").write_text('{"model": {"type": "BPE"}}'),
+        "two has another tokenizer than base",
+    ),
     "shape": (broken("w", lambda s: s["w"][:3]), "two/model.safetensors, tensor w: shape (3, 4), the base has (6, 4)"),
     "NaN": (broken("w", lambda s: s["w"] / 0), "two/model.safetensors, tensor w holds NaN or infinity"),
     "pickle": (to_pickle, "two/pytorch_model.bin is a pickle"),

@@ -33,7 +33,7 @@ def learned(tiny_encoder, tmp_path, monkeypatch):
 
         def fit(encoder, given, negatives, *rest, held_out, **named):
             seen.update(rows=given, negatives=negatives, held_out=held_out)
-            return Learned([], {})
+            return Learned([], {}, {})
 
         monkeypatch.setattr(curated, "fit", fit)
         job = Job(
