@@ -1,8 +1,7 @@
 """sentence-transformers' own trainer on the rows that a run was trained on, at equal minutes, scored by the same evaluators.
 
-    cd <a finished run> && python <here>/beside.py retrieval sentence-transformers          its defaults
-    cd <a finished run> && python <here>/beside.py retrieval sentence-transformers tuned    settings of its documentation at their best
-    ... minutes=10                        else the minutes that the expert's training took (data/metrics/train is not asked: say them)
+    cd <a finished run> && python <here>/beside.py retrieval sentence-transformers minutes=10          its defaults
+    cd <a finished run> && python <here>/beside.py retrieval sentence-transformers tuned minutes=10    what its documentation advises
 
 The first word is the task, of pairs; its train rows of data/curated are learned from the backbone as it came (checkpoints/backbone), by
 `MultipleNegativesRankingLoss` (graded pairs: `CoSENTLoss`). The steps that fit the minutes follow from five that are timed. Written:
@@ -72,7 +71,10 @@ def scored(directory: Path, name: str) -> dict[str, Any]:
 
 def main() -> None:
     words = [word for word in sys.argv[1:] if "=" not in word]
-    minutes = float(dict(word.split("=") for word in sys.argv[1:] if "=" in word)["minutes"])
+    given = dict(word.split("=") for word in sys.argv[1:] if "=" in word)
+    if not words or "minutes" not in given:
+        sys.exit(__doc__)
+    minutes = float(given["minutes"])
     task, arm = words[0], words[2] if len(words) > 2 else "defaults"
     clock = Clock()
     trained(task, ARMS[arm], TIMED + 1, clock)

@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
+from pipeline.encoder.inputs import NO_LIMIT
 
 STEP = 64  # tokens: a cut is a multiple of it
 AT_MOST = 20_000  # texts of a task and side that are measured, evenly spread
@@ -21,6 +22,8 @@ class Cut(NamedTuple):
 
     @property
     def told(self) -> str:
+        if self.tokens >= NO_LIMIT:
+            return f"texts of any length are read whole; {self.texts} train texts"
         return f"texts are cut at {self.tokens} tokens; {100 * self.longer:.1f} % of {self.texts} train texts fill these or are longer"
 
 

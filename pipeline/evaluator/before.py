@@ -171,7 +171,10 @@ def table(before: Mapping[str, Any], confidence: float) -> list[list[str]]:
         cells = [_cell(row["test"][name]) if name in row["test"] else "-" for name in heads]
         lines.append([f"{model} ({role})", *cells, "-" if row["mean"] is None else f"{row['mean']:.4f}"])
     if (found := before["difference"]) is not None:
-        tasks = [found["tasks"].get(one["task"]) for one in rows[final]["test"].values()]
+        of_label = [
+            one["task"] for one in rows[final]["test"].values()
+        ]  # a task of several collections has one difference for all
+        tasks = [found["tasks"].get(task) if of_label.count(task) == 1 else None for task in of_label]
         told = ["-" if one is None else _signed(one) for one in (*tasks, found["mean"])]
         lines.append([f"{final} less {shelf} ({100 * confidence:.0f} %)", *told])
     return lines

@@ -45,7 +45,8 @@ def judge(
     forgot = _forgot(models, kept, section["retention"])
     singles = _singles(section["candidates"], models, validation, evaluators)
     enough = [name for name in singles if name not in forgot]
-    if not enough:
+    fallback = not enough
+    if fallback:
         enough = [shelf] if shelf is not None else [max(singles, key=lambda name: kept[name])]
     mean_of = means(evaluators, {model: validation[model] for model in (*enough, *gated)})
     best = max(enough, key=lambda name: mean_of[name])
@@ -59,8 +60,8 @@ def judge(
     final = max(passed, key=lambda name: mean_of[name]) if passed else best
     unseen = unlike(at_home(scores[best].test, guards), {one["task"] for one in own.values()})
     rows = _rows(stands, own, section, unseen, called(models)[0])
-    sentence = _sentence(final, best, stands, called(models) if gated else None, section["margin"], best in {*forgot, shelf})
-    told = _told(final, kept, forgot, section["retention"], best in {*forgot, shelf}, shelf)
+    sentence = _sentence(final, best, stands, called(models) if gated else None, section["margin"], fallback)
+    told = _told(final, kept, forgot, section["retention"], fallback, shelf)
     refused = [name for name in gated if name not in passed]
     return Verdict(final, best, stands, refused, kept, forgot, f"{sentence}{told}", rows)
 

@@ -198,12 +198,12 @@ def _outside(section: Mapping[str, Any]) -> dict[str, Outside]:
     """By name the texts on which retention is measured: the bundled sentences, and a sample of each guard's."""
     found = {GENERAL: Outside(GENERAL, general_texts())} if section["general"] else {}
     for corpus in section["guards"]:
-        if learned := [split for split in ("train", "probe") if read(CURATED / corpus / f"{split}.parquet", Row)]:
+        if learned := [split for split in ("train", "validation", "probe") if read(CURATED / corpus / f"{split}.parquet", Row)]:
             raise ValueError(
                 f"evaluate.guards: {corpus} has {' and '.join(learned)} rows, and a guard is only evaluated; give its source test rows "
                 f"alone (`splits` or `files` with `train: null`), or take it out of evaluate.guards"
             )
-        held_out = [c for split in HELD_OUT for c in collections(CURATED, corpus, split)]
+        held_out = collections(CURATED, corpus, "test")
         texts = spread_out([text for c in held_out for text in c.every_text()], section["guard_texts"])
         if len(texts) < LEAST:
             raise ValueError(f"evaluate.guards: expected {LEAST} texts or more in {corpus}, found {len(texts)}; take it out")

@@ -24,22 +24,3 @@ def _of_task(training: Mapping[str, Any], size: int, rows: int) -> int:
 
 
 UNBOUNDED_EPOCHS = 1000.0  # of a training that only a budget of minutes ends: more than anybody's rows are worth
-
-
-def within(counts: Mapping[str, int], most: int) -> dict[str, int]:
-    """``counts`` by task lowered in proportion to at most ``most`` in all, at least one of each."""
-    whole = sum(counts.values())
-    if whole <= most:
-        return dict(counts)
-    return {task: max(1, count * most // whole) for task, count in counts.items()}
-
-
-def seen(counts: Mapping[str, int], training: Mapping[str, Any], num_rows: Mapping[str, int]) -> list[str]:
-    """By task, in words, what the batches see of the rows."""
-    told: list[str] = []
-    for task, count in counts.items():
-        size, rows = training["tasks"][task]["batch_size"], num_rows[task]
-        rounds = count * size / rows if rows else 0.0
-        share = f"{100 * rounds:.0f} % of" if rounds < 0.995 else f"{rounds:.1f} times round"
-        told.append(f"task {task}: {count} batches of {size}, {share} {rows} rows")
-    return told

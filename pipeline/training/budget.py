@@ -63,6 +63,7 @@ def timed(
         for part in batch.parts:
             found[part.task].append(time.monotonic() - start)
         module.zero_grad(set_to_none=True)
+    module.to("cpu")  # where what comes next expects it
     first = next(iter(found))
     return {task: median(spent[1:] if task == first and len(spent) > 1 else spent) for task, spent in found.items()}
 
@@ -71,15 +72,13 @@ def fitting(counts: Mapping[str, int], seconds: Mapping[str, float], minutes: fl
     """``counts`` lowered to what takes at most so many minutes."""
     whole = sum(counts[task] * seconds[task] for task in counts)
     share = min(1.0, 60 * minutes / whole)
-    lowered = {task: int(count * share) for task, count in counts.items()}
-    if not all(lowered.values()):
-        one = sum(seconds.values())
+    if (one := sum(seconds[task] for task in counts)) > 60 * minutes:
         raise ValueError(
             f"{name}.budget_minutes: expected at least {one / 60:.2g} minutes, what one batch of each task takes here "
             f"({', '.join(f'{task} {spent:.2g} s' for task, spent in sorted(seconds.items()))}), got {minutes:g}; raise it, lower "
             f"batch_size, or take another recipe"
         )
-    return lowered
+    return {task: max(1, int(count * share)) for task, count in counts.items()}
 
 
 def _tell(

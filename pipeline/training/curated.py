@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.build import build
 from pipeline.checkpoint import whole_directory
-from pipeline.corpus.files import Negative, corpora, read, read_rows, write
+from pipeline.corpus.files import Negative, read, read_rows, write
 from pipeline.corpus.row import Row, Split, teaches
 from pipeline.distributed import first_process, together
 from pipeline.encoder.encoder import Encoder
@@ -91,7 +91,7 @@ def _found(
         return {}
     pool = [
         text
-        for corpus in corpora(job.curated)
+        for corpus in sorted({corpus for corpus, _ in read_rows(job.curated, "train", list(rows))})
         if section["corpora"] is None or corpus in section["corpora"]
         for text in further_documents(job.curated, corpus)
     ]

@@ -2,8 +2,9 @@
 
 import copy
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from pipeline.encoder.encoder import Encoder
 from pipeline.objective.objective import Objective
 from pipeline.teacher.teacher import Mean, Teacher
 from pipeline.trainable import check_snapshots, num_processes
-from pipeline.training.bounds import batches, seen
+from pipeline.training.bounds import batches
 from pipeline.training.budget import affordable, spread
 from pipeline.training.checks import built_objectives, check_batches, check_encoder, check_rows, check_views
 from pipeline.training.contrastive import ContrastiveModule
@@ -101,15 +102,10 @@ def fit(
     teachers = _teachers(training, runtime)
     reader = Reader(encoder, training["max_length_tokens"])
     planned = partial(_data, rows, negatives, reader, known["train"], objectives, teachers=teachers, views=views, seed=seed)
-    counts = batches(training, {task: len(of_task) for task, of_task in rows.items()})
-    if training["budget_minutes"] is not None:
-        folder = run_folder(name, training, seed, inputs)
-        module = _module(encoder, objectives, training, runtime, steps=1, seed=seed)
-        sample = planned({**training, "turns": "own"}, spread(list(tasks))).batches
-        counts = affordable(counts, module, sample, training, runtime, name=name, folder=folder)
+    module = _module(encoder, objectives, training, runtime, steps=1, seed=seed)
+    folder = run_folder(name, training, seed, inputs)
+    counts = _counts(name, rows, module, planned, training, runtime, folder)
     steps = sum(counts.values())
-    if snapshots:
-        check_snapshots(name, training["snapshots"], steps)
     data = planned(training, counts)
     check_batches(name, data.batches.batches, num_processes(runtime), mixed=training["batches"] == "mixed")
     learner = encoder if isinstance(strategy, str) else copy.deepcopy(encoder)  # a strategy may take it to pieces
@@ -120,25 +116,37 @@ def fit(
     callbacks += [snapshots] if snapshots else []  # before the checkpoint, which may be gone on with
     start = time.monotonic()
     run = train(module, data, training, runtime, seed=seed, name=name, inputs=inputs, idle=idle, callbacks=callbacks)
+    looked = looked_at(data.batches.batches[: len(run.curve)], rows)
     if first_process():
-        _tell(name, training, reader, counts, rows, minutes=(time.monotonic() - start) / 60)
+        _tell(name, len(run.curve), looked, reader, minutes=(time.monotonic() - start) / 60)
     if learner is not encoder and first_process():
         _taken_over(encoder, learner, run, rounded=_rounds(training, runtime))
-    return Learned(run.curve, _saved(objectives), looked_at(data.batches.batches, rows))
+    return Learned(run.curve, _saved(objectives), looked)
 
 
-def _tell(
+def _counts(
     name: str,
-    training: Mapping[str, Any],
-    reader: Reader,
-    counts: Mapping[str, int],
     rows: Mapping[str, Sequence[Row]],
-    *,
-    minutes: float,
-) -> None:
-    """What was done: how much of the rows was seen, how long it took, what was cut."""
-    told = "; ".join(seen(counts, training, {task: len(of_task) for task, of_task in rows.items()}))
-    print(f"{name}: {told}; {minutes:.1f} minutes")
+    module: ContrastiveModule,
+    planned: Callable[..., TrainingData],
+    training: Mapping[str, Any],
+    runtime: Mapping[str, Any],
+    folder: Path,
+) -> dict[str, int]:
+    """By task how many batches there are to be, by its rows and, where there is one, by the budget of minutes."""
+    counts = batches(training, {task: len(of_task) for task, of_task in rows.items()})
+    if training["budget_minutes"] is not None:
+        sample = planned({**training, "turns": "own"}, spread(list(counts))).batches
+        counts = affordable(counts, module, sample, training, runtime, name=name, folder=folder)
+    if training.get("snapshots"):
+        check_snapshots(name, training["snapshots"], sum(counts.values()))
+    return counts
+
+
+def _tell(name: str, steps: int, looked: Mapping[str, Mapping[str, int]], reader: Reader, *, minutes: float) -> None:
+    """What was done: how many steps, how much of the rows they saw, how long they took, what was cut."""
+    told = "; ".join(f"task {task}: {one['seen']} of {one['rows']} rows seen" for task, one in sorted(looked.items()))
+    print(f"{name}: {steps} steps in {minutes:.1f} minutes; {told}")
     if cut := reader.cut():
         print(f"{name}: {cut} (max_length_tokens)")
 

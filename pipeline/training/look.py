@@ -38,6 +38,11 @@ class Look(Callback):
         self.fruitless = 0
         self.weights: dict[str, Tensor] = {}
 
+    @property
+    def state_key(self) -> str:
+        """A training may have two: one that ends it, one that keeps the best weights."""
+        return f"Look {self.name}"
+
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "fruitless": self.fruitless, "weights": self.weights}
 

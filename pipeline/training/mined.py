@@ -28,7 +28,8 @@ def mined(
     limits = {"max_length_tokens": section["max_length_tokens"], "batch_tokens": runtime["batch_tokens"]}
     chosen = _first_queries(rows, section["max_queries"])
     if not chosen:
-        print(f"{title}: no negatives are mined (max_queries {section['max_queries']})")
+        if rows:
+            print(f"{title}: no negatives are mined (max_queries {section['max_queries']})")
         return []
     task = chosen[0].task
     queries, documents = sorted({row.query for row in chosen}), sorted({*pool, *(row.document for row in rows)})
@@ -80,8 +81,8 @@ def with_negatives(
     kept = [row for row in rows if len(known.get(row.query, ())) >= least]
     if rows and not kept:
         raise ValueError(
-            f"task {task}: its objective learns from mined hard negatives, and no query has one; raise mine.miner.depth or max_ratio, or "
-            f"take an objective that needs none (conf/task/{task}.yaml)"
+            f"task {task}: its objective learns from hard negatives alone, and no query has one; mine some (choose.recipe: standard, or "
+            f"mine.max_queries: null), raise mine.miner.depth or max_ratio, or take an objective that needs none (conf/task)"
         )
     if num_negatives and known and first_process():
         have = sum(len(known.get(row.query, ())) >= num_negatives for row in kept)

@@ -55,12 +55,16 @@ def below_top(names: Sequence[str]) -> dict[str, int]:
     if most < 2:
         return dict.fromkeys(names, 0)
     stacks = [prefix for prefix, one in numbers.items() if len(one) == most]
+    stacks = [
+        stack for stack in stacks if not any(other != stack and other.startswith(stack) for other in stacks)
+    ]  # the innermost
     first = {stack: next(at for at, name in enumerate(names) if name.startswith(stack)) for stack in stacks}
+    depth = {stack: {number: most - 1 - rank for rank, number in enumerate(sorted(numbers[stack]))} for stack in stacks}
     below: dict[str, int] = {}
     for at, name in enumerate(names):
-        number = next((number for prefix, number in found[name] if prefix in stacks), None)
+        inside = next(((prefix, number) for prefix, number in found[name] if prefix in stacks), None)
         own = max(stacks, key=lambda stack: _shared(stack.split("."), name.split(".")))
-        below[name] = most - 1 - number if number is not None else most if at < first[own] else 0
+        below[name] = depth[inside[0]][inside[1]] if inside else most if at < first[own] else 0
     return below
 
 

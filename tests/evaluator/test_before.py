@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluator.before import FEW_ROWS, before_and_after
+from pipeline.evaluator.before import FEW_ROWS, before_and_after, table
 from pipeline.evaluator.retrieval import Retrieval
 from pipeline.evaluator.scores import Scores
 from pipeline.evaluator.sts import Sts
@@ -110,6 +110,19 @@ def test_guards_count_neither_in_the_rows_nor_in_the_difference():
     assert found.better is True
     assert found.rows["joint"] == {"test": {"retrieval/x": record(own)[0]}, "mean": pytest.approx(own.mean())}
     assert compared(backbone={"x": shelf, "guard": shelf}, joint=lost).better is False
+
+
+def test_a_task_of_two_collections_has_no_difference_of_one_of_them():
+    one = {"metric": "ndcg@10", "value": 0.5, "interval": {"low": 0.4, "high": 0.6}}
+    test = {
+        "retrieval/a": one | {"task": "retrieval"},
+        "retrieval/b": one | {"task": "retrieval"},
+        "sts/c": one | {"task": "sts"},
+    }
+    row, gain = {"test": test, "mean": 0.5}, {"value": 0.1, "low": 0.09, "high": 0.11}
+    difference = {"tasks": {"retrieval": gain, "sts": gain}, "mean": gain}
+    before = {"rows": {"shelf": row, "own": row}, "shelf": "shelf", "final": "own", "difference": difference}
+    assert table(before, 0.95)[-1][1:] == ["-", "-", "+0.1000 [+0.090, +0.110]", "+0.1000 [+0.090, +0.110]"]
 
 
 def test_a_baseline_that_does_not_answer_every_task_has_no_mean():

@@ -150,13 +150,14 @@ def test_the_model_off_the_shelf_agrees_with_itself(kept):
 
 def as_guard(folder):
     """Corpus `graded` without rows that anything is trained on."""
-    write(folder / "data/curated/graded/train.parquet", Row, [])
+    for split in ("train", "validation"):
+        write(folder / f"data/curated/graded/{split}.parquet", Row, [])
 
 
 def test_a_guard_is_looked_at_beside_the_bundled_sentences_and_must_not_be_trained_on(copied, run, capsys):
     folder = copied("data/config.yaml", "data/curated", "checkpoints", evaluate={"guards": ["graded"], "guard_texts": 20})
     assert run(folder, "evaluate", "sts") == 1
-    assert "evaluate.guards: graded has train rows, and a guard is only evaluated" in capsys.readouterr().err
+    assert "evaluate.guards: graded has train and validation rows, and a guard is only evaluated" in capsys.readouterr().err
     as_guard(folder)
     assert run(folder, "evaluate", "sts") == 0
     found = read_json(folder / "data/metrics/evaluate/sts.json")

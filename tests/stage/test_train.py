@@ -117,10 +117,12 @@ def test_an_early_stop_without_enough_validation_rows_is_refused_before_the_firs
     assert "early_stop, on validation rows: task sts: a batch of 40 needs" in capsys.readouterr().err
 
 
-def test_the_best_weights_by_the_tasks_own_score_are_kept_not_the_last(copied, run, finished):
-    best = {"looks": 4, "rows_per_task": 20}
-    folder = copied(*INPUTS, train={"sts": {"best": best, "optimizer": {"lr": 0.5}}})  # steps that ruin it
+def test_the_best_weights_by_the_tasks_own_score_are_kept_not_the_last(copied, run, monkeypatch):
+    folder = copied(*INPUTS, train={"sts": {"best": {"looks": 4, "rows_per_task": 20}}})
+    worse = iter([0.4, 0.3, 0.2, 0.1])
+    monkeypatch.setattr("pipeline.training.own_score.OwnScore.__call__", lambda self, encoder: next(worse))
     assert run(folder, "train", "sts") == 0
+    assert list(worse) == []
     kept = load_file(folder / "checkpoints/experts/sts/model.safetensors")
     config = yaml.safe_load((folder / "data/config.yaml").read_text())
     config["train"]["sts"]["best"] = None
@@ -138,7 +140,7 @@ def test_a_budget_is_told_before_and_after_and_a_number_of_steps_that_fits_is_ta
     out = capsys.readouterr().out
     assert "train-sts: a budget of 9 minutes; a step takes sts" in out
     assert "so 3 steps (all that were asked for)" in out
-    assert "train-sts: task sts: 3 batches of 8, 49 % of 49 rows; 0.0 minutes" in out
+    assert "train-sts: 3 steps in 0.0 minutes; task sts: 24 of 49 rows seen" in out
     assert list((folder / "data/runs").iterdir()) == []
 
 
@@ -147,3 +149,11 @@ def test_a_budget_that_holds_no_step_is_refused_and_nothing_is_left(copied, run,
     assert run(folder, "train", "sts") == 1
     assert "train-sts.budget_minutes: expected at least" in capsys.readouterr().err
     assert not (folder / "checkpoints/experts").exists()
+
+
+def test_an_early_stop_and_the_best_weights_go_together_and_what_was_done_is_told(copied, run, capsys):
+    stop = {"every_steps": 1, "patience": 2, "batches_per_task": 2}
+    asked = {"early_stop": stop, "best": {"looks": 4, "rows_per_task": 20}, "steps_per_task": 9, "optimizer": {"lr": 0.0}}
+    folder = copied(*INPUTS, train={"sts": asked | {"tasks": {"sts": {"batch_size": 8}}}})
+    assert run(folder, "train", "sts") == 0
+    assert "train-sts: 3 steps in 0.0 minutes; task sts: 24 of 49 rows seen" in capsys.readouterr().out

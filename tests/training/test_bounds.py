@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.training.bounds import batches, seen
+from pipeline.training.bounds import batches
 
 NONE = {"steps_per_task": None, "epochs": None, "max_steps_per_task": None, "budget_minutes": None}
 TASKS = {"tasks": {"search": {"batch_size": 32}, "sts": {"batch_size": 8}}}
@@ -28,8 +28,3 @@ def test_the_least_of_the_bounds_holds_and_a_number_of_steps_replaces_them(given
 
 def test_a_file_smaller_than_a_batch_has_one_batch_an_epoch():
     assert batches(NONE | {"epochs": 1} | TASKS, {"search": 3, "sts": 0}) == {"search": 1, "sts": 1}
-
-
-def test_what_was_seen_is_said_in_shares_and_rounds():
-    told = seen({"search": 8, "sts": 25}, TASKS, ROWS)
-    assert told == ["task search: 8 batches of 32, 26 % of 1000 rows", "task sts: 25 batches of 8, 2.5 times round 80 rows"]

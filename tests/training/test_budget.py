@@ -10,6 +10,7 @@ import pipeline.training.budget as budget
 def test_batches_are_lowered_in_proportion_to_what_fits():
     assert budget.fitting({"a": 100, "b": 50}, {"a": 1.0, "b": 2.0}, 100 / 60, "train-x") == {"a": 50, "b": 25}
     assert budget.fitting({"a": 100, "b": 50}, {"a": 1.0, "b": 2.0}, 60, "train-x") == {"a": 100, "b": 50}
+    assert budget.fitting({"large": 1562, "small": 2}, {"large": 0.5, "small": 0.2}, 5, "train-x") == {"large": 599, "small": 1}
 
 
 def test_a_budget_too_small_for_one_batch_of_each_task_is_refused():

@@ -87,6 +87,6 @@ def test_where_an_objective_needs_negatives_rows_without_any_are_left_out_and_to
     assert learned(tasks={"retrieval": TASK | {"num_negatives": 2} | needy})[0] == ["letters q3"]
     assert "; 39 rows without any are left out" in capsys.readouterr().out
     with pytest.raises(
-        ValueError, match="task retrieval: its objective learns from mined hard negatives, and no query has one"
+        ValueError, match="task retrieval: its objective learns from hard negatives alone, and no query has one; mine some"
     ):
         learned(tasks={"retrieval": TASK | {"num_negatives": 2} | needy}, corpora=["manuals"])

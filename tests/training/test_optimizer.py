@@ -114,6 +114,10 @@ def test_layers_are_found_by_the_longest_numbered_list_in_the_names():
     routes = [f"r.{side}.{name}" for side in ("q", "d") for name in ("emb.w", "layer.0.w", "layer.1.w", "norm.w")]
     assert [below_top(routes)[name] for name in routes] == [2, 1, 0, 0] * 2
     assert below_top(["table.w", "linear.w"]) == {"table.w": 0, "linear.w": 0}
+    dense = ["m.0.emb.w", "m.0.layer.0.w", "m.0.layer.1.w", "m.2.linear.w"]  # modules and layers are as many
+    assert [below_top(dense)[name] for name in dense] == [2, 1, 0, 0]
+    upper = ["layer.4.w", "layer.5.w"]  # those below are not trained
+    assert below_top([f"m.{name}" for name in upper]) == {"m.layer.4.w": 1, "m.layer.5.w": 0}
 
 
 def test_a_layer_decay_that_would_raise_lower_rates_is_told():
