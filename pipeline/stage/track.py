@@ -38,15 +38,24 @@ def run(words: list[str]) -> None:
     named = {name: _mark(f"{mode} {name}", stage) for name, stage in stages.items()}
     new = [name for name in _in_order(stages) if named[name] not in before]
     Path("wandb").mkdir(exist_ok=True)
+    files: dict[str, Path] = {}
     for name in new:
-        file = _stage(name, stages[name], runtime["project"], mode)
-        before[named[name]] = f"{file.stat().st_size} {file}" if file else ""
-        write_text(done, "".join(f"{mark} {kept}".rstrip() + "\n" for mark, kept in sorted(before.items())))
+        before[named[name]] = ""
+        if file := _stage(name, stages[name], runtime["project"], mode):
+            files[named[name]] = file
+        _write(done, before | {mark: f"{file.stat().st_size} {file}" for mark, file in files.items()})
+    if files:  # W&B's service may still write: the sizes are those that it leaves
+        wandb.teardown()
+        _write(done, before | {mark: f"{file.stat().st_size} {file}" for mark, file in files.items()})
     print(
         f"tracked {len(new)} of {len(stages)} stages, {mode}; the others were before"
         if len(new) < len(stages)
         else f"tracked {len(stages)} stages, {mode}"
     )
+
+
+def _write(done: Path, kept: Mapping[str, str]) -> None:
+    write_text(done, "".join(f"{mark} {one}".rstrip() + "\n" for mark, one in sorted(kept.items())))
 
 
 def _tracked(done: Path) -> dict[str, str]:

@@ -95,7 +95,7 @@ def test_the_card_holds_the_table_and_how_to_load(finished):
 
 
 def test_the_card_holds_the_data_with_licences_and_what_it_was_made_from(card, chosen):
-    for row in ("questions | 84 | 6 | 10", "graded | 49 | 20 | 20", "labels | 50 | 0 | 0"):  # train, validation, test
+    for row in ("questions | 80 | 10 | 10", "graded | 49 | 20 | 20", "labels | 50 | 0 | 0"):  # train, validation, test
         assert f"| {row} | not stated |" in card
     assert f"`{chosen['sha256'][:16]}`" in card
     assert "| `data/curated` |" in card or "| `checkpoints/base` |" in card
