@@ -1,12 +1,13 @@
 """Is the model worth having? Users' files, the recipe `standard`, and beside it the model off the shelf, BM25, a random split, other tools.
 
-    TRIBUTARY_DATA=<folder> python benchmarks/worth.py run banking77 0 --folder /tmp/worth [--stages beside outside] [--threads 1]
+    TRIBUTARY_DATA=<folder> python benchmarks/worth.py run banking77 0 --folder /tmp/worth [--stages random beside outside] [--threads 1]
     python benchmarks/worth.py table                 all results of docs/claims/worth/*.json
 
 A set is a file as a person would bring it; its rows are curated and split once for all seeds, a seed draws weights and batches. Of each
 run stands in docs/claims/worth/<set>-<seed>.json: main test scores by item of the model off the shelf, the trained one (by the settings
-of `standard`), the one half way back, what became final, the twin on a random split; `beside`: sentence-transformers' trainer at its
-defaults, given the processor seconds that ours took; `outside`: scores on sets that no row came from. What is done is not done again.
+of `standard` and what `VALUES` says), the one half way back, and what became final. Asked for by `--stages`: `random`, the twin on a
+random split; `beside`, sentence-transformers' trainer at its defaults, given the processor seconds that ours took; `outside`, scores on
+sets that no row came from. What is done is not done again.
 
 The table gives for each set the difference to the model off the shelf over seeds and items (`over_seeds_and_items`).
 """
@@ -29,7 +30,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs/claims/worth"
 MEDQUAD_PAIRS = 4000  # of 16,407, by a fixed draw: one epoch of all takes hours on two cores
-MODELS = ("backbone", "expert", "half", "expert_random")
+MODELS = ("backbone", "expert", "half")
+# Chosen on validation rows, seed 0 (docs/log/training.md): what differs from the recipe.
+VALUES = {"banking77": {"epochs": 2, "optimizer.lr": 1.0e-4, "batch_size": 64}, "medquad": {}}
 OUTSIDE = {  # source lines; `rows`: at most so many pairs of a table, by a fixed draw
     **{
         name: {"source": "beir", "path": f"retrieval/{name}", "splits": {"train": None, "test": "test"}}
@@ -74,41 +77,46 @@ SETS: dict[str, tuple[str, Callable[[Path, Path], dict[str, Any]]]] = {
 }
 
 
-def page(task: str, corpus: Mapping[str, Any], seed: int, threads: int) -> dict[str, Any]:
-    trained, twin = "checkpoints/experts/expert", "checkpoints/controls/expert_random"
+def page(
+    task: str, corpus: Mapping[str, Any], values: Mapping[str, Any], seed: int, threads: int, *, twin: bool
+) -> dict[str, Any]:
+    trained, control = "checkpoints/experts/expert", "checkpoints/controls/expert_random"
+    own = {
+        f"train.{task}.tasks.{task}.{key}" if key == "batch_size" else f"train.{task}.{key}": value
+        for key, value in values.items()
+    }
+    runtime = {"threads": threads, "tracker": "disabled", "accelerator": "cpu"}
     return {
         "choose": {"experiment": "own", "encoder": "minilm", "recipe": "standard"},
         "corpora": {"own": dict(corpus)},
-        "experts": {task: trained, f"{task}_random": twin},
+        "experts": {task: trained} | ({f"{task}_random": control} if twin else {}),
         "methods": [],
         "derivations": {"half": {"derivation": "back", "of": trained, "weight": 0.5}},
         "baselines": ["bm25"],
-        "models": {"backbone": "checkpoints/backbone", "expert": trained, "half": "checkpoints/derived/half", "expert_random": twin},
-        "set": {"seed": seed, "curate.split.seed": 0, "runtime": {"threads": threads, "tracker": "disabled", "accelerator": "cpu"}},
+        "models": {"backbone": "checkpoints/backbone", "expert": trained, "half": "checkpoints/derived/half"}
+        | ({"expert_random": control} if twin else {}),
+        "set": {"seed": seed, "curate.split.seed": 0, "runtime": runtime} | own,
     }  # fmt: skip
 
 
 def run(name: str, seed: int, folder: Path, stages: list[str], threads: int) -> None:
     data = Path(os.environ["TRIBUTARY_DATA"])
     task, write = SETS[name]
-    place = (folder / f"{name}-{seed}").resolve()
+    twin = "random" in stages
+    place, rows = (folder / f"{name}-{seed}").resolve(), (folder / f"{name}-rows").resolve()
     if not place.is_dir():
-        source = place / "data/source/own"
-        source.mkdir(parents=True)
+        (place / "data/source/own").mkdir(parents=True)
         for one in ("conf", "constraints.txt", "dvc.yaml"):
             (shutil.copytree if (ROOT / one).is_dir() else shutil.copy)(ROOT / one, place / one)
-        os.chdir(place)
-        content = page(task, write(data, Path("data/source/own")), seed, threads)
-        (place / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
-        rows = (folder / f"{name}-rows").resolve()
-        if rows.is_dir():  # the rows of the first seed
+        if rows.is_dir():  # those of the first seed
             shutil.copytree(rows, place / "data/curated")
     os.chdir(place)
+    content = page(task, write(data, Path("data/source/own")), VALUES[name], seed, threads, twin=twin)
+    Path("params.yaml").write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
     seconds: dict[str, float] = {}
-    for words, made in _stages(task):
+    for words, made in _stages(task, twin=twin):
         if made is None or not Path(made).exists():
             seconds[words] = _timed(words.split())
-    rows = (folder / f"{name}-rows").resolve()
     if not rows.is_dir():
         shutil.copytree("data/curated", rows)
     file = RESULTS / f"{name}-{seed}.json"
@@ -118,7 +126,7 @@ def run(name: str, seed: int, folder: Path, stages: list[str], threads: int) -> 
         else {"set": name, "seed": seed, "threads": threads, "cpu_seconds": {}}
     )
     found["cpu_seconds"] |= {words: round(spent, 1) for words, spent in seconds.items()}
-    found |= _scores()
+    found |= _scores([*MODELS, *(["expert_random"] if twin else [])])
     if "beside" in stages and "beside" not in found:
         found["beside"] = _beside(task, found["cpu_seconds"][f"train {task}"] / 60, threads)
     if "outside" in stages and "outside" not in found:
@@ -127,7 +135,7 @@ def run(name: str, seed: int, folder: Path, stages: list[str], threads: int) -> 
     file.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
 
 
-def _stages(task: str) -> Iterator[tuple[str, str | None]]:
+def _stages(task: str, *, twin: bool) -> Iterator[tuple[str, str | None]]:
     yield "compose", None
     yield "ingest", "data/raw"
     yield "curate", "data/curated"
@@ -135,9 +143,10 @@ def _stages(task: str) -> Iterator[tuple[str, str | None]]:
     yield "mine", "data/mined"
     yield f"train {task}", "checkpoints/experts/expert"
     yield "derive half", "checkpoints/derived/half"
-    yield f"train {task}_random", "checkpoints/controls/expert_random"
+    if twin:
+        yield f"train {task}_random", "checkpoints/controls/expert_random"
     yield "baseline bm25", "data/evaluated/bm25.json"
-    for model in MODELS:
+    for model in [*MODELS, *(["expert_random"] if twin else [])]:
         yield f"evaluate {model}", f"data/evaluated/{model}.json"
     yield "final", "checkpoints/final"
 
@@ -153,10 +162,10 @@ def _timed(words: Sequence[str]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def _scores() -> dict[str, Any]:
+def _scores(models: Sequence[str]) -> dict[str, Any]:
     """Of each model, the main score of each test item, its retention, and who became final; ``groups`` are those of the run's own deal."""
     found: dict[str, Any] = {"items": {}, "retention": {}}
-    for model in ("bm25", *MODELS):
+    for model in ("bm25", *models):
         for label, items in json.loads(Path(f"data/evaluated/{model}.json").read_text("utf-8"))["test"].items():
             if model != "bm25" or items["deal"] is None:
                 found["items"][model] = [round(value, 4) for value in items["ndcg@10"]]
@@ -190,7 +199,7 @@ def _outside(data: Path, final: str) -> dict[str, dict[str, float]]:
             (shutil.copytree if (ROOT / one).is_dir() else shutil.copy)(ROOT / one, place / one)
     corpora = {name: _outside_line(name, dict(line), data, place) for name, line in OUTSIDE.items()}
     models = {"shelf": str(own / "checkpoints/backbone"), "final": str(own / "checkpoints/final")}
-    content = page("x", {}, 0, 0) | {
+    content = page("x", {}, {}, 0, 0, twin=False) | {
         "corpora": corpora, "experts": {}, "derivations": {}, "baselines": [], "models": models,
         "set": {"curate.contamination": "off", "runtime": {"tracker": "disabled", "accelerator": "cpu"}, "evaluate.general": False},
     }  # fmt: skip
@@ -234,7 +243,7 @@ def table() -> None:
         groups = of_set[0]["groups"]
         counts = item_counts(groups, draw_counts(len(set(groups)), 1000, seed=0))
         print(f"\n{name}: {len(groups)} test items in {len(set(groups))} groups, seeds {[one['seed'] for one in of_set]}")
-        for model in ("bm25", "backbone", "expert", "half", "expert_random"):
+        for model in ("bm25", *MODELS, *(["expert_random"] if all("expert_random" in one["items"] for one in of_set) else [])):
             told = ", ".join(f"{np.mean(one['items'][model]):.4f}" for one in of_set)
             kept = ", ".join(f"{one['retention'][model]:.3f}" for one in of_set if model in one["retention"])
             print(f"  {model:14} {told}" + (f"   retention {kept}" if kept else ""))
@@ -260,7 +269,7 @@ def main() -> None:
     parser.add_argument("name", nargs="?", choices=sorted(SETS))
     parser.add_argument("seed", nargs="?", type=int)
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--stages", nargs="*", default=[], choices=("beside", "outside"))
+    parser.add_argument("--stages", nargs="*", default=[], choices=("random", "beside", "outside"))
     parser.add_argument("--threads", type=int, default=0)
     asked = parser.parse_args()
     if asked.what == "table":
