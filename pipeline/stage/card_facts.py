@@ -76,7 +76,7 @@ def trained(experts: Mapping[str, str]) -> list[dict[str, Any]]:
     return [
         {"expert": expert, "task": task, **one}
         for expert, place in sorted(experts.items())
-        for task, one in sorted(read_json(Path(place) / SEEN).items())
+        for task, one in sorted(read_json(Path(place) / SEEN).get("tasks", {}).items())
     ]
 
 

@@ -31,6 +31,7 @@ def gated(facts):
         refused=["slerp", "ties"],
         kept=kept,
         forgot=["ties"],
+        notices=[],
     )
     return facts(verdict=verdict, limits=LIMITS)
 
@@ -98,6 +99,7 @@ def retained(facts, *, shelf="backbone", guards=("laws",)):
         refused=[],
         kept={"backbone": 1.0, "own": 0.8},
         forgot=["own"],
+        notices=[],
     )
     return facts(scores=scores, before=before, guards=list(guards), verdict=verdict, limits=LIMITS, evaluators={"sts": Sts()})
 
