@@ -43,6 +43,8 @@ def read_page(path: Path = PAGE) -> Page:
         raise ValueError(f"{path} is missing: it says what a run is made of; restore it from git")
     try:
         raw = OmegaConf.to_container(OmegaConf.load(path))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not in UTF-8 (byte {error.start}); save it as UTF-8 in your editor") from error
     except (yaml.YAMLError, OSError) as error:
         raise ValueError(f"{path} is not valid YAML: {error}") from error
     if isinstance(raw, dict):  # a heading whose last line was taken out is an empty heading

@@ -1,6 +1,8 @@
 """What a training's section cannot ask for, whatever the rows are: told by `compose`, and again before the first step."""
 
+import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pipeline.build import class_value
@@ -33,7 +35,17 @@ def check_trainings(config: Mapping[str, Any]) -> None:
 
 def check_encoder(encoder: Mapping[str, Any]) -> None:
     """What a model says of itself, where its directory is here already: no code of its own, and a pooling where one is replaced."""
-    name = encoder["backbone"].get("name")
+    name, revision = encoder["backbone"].get("name"), encoder["backbone"].get("revision")
+    if name and revision is not None and not re.fullmatch("[0-9a-f]{40}", str(revision)):
+        raise ValueError(
+            f"encoder.backbone.revision: expected a commit of 40 hex digits, as branches move, got {revision!r}; copy it from "
+            f"https://huggingface.co/{name}/commits/main"
+        )
+    if name and revision is None and not Path(name).is_dir():
+        raise ValueError(
+            f"encoder.backbone.name: {name} is no folder here; a model of the Hub needs `revision: <40 hex digits>`, copied from "
+            f"https://huggingface.co/{name}/commits/main"
+        )
     directory = on_disk(name, encoder["backbone"]["revision"]) if name else None
     if directory is None:
         return

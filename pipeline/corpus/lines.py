@@ -4,6 +4,7 @@ How a file is packed and written is seen in its first bytes, not in its name.
 """
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
@@ -27,6 +28,9 @@ NOT_CP1252 = re.compile(
     rb"|[\x80-\xff]{4}"  # words of another alphabet
     rb"|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"  # a character in UTF-8
 )
+
+UTF8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+OTHERS = ("gb18030", "big5", "shift_jis", "euc_jp", "euc_kr", "cp1251", "cp1250", "cp1253", "tis_620")
 
 
 class Line(NamedTuple):
@@ -112,7 +116,26 @@ def _encoding(first: bytes, path: Path) -> str:
             f"{path}: no UTF-8; read as Windows-1252 (cp1252), as its {high} bytes beyond ASCII allow; say `encoding: ` to choose"
         )
         return "cp1252"
+    if candidates := _candidates(first):
+        print(f"{path}: neither UTF-8 nor Windows-1252; it would be text in {', '.join(candidates)}: say which by `encoding: `")
     return "utf-8"
+
+
+def _candidates(first: bytes) -> list[str]:
+    """Encodings in which the head of a file is text throughout, where most of what is beyond ASCII is no UTF-8."""
+    beyond = len(re.findall(rb"[\x80-\xff]", first))
+    known = sum(map(len, UTF8.findall(first)))
+    if beyond < 3 or 2 * known >= beyond:
+        return []
+    found = []
+    for name in OTHERS:
+        try:
+            text = codecs.getincrementaldecoder(name)().decode(first)  # the head may end within a character
+        except UnicodeDecodeError:
+            continue
+        if all(char.isprintable() or char.isspace() for char in text):
+            found.append(name)
+    return found
 
 
 def lines(text: Text, *, universal: bool) -> Iterator[Line]:

@@ -4,9 +4,11 @@ Reads:  conf/, params.yaml
 Writes: data/config.yaml
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pipeline.build import CONFIG, class_value
+from pipeline.build import CONFIG, build, class_value
 from pipeline.checkpoint import write_yaml
 from pipeline.code_hash import code_hashes
 from pipeline.derivable import check_derivations, check_derived_of_complexes
@@ -32,7 +34,17 @@ def run(out: Path) -> None:
     check_tasks(config, {name: class_value(target, "kind", name) for name, target in evaluators.items()})
     check_trainings(config)
     check_probes(config)
+    _check_sources(config["ingest"]["corpora"])
     write_yaml(out / CONFIG, config | {"code": code_hashes(config)})
     merges = (name for name in config["merge"] if name not in config["left_out"]["merge"])
     parts = {"corpora": config["ingest"]["corpora"], "experts": config["experts"], "merges": merges}
     print(f"{CONFIG}: " + "; ".join(f"{what} {', '.join(names)}" for what, names in parts.items()))
+
+
+def _check_sources(corpora: Mapping[str, Any]) -> None:
+    """What a source refuses in its settings, before anything is read."""
+    for name, corpus in corpora.items():
+        try:
+            build(corpus["source"])
+        except ValueError as error:
+            raise ValueError(f"corpora.{name}: {error}") from error

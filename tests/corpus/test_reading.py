@@ -43,6 +43,19 @@ def test_a_path_that_leaves_its_folder_is_refused(path, root):
         inside(path, root)
 
 
+@pytest.mark.parametrize(("path", "root"), [("~/x.csv", None), ("x.csv", "~"), ("data/x.csv", "~/some")])
+def test_a_path_may_begin_at_home(tmp_path, monkeypatch, path, root):
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    expected = tmp_path / "me" / (f"{root}/".removeprefix("~/") + path.removeprefix("~/") if root else path.removeprefix("~/"))
+    assert inside(path, root) == expected
+    assert shown(inside(path, root), root) == path
+
+
+def test_a_path_that_leaves_home_is_refused():
+    with pytest.raises(ValueError, match=r"must not contain '\.\.'"):
+        inside("~/../x.csv", None)
+
+
 def test_an_empty_root_is_refused_because_it_is_an_unset_variable():
     with pytest.raises(ValueError, match="is the environment variable it is read from set"):
         inside("x.csv", " ")

@@ -136,11 +136,33 @@ def test_windows_1252_is_a_guess_that_is_told_and_may_be_chosen(read, capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("encoding", ["cp1251", "shift_jis", "gbk"])
-def test_another_alphabet_is_not_guessed(read, encoding):
-    text = {"cp1251": "привет,вопросы\n", "shift_jis": "こんにちは,質問です\n", "gbk": "你好世界,这是问题\n"}[encoding]
+ALPHABETS = {
+    "cp1251": "привет,вопросы\n",
+    "shift_jis": "こんにちは,質問です\n",
+    "gb18030": "你好世界,这是问题\n",
+    "big5": "你好世界,這是問題\n",
+    "euc_kr": "안녕하세요,질문입니다\n",
+    "tis_620": "สวัสดี,คำถาม\n",
+}
+
+
+@pytest.mark.parametrize("encoding", ALPHABETS)
+def test_another_alphabet_is_not_guessed_and_what_it_may_be_is_told(read, encoding, capsys):
+    text = ALPHABETS[encoding]
     assert {one.reason for one in read("x.csv", b"q,d\n" + text.encode(encoding) * 3)} == {"not valid UTF-8"}
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "x.csv: neither UTF-8 nor Windows-1252; it would be text in " in line
+    assert encoding in line.partition(" text in ")[2].partition(": say which by `encoding: `")[0].split(", ")
     assert pairs(read("x.csv", b"q,d\n" + text.encode(encoding), encoding=encoding)) == [tuple(text.strip().split(","))]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "raw", ["q,d\nü,ö\n".encode() * 9 + b"\xe9,x\n", b"q,d\na,b\n\xff,x\n", "q,d\n你好,世界\n".encode() * 9 + b"\xd6\xd0,x\n"]
+)
+def test_a_broken_byte_in_utf_8_is_no_other_encoding(read, raw, capsys):
+    read("x.csv", raw)
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf-16-le"])
