@@ -23,7 +23,7 @@ from pipeline.evaluator.before import Before, before_and_after, table
 from pipeline.evaluator.scores import Scores, by_kind
 from pipeline.evaluator.verdict import Verdict, judge
 from pipeline.models import off_the_shelf
-from pipeline.stage.card_facts import front_matter, licence_of, source_of, trained
+from pipeline.stage.card_facts import began_as, front_matter, source_of, trained
 from pipeline.stage.forms import forms_of, measured
 from pipeline.stage.notices import notices
 from pipeline.training.prepare import prepare
@@ -116,9 +116,6 @@ def _card(
     provenance = read_json(folder / PROVENANCE)
     kept = {corpus: read_json(CURATED / corpus / "card.json")["splits"] for corpus in corpora(CURATED)}
     data = [{"name": corpus, "kept": splits, **source_of(cfg, corpus)} for corpus, splits in kept.items()]
-    backbone = cfg["encoder"]["backbone"]
-    given = backbone.get("package") or backbone.get("name")
-    at = f" at revision {backbone['revision']}" if backbone.get("revision") else ""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -138,9 +135,7 @@ def _card(
         scores={model: one.test for model, one in scores.items()},
         encoder=cfg["encoder"],
         front=front_matter(cfg, verdict.final, own, data),
-        came_from=f"the weights of {given}{at} (licence: {licence_of(backbone)})"
-        if given
-        else "weights drawn at random, trained from scratch here",
+        came_from=began_as(cfg["encoder"]["backbone"]),
         affinity=(folder / ARCHITECTURE).is_file(),
         confidence=cfg["final"]["confidence"],
         inputs=provenance["inputs"],

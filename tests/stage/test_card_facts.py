@@ -1,7 +1,7 @@
 import pytest
 from huggingface_hub import ModelCard
 
-from pipeline.stage.card_facts import front_matter, licence_of, source_of
+from pipeline.stage.card_facts import began_as, front_matter, licence_of, source_of
 
 REVISION = "0123456789" * 4
 TEST = {
@@ -59,3 +59,19 @@ def test_the_source_names_revision_or_path_and_licence():
     assert source_of(cfg, "hub") == {"repo": "a/b", "revision": REVISION, "from": f"`a/b` at `{REVISION}`", "licence": "CC0"}
     assert source_of(cfg, "file")["from"] == "`data/source/x.csv`"
     assert (source_of(cfg, "gone")["from"], source_of(cfg, "gone")["licence"]) == ("not stated", "not stated")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "told"),
+    [
+        (
+            {"name": "owner/model", "revision": REVISION},
+            f"the weights of owner/model at revision {REVISION} (licence: not stated)",
+        ),
+        ({"name": "folder/here", "revision": None}, "the weights of folder/here (licence: not stated)"),
+        ({"package": "no_such_package", "sha256": "0"}, "the weights of no_such_package (licence: not stated)"),
+        ({"width": 16, "layers": 2}, "weights drawn at random, trained from scratch here"),
+    ],
+)
+def test_the_card_says_which_weights_a_model_began_with(backbone, told):
+    assert began_as(backbone) == told

@@ -97,8 +97,8 @@ TESTS = {
 }
 
 
-@pytest.mark.parametrize(("shape", "full", "texts"), [("judged", 2, 3), ("pairs", 1, 2), ("labelled", 1, 2)])
-def test_texts_of_test_rows_that_fill_the_limit_are_counted_each_once_a_side(encoder, shape, full, texts):
+@pytest.mark.parametrize(("shape", "full", "texts"), [("judged", 1, 2), ("pairs", 1, 2), ("labelled", 1, 2)])
+def test_texts_of_test_rows_that_fill_the_limit_are_counted_each_once(encoder, shape, full, texts):
     lines = told(encoder, card={"dropped": {}}, test=[TESTS[shape]])
     assert lines == [f"Test rows: {full} of {texts} texts fill all 6 tokens, and what is longer was cut."]
     limits = {"max_length_tokens": None}
