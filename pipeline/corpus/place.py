@@ -9,6 +9,7 @@ SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", 
 PACKED = (".gz", ".zst", ".bz2", ".xz")
 TEXT = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")  # what may be packed
 HOME = "~/"
+COPY = "/.dvc/tmp/exps/"  # where `dvc exp run --queue` and `--temp` work
 SHOWN = 5  # names of files in a line that says what was not read
 
 
@@ -47,9 +48,11 @@ def found(path: Path) -> Path:
     parent = next(folder for folder in path.parents if folder.is_dir())
     beside = sorted(entry.name for entry in parent.iterdir())
     missing = path.relative_to(parent).parts[0]
+    remedy = "put the file there, fetch it with `dvc pull`, or set path and root to where it is"
+    if COPY in path.as_posix():
+        remedy = "this is DVC's copy of what git tracks, for an experiment: start it with --copy-paths data/source/NAME, once for each, or track the data"
     raise ValueError(
-        f"expected data at {path}, found nothing there ({parent} exists, {missing!r} is not in it{nearest(missing, beside)}); "
-        "put the file there, fetch it with `dvc pull`, or set path and root to where it is"
+        f"expected data at {path}, found nothing there ({parent} exists, {missing!r} is not in it{nearest(missing, beside)}); {remedy}"
     )
 
 

@@ -67,6 +67,13 @@ def test_a_missing_file_is_told_with_the_place_and_the_nearest_name(tmp_path):
         found(tmp_path / "pars.csv")
 
 
+def test_in_a_copy_for_an_experiment_the_way_to_take_the_data_along_is_told(tmp_path):
+    folder = tmp_path / ".dvc/tmp/exps/tmpabc"
+    folder.mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"DVC's copy of what git tracks.*--copy-paths data/source/NAME"):
+        found(folder / "data/source/x.csv")
+
+
 def test_a_missing_folder_is_told_by_the_last_one_that_exists(tmp_path):
     with pytest.raises(ValueError, match=rf"{tmp_path} exists, 'no' is not in it"):
         found(tmp_path / "no" / "such" / "file.csv")
