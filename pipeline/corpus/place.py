@@ -50,7 +50,7 @@ def found(path: Path) -> Path:
     missing = path.relative_to(parent).parts[0]
     remedy = "put the file there, fetch it with `dvc pull`, or set path and root to where it is"
     if COPY in path.as_posix():
-        remedy = "this is DVC's copy of what git tracks, for an experiment: start it with --copy-paths data/source/NAME, once for each, or track the data"
+        remedy = "this is DVC's copy of what git tracks, for an experiment: start it with --copy-paths data/source/NAME, once for each"
     raise ValueError(
         f"expected data at {path}, found nothing there ({parent} exists, {missing!r} is not in it{nearest(missing, beside)}); {remedy}"
     )
