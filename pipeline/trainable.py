@@ -1,5 +1,6 @@
 """What a training's section cannot ask for, whatever the rows are: told by `compose`, and again before the first step."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,11 +22,13 @@ def check_trainings(config: Mapping[str, Any]) -> None:
     for name, training in config["train"].items():
         _check_control(f"train.{name}", training, config["curate"]["controls"])
         check_precision(f"train.{name}", training, config["runtime"])
+        check_rate(f"train.{name}", training)
         check_training(f"train.{name}", training, mined=mined, **limits)
         check_bounds(f"train.{name}", training)
     for name, phase in config["pretrain"]["phases"].items():
         where = f"pretrain.phases.{name}"
         check_precision(where, phase, config["runtime"])
+        check_rate(where, phase)
         if "tasks" in phase:
             most = phase["mine"]["miner"].get("num_negatives", 0) if phase["mine"] else 0
             check_training(where, phase, mined=dict.fromkeys(phase["tasks"], most), **limits)
@@ -70,6 +73,14 @@ def check_corpora(where: str, items: Mapping[str, Any], corpora: Iterable[str]) 
                     f"{where}.{name}.corpora: no corpus {corpus!r}{nearest(corpus, known)}; expected some of {', '.join(known)}, or null "
                     f"for all"
                 )
+
+
+def check_rate(where: str, training: Mapping[str, Any]) -> None:
+    rate = training["optimizer"].get("lr") if isinstance(training["optimizer"], Mapping) else None
+    if isinstance(rate, int | float) and not 0 < rate < math.inf:
+        raise ValueError(
+            f"{where}.optimizer.lr: expected a finite number above 0, got {rate}; conf/encoder says which rates fit (pace)"
+        )
 
 
 def check_precision(where: str, training: Mapping[str, Any], runtime: Mapping[str, Any]) -> None:

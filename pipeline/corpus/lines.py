@@ -81,16 +81,22 @@ def head(path: Path) -> bytes:
         raise damaged(path, error) from error
 
 
-def text_of(path: Path, encoding: str | None = None) -> Text:
-    """How ``path`` is to be read. One line says so where the encoding is neither given (``encoding``) nor UTF-8."""
-    first = head(path)
-    told = encoding or _encoding(first, path)
+def check_encoding(encoding: str | None) -> None:
+    """ValueError for a name of none."""
     try:
-        start = first.decode(told, "replace")
+        "".encode(encoding or "utf-8")
     except LookupError:
         raise ValueError(
             f"encoding must be one that Python knows, got {encoding!r}; for example utf-8, utf-16, cp1252"
         ) from None
+
+
+def text_of(path: Path, encoding: str | None = None) -> Text:
+    """How ``path`` is to be read. One line says so where the encoding is neither given (``encoding``) nor UTF-8."""
+    first = head(path)
+    check_encoding(encoding)
+    told = encoding or _encoding(first, path)
+    start = first.decode(told, "replace")
     match = re.search("\r\n|\n|\r", start)
     end = match[0] if match else ""
     if end == "\r" and "\n" in start:  # a carriage return within the first line
