@@ -264,18 +264,6 @@ def test_measures_stand_beside_the_audit(three):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"near.threshold": 30}, "threshold must be in (0, 1], got 30"),
-        ({"curate.split.test": 10}, "shares with a sum below 1, got 0.1 and 10"),
-    ],
-)
-def test_values_that_cannot_be_meant_are_refused(leaking, run, capsys, values, words):
-    assert run(leaking(**values), "curate") == 1
-    assert words in capsys.readouterr().err
-
-
 def test_a_run_without_a_test_row_is_refused(leaking, run, capsys):
     folder = leaking()
     file = folder / "data/source/planted.jsonl"

@@ -147,8 +147,7 @@ def test_a_missing_file_is_named(finished, tmp_path, run, capsys):
 def test_graded_pairs_without_a_score_are_refused_before_anything_is_read(workspace, run, capsys):
     columns = {"query": "question", "document": "answer"}
     folder = workspace(corpora={"questions": CORPUS | {"columns": columns, "task": "sts"}})
-    assert run(folder, "compose") == 0
-    assert run(folder, "ingest") == 1
+    assert run(folder, "compose") == 1
     assert "columns must name the column of 'score', got None" in capsys.readouterr().err
     assert not (folder / "data/raw").exists()
 

@@ -132,7 +132,7 @@ def test_before_and_after_come_first(facts, shown, root):
     assert "| own (this run&#39;s) | 0.7500 [0.650, 0.850] |" in shown("before", run, plain=True).replace("'", "&#39;")
     parts = yaml.safe_load((root / "conf/report.yaml").read_text(encoding="utf-8"))["parts"]
     order = sorted(parts, key=lambda name: parts[name]["order"])
-    assert order[:4] == ["before", "verdict", "merges", "retention"]
+    assert order[:5] == ["before", "verdict", "notices", "merges", "retention"]
 
 
 def test_vectors_are_shown_by_collection_and_model_and_what_was_not_measured_stays_empty(facts, shown):
