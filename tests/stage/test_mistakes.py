@@ -89,7 +89,7 @@ PAGE = {
     ),
     "a rate that is no number": ({"set": {"train.optimizer.lr": float("nan")}}, "optimizer.lr: expected a finite number above 0, got nan"),
     "a batch of nothing": (
-        {"set": {"train.tasks.retrieval.batch_size": 0, "train.sts": {}}},
+        {"set": {"train.retrieval.tasks.retrieval.batch_size": 0}},
         "train.retrieval.tasks.retrieval.batch_size: expected more than 1, got 0; write it under `set` in params.yaml",
     ),
     "a list for a number": ({"set": {"train.epochs": [1, 2]}}, "epochs: expected a number, got [1, 2]; write it under `set`"),
