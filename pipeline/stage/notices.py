@@ -54,8 +54,8 @@ def _not_scored(
     raw = card["raw"]["rows"]
     lines = [f"{corpus}: none of the {raw[task]} rows of task {task} is left." for task in vanished(card)]
     for task in raw:
-        kept, kind = card["kept"].get(f"test/{task}", 0), KINDS[tasks[task]["kind"]]
-        if kept and kind.evaluated and f"{task}/{corpus}" not in scored:
+        kept, kind = card["kept"].get(f"test/{task}", 0), KINDS[tasks[task]["kind"]] if task in tasks else None
+        if kept and kind and kind.evaluated and f"{task}/{corpus}" not in scored:
             why = "none is judged relevant" if kind.shape == "ranked" else "the final model does not answer them"
             lines.append(f"{corpus}: the {kept} test rows of task {task} give no score, as {why}.")
     return lines
