@@ -12,7 +12,6 @@ from hydra.core.global_hydra import GlobalHydra
 
 from pipeline.choice import CONF, check_choice
 from pipeline.params import resolved
-from pipeline.stage.merge import merge_directories
 from pipeline.sweeping import check_overrides
 
 HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.yaml", "*.model"]
@@ -41,6 +40,8 @@ def run(words: Sequence[str]) -> None:
     base, *experts = [_local(name) for name in names]
     if len(set(experts)) < len(experts):
         raise ValueError(f"an expert is named twice: {', '.join(found.expert)}; give weights instead")
+    from pipeline.stage.merge import merge_directories  # seconds of torch, after all that a person may have written wrong
+
     merge_directories(base, experts, names, sections["merge"], target, runtime=sections["runtime"], seed=sections["seed"])
 
 
