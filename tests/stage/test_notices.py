@@ -2,11 +2,15 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 
 from pipeline.checkpoint import read_json
 from pipeline.corpus.collection import Judged, Labelled, Pairs
+from pipeline.corpus.row import Row
+from pipeline.curation import checks
+from pipeline.curation.card import vanished
 from pipeline.stage.notices import notices
 
 CARD = {
@@ -131,3 +135,27 @@ def test_a_training_that_learned_nothing_says_so(copied, run, capsys):
     assert run(folder, "train", "sts") == 0
     assert "sts: its weights are equal to the base's, or nearly: nothing was learned" in capsys.readouterr().out
     assert read_json(folder / "checkpoints/experts/sts/seen.json")["moved"] <= 1e-7
+
+
+@pytest.mark.parametrize(
+    ("grades", "told"),
+    [
+        ([0.0, 0.0], "c: of the 2 test rows of task retrieval none is judged relevant, so they give no score\n"),
+        ([0.0, 1.0], ""),
+        ([None], ""),
+        ([], ""),
+    ],
+)
+def test_curate_tells_test_rows_of_which_none_is_relevant(capsys, grades, told):
+    rows = [Row("retrieval", f"q{i}", "text", f"d{i}", "text", grade, "test") for i, grade in enumerate(grades)]
+    rows += [Row("sts", "q", "text", "d", "text", 0.0, "test"), Row("retrieval", "q", "text", "d", "text", 0.0, "train")]
+    checks._tell_irrelevant(SimpleNamespace(rows={"c": rows}))  # pyright: ignore[reportPrivateUsage, reportArgumentType]
+    assert capsys.readouterr().out == told
+
+
+@pytest.mark.parametrize(
+    ("kept", "probe", "gone"),
+    [({"test/a": 1}, {}, ["b"]), ({"train/a": 1, "test/b": 2}, {}, []), ({}, {"a": 3}, ["b"]), ({}, {}, ["a", "b"])],
+)
+def test_a_task_has_vanished_where_no_row_of_it_is_left_anywhere(kept, probe, gone):
+    assert vanished({"raw": {"rows": {"a": 5, "b": 5}}, "kept": kept, "probe": probe}) == gone
