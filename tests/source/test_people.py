@@ -3,12 +3,14 @@
 import gzip
 import json
 import os
+import random
 import time
 
 import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from openpyxl.chart import BarChart, Reference
 
 from pipeline.corpus.row import Document, Rejected, Row
 from pipeline.protein.source.fasta import Fasta
@@ -277,6 +279,48 @@ def test_other_sheets_are_told_and_one_may_be_named(tmp_path, monkeypatch, capsy
     assert rejected(records)[0].reason == "'d' holds the error #N/A; mend its formula"
     with pytest.raises(ValueError, match=r"expected a sheet 'mor', found 'first', 'more' \(did you mean 'more'"):
         list(Table(path="x.xlsx", **(SETTINGS | {"sheet": "mor"})).read())
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_sheet_that_is_a_chart_is_passed_over(tmp_path, monkeypatch, first):
+    monkeypatch.chdir(tmp_path)
+    made = openpyxl.Workbook()
+    for row in (["q", "d"], ["a", "b"]):
+        made.worksheets[0].append(row)
+    bars = BarChart()
+    bars.add_data(Reference(made.worksheets[0], min_col=1, min_row=2, max_row=2))
+    made.create_chartsheet("chart", 0 if first else 1).add_chart(bars)
+    made.save("x.xlsx")
+    assert pairs(Table(path="x.xlsx", **SETTINGS).read()) == [("a", "b")]
+    broken = openpyxl.Workbook()
+    broken.create_chartsheet("nothing", 0)  # on which openpyxl itself stumbles
+    broken.save("x.xlsx")
+    with pytest.raises(ValueError, match=r"x\.xlsx is a damaged workbook"):
+        list(Table(path="x.xlsx", **SETTINGS).read())
+
+
+def test_a_header_of_one_long_name_is_told_in_a_few_words(read):
+    with pytest.raises(ValueError, match=r"expected a column 'd', found 'q', 'x+…'") as told:
+        read("x.csv", f"q,{'x' * 9000}\na,b\n")
+    assert len(str(told.value)) < 400
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_damaged_arrow_file_ends_no_process(tmp_path, monkeypatch, seed):
+    monkeypatch.chdir(tmp_path)
+    table = pa.table({"q": [f"q {i}" for i in range(200)], "d": [f"d {i}" for i in range(200)]})
+    with pa.ipc.new_stream("x.arrow", table.schema) as out:
+        out.write_table(table)
+    raw = bytearray((tmp_path / "x.arrow").read_bytes())
+    draw = random.Random(seed)
+    raw[draw.randrange(len(raw))] ^= 1 << draw.randrange(8)
+    (tmp_path / "x.arrow").write_bytes(raw)
+    told = ""
+    try:
+        found = list(Table(path="x.arrow", **SETTINGS).read())
+    except ValueError as error:
+        found, told = [], str(error)
+    assert "x.arrow" in told or len(found) >= 199
 
 
 def test_what_lies_beside_and_is_not_read_is_told(tmp_path, monkeypatch, capsys):
