@@ -132,10 +132,10 @@ def test_an_empty_mapping_empties_its_place(composed):
 
 
 def test_a_value_that_is_given_fills_a_missing_one(composed):
-    values = {"encoder.backbone.name": "a/model", "encoder.backbone.revision": None}
+    values = {"encoder.backbone.name": "a/model", "encoder.backbone.revision": "0" * 40}
     config = composed(choose={"experiment": "own", "encoder": "hub"}, experts={"sts": "checkpoints/experts/sts"}, set=values)
     assert config["encoder"]["backbone"]["name"] == "a/model"
-    assert config["encoder"]["backbone"]["revision"] is None
+    assert config["encoder"]["backbone"]["revision"] == "0" * 40
 
 
 def test_a_missing_value_that_is_not_given_is_named(composed):
