@@ -76,7 +76,8 @@ def check_corpora(where: str, items: Mapping[str, Any], corpora: Iterable[str]) 
 
 
 def check_rate(where: str, training: Mapping[str, Any]) -> None:
-    rate = training["optimizer"].get("lr") if isinstance(training["optimizer"], Mapping) else None
+    optimizer = training.get("optimizer")
+    rate = optimizer.get("lr") if isinstance(optimizer, Mapping) else None
     if isinstance(rate, int | float) and not 0 < rate < math.inf:
         raise ValueError(
             f"{where}.optimizer.lr: expected a finite number above 0, got {rate}; conf/encoder says which rates fit (pace)"
