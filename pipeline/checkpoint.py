@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 PROVENANCE = "provenance.json"
-SEEN = "seen.json"  # in an expert: by task, its rows, how often one was drawn, and how many were seen
+SEEN = "seen.json"  # in an expert: what its training saw of the rows of each task, and how far it moved the weights
 OBJECTIVE = "objective.safetensors"  # beside an expert: weights of its objectives that are kept, as <task>.<weight>
 ARCHITECTURE = "architecture.yaml"  # beside an encoder: what the model is that predicts with it
 

@@ -43,8 +43,15 @@ def read_page(path: Path = PAGE) -> Page:
         raise ValueError(f"{path} is missing: it says what a run is made of; restore it from git")
     try:
         raw = OmegaConf.to_container(OmegaConf.load(path))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not in UTF-8 (byte {error.start}); save it as UTF-8 in your editor") from error
     except (yaml.YAMLError, OSError) as error:
         raise ValueError(f"{path} is not valid YAML: {error}") from error
+    except OmegaConfBaseException as error:
+        raise ValueError(
+            f"{path}: {str(error).splitlines()[0]} (at {error.full_key}); ${{...}} names another value: close it, or quote a plain text "
+            f"as '\\${{'"
+        ) from error
     if isinstance(raw, dict):  # a heading whose last line was taken out is an empty heading
         raw = {key: {} if value is None and key in ("corpora", "derivations", "set") else value for key, value in raw.items()}
     page = checked(Page, raw, str(path))
@@ -285,7 +292,7 @@ def _container(cfg: DictConfig, where: str) -> dict[str, Any]:
         return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # pyright: ignore[reportReturnType]
     except MissingMandatoryValue as error:
         key = str(error.full_key).removeprefix(f"{cfg._get_full_key('')}.")
-        raise ValueError(f"{where}: {key} must be given") from None
+        raise ValueError(f"{where}: {key} must be given; the YAML of its choice in conf/ says what it is") from None
     except OmegaConfBaseException as error:
         raise ValueError(f"{where}: {str(error).splitlines()[0]}") from None
 

@@ -58,6 +58,11 @@ class Reader:
         known = self._codes.get(prompt, [])
         return np.array([known[place] for place in places], dtype=np.int64)
 
+    def lengths(self, task: str, side: str, texts: Sequence[str]) -> list[int]:
+        """In tokens, of each different text, after the cut."""
+        prompt = self.prompt(task, side)
+        return [len(self._ids[prompt][place]) for place in self._read(prompt, list(dict.fromkeys(texts)))]
+
     def cut(self) -> str:
         """How many of the texts read so far fill the limit, which is where longer ones were cut; empty where none does."""
         limit = self.limit
