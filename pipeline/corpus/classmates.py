@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.corpus.row import Row
-from pipeline.distributed import first_process
 from pipeline.task import kind_of
 
 
@@ -22,7 +21,7 @@ def paired(rows: Sequence[Row], seed: str) -> list[Row]:
     """Rows (of one task) whose texts answer one another by class, each with the next text of its class, in an order drawn from ``seed``;
     `thing` then names the class. Each text so is a query once and a document once. Rows of other kinds stay as they are.
 
-    A text that is alone in its class has no answer and is left out, which a line says.
+    A text that is `alone` in its class has no answer and is left out.
     """
     if not rows or not kind_of(rows[0]).classmates:
         return list(rows)
@@ -35,9 +34,16 @@ def paired(rows: Sequence[Row], seed: str) -> list[Row]:
         random.Random(f"{seed} classmates {name}").shuffle(order)
         if len(order) > 1:
             following |= {i: rows[j] for i, j in zip(order, order[1:] + order[:1], strict=True)}
-    if (alone := sum(len(places) == 1 for places in members.values())) and first_process():
-        print(f"{rows[0].task}: {alone} texts are alone in their class and teach nothing")
     return [
         replace(rows[i], document_id=mate.query_id, document=mate.query, thing=rows[i].document)
         for i, mate in sorted(following.items())
     ]
+
+
+def alone(rows: Sequence[Row]) -> int:
+    """How many texts are the only one of their class, and so teach nothing."""
+    texts: dict[tuple[str, str], set[str]] = {}
+    for row in rows:
+        if kind_of(row).classmates:
+            texts.setdefault((row.task, row.document), set()).add(row.query)
+    return sum(len(of_class) == 1 for of_class in texts.values())

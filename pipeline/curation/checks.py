@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.corpus.classmates import alone
 from pipeline.corpus.files import Dropped
 from pipeline.corpus.row import SPLITS, Row, Split, teaches
 from pipeline.curation.data import HELD_OUT, CuratedData
@@ -99,6 +100,8 @@ def check_rows(data: CuratedData, known: Mapping[str, Mapping[str, Any]]) -> Non
         )
     _tell_irrelevant(data)
     every = [row for rows in data.rows.values() for row in rows]
+    if single := alone([row for row in every if row.split == "train"]):
+        print(f"{single} train texts are alone in their class and teach nothing")
     tasks = {split: {row.task for row in every if row.split == split} for split in SPLITS}
     if lacking := sorted(task for task, one in known.items() if one["learned"] and task not in tasks["train"]):
         raise ValueError(

@@ -1,5 +1,9 @@
 """Texts of one class: does a new text find the train texts of its class? Retrieval, with every train text as a document."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from pipeline.evaluator.retrieval import Retrieval
 
 
@@ -9,5 +13,5 @@ class SameClass(Retrieval):
     kind = "same_class"
     main = "ndcg@10"
 
-    def __init__(self, *, depth: int) -> None:
+    def __init__(self, *, depth: Annotated[int, Field(ge=100)]) -> None:
         super().__init__(depth=depth)
