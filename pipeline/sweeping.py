@@ -13,7 +13,7 @@ from pipeline.choice import CONF, PAGE, PER_ITEM, Choice, alone, cleared, compos
 from pipeline.params import check_config, for_item, resolved
 from pipeline.shape import Config, Page
 
-GROUPS = {"train": "expert", "merge": "method"}  # of sections whose items are choices of Hydra's too
+GROUPS = {"train": "expert", "merge": "merging"}  # of sections whose items are choices of Hydra's too
 
 
 def hydra_overrides(page: Page, stage: str, own: Sequence[str]) -> list[str]:

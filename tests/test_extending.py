@@ -188,7 +188,7 @@ ADDED = {
             def coefficients(self, models):
                 return {"all": [self.share] * len(models.experts)}
         """,
-        "method/drift.yaml", "# @package merge\nmethod:\n  _target_: pipeline.merging.drift.Drift\n  share: 0.25\n",
+        "merging/drift.yaml", "# @package merge\nmethod:\n  _target_: pipeline.merging.drift.Drift\n  share: 0.25\n",
     ),
     "derivation": (
         "derivation/flipped.py", """

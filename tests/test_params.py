@@ -424,7 +424,7 @@ CHOSEN = OWN | {
 
 
 def test_a_sweep_has_the_choices_of_the_page_and_values_may_stand_inside_them(swept):
-    choose = CHOSEN | {"probe@merge.slerp.probe": "pairs"}
+    choose = CHOSEN | {"probing@merge.slerp.probe": "pairs"}
     page = {"experts": TWO_EXPERTS, "choose": choose, "behaviours": ["typo"], "methods": ["soup", "slerp"]}
     own = ["expert=retrieval", "curate.filters.language.languages=[de]", "train.tasks.retrieval.objective.angle_scale=7.0"]
     found = swept("train", "retrieval", *own, **page)
@@ -432,8 +432,8 @@ def test_a_sweep_has_the_choices_of_the_page_and_values_may_stand_inside_them(sw
     assert (objective["_target_"], objective["angle_scale"]) == ("pipeline.objective.angle.AnglE", 7.0)
     assert found["curate"]["filters"]["language"]["languages"] == ["de"]
     assert list(found["stress"]["behaviours"]) == ["typo"]
-    assert swept("merge", "slerp", "method=slerp", **page)["merge"]["slerp"]["probe"]["pairs_per_task"] == 128
-    assert swept("merge", "soup", "method=soup", **page)["merge"]["soup"]["probe"] is None
+    assert swept("merge", "slerp", "merging=slerp", **page)["merge"]["slerp"]["probe"]["pairs_per_task"] == 128
+    assert swept("merge", "soup", "merging=soup", **page)["merge"]["soup"]["probe"] is None
 
 
 def test_a_choice_on_the_command_line_wins_over_the_page(swept):
@@ -549,7 +549,7 @@ def test_a_choice_at_a_place_replaces_what_stands_there_in_every_expert_that_has
 def test_a_choice_that_names_an_item_wins_over_one_for_all(composed):
     choose = {
         "objective@train.tasks.retrieval.objective": "angle", "objective@train.joint.tasks.retrieval.objective": "cosent",
-        "probe@merge.soup.probe": "pairs",
+        "probing@merge.soup.probe": "pairs",
     }  # fmt: skip
     found = composed(experts=ALL_THREE, methods=["soup", "slerp"], choose=OWN | choose)
     targets = [found["train"][name]["tasks"]["retrieval"]["objective"]["_target_"] for name in ("retrieval", "joint")]
@@ -566,7 +566,7 @@ def test_a_choice_at_an_empty_place_is_added_and_values_change_it(composed):
     curate = composed(choose=OWN | choose, set={"curate.filters.language.languages": ["de"]})["curate"]
     assert sorted(curate["filters"]) == ["identical", "language"]
     assert curate["filters"]["language"]["languages"] == ["de"]
-    assert curate["measures"]["copies"]["_target_"] == "pipeline.split.memorised.Memorised"
+    assert curate["measures"]["copies"]["_target_"] == "pipeline.measure.memorised.Memorised"
     assert curate["controls"]["random"]["seed"] == 0
 
 
@@ -625,8 +625,10 @@ def test_a_group_takes_the_place_of_another(composed):
         ({"measure": "memorised"}, ("choose.measure: expected a place", "listed under `measures`")),
         ({"phase@pretrain.phase.weak": "weak"}, ("pretrain.phase", "did you mean 'phases'?")),
         ({"expert": "sts"}, ("choose.expert", "conf/expert stands under `experts`")),
-        ({"probe@merge.probe": "pairs"}, ("choose.probe@merge.probe: merge has no items", "methods")),
+        ({"probing@merge.probe": "pairs"}, ("choose.probing@merge.probe: merge has no items", "methods")),
         ({"cluster@curate.dedup": "join"}, ("choose.cluster@curate.dedup: curate.dedup is not chosen by name", "`set`")),
+        ({"probe@merge.soup.probe": "pairs"}, ("no such group (did you mean 'probing'?)",)),
+        ({"method": "ties"}, ("no such group (did you mean 'merging'?)",)),
         ({"architecture@train.affinity.architecture": "hp"}, ("no key 'affinity' under train", "items and keys there")),
     ],
 )

@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 import pytorch_lightning as pl
 
+from pipeline.audit.words import Audit, Found
 from pipeline.corpus.files import Dropped, corpora, dropped_row, read
 from pipeline.corpus.row import SPLITS, Rejected, Row, Split
 from pipeline.corpus.verdict import Verdict
-from pipeline.split.audit import Audit, Found
 from pipeline.split.contamination import Contamination
 from pipeline.split.dealt import Dealt
 from pipeline.split.group import unit_keys

@@ -13,12 +13,12 @@ from jaxtyping import Float
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from pipeline.adapter.lora import adapt
 from pipeline.build import build
 from pipeline.corpus.batches import Feed, plan
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.distributed import agreed, first_process
 from pipeline.encoder.encoder import Encoder
-from pipeline.encoder.lora import adapt
 from pipeline.metric import spearman
 from pipeline.protein.criterion.criterion import Criterion
 from pipeline.protein.model import AffinityModel, Complex, Line, Tokens

@@ -35,7 +35,7 @@ def run(stage: str, rest: Sequence[str], start: Callable[[str, dict[str, Any], s
     def done(cfg: DictConfig) -> float:
         choices = HydraConfig.get().runtime.choices
         item = page_item(rest) if stage in ("derive", "evaluate", "baseline") else None
-        item = {"train": choices["expert"], "merge": choices["method"]}.get(stage, item)
+        item = {"train": choices["expert"], "merge": choices["merging"]}.get(stage, item)
         out = Path(HydraConfig.get().runtime.output_dir)
         config = sweep_config(cfg, page, stage, item, HydraConfig.get().overrides.task)
         first = first_process()

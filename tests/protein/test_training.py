@@ -23,10 +23,10 @@ RUNTIME = {
 LOAD = {"_target_": "pipeline.protein.model.load"}
 HP = {"_target_": "pipeline.protein.architecture.hp.HP"}
 HEAD = {
-    "_target_": "pipeline.protein.architecture.convbert.ConvBert", "layers": 1, "heads": 8, "kernel": 7, "head_ratio": 2, "dropout": 0.1,
+    "_target_": "pipeline.protein.head.convbert.ConvBert", "layers": 1, "heads": 8, "kernel": 7, "head_ratio": 2, "dropout": 0.1,
     "attention_dropout": 0.0,
 }  # fmt: skip
-LORA = {"_target_": "pipeline.encoder.lora.LoRA", "rank": 2, "alpha": 4, "dropout": 0.0, "targets": ["query", "value"]}
+LORA = {"_target_": "pipeline.adapter.lora.LoRA", "rank": 2, "alpha": 4, "dropout": 0.0, "targets": ["query", "value"]}
 GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 INPUTS = {"checkpoints/base": "0123456789abcdef0123", "data/curated": "c"}
 

@@ -37,7 +37,7 @@ MISTAKES = {
         {"set": {"evaluate.guards": ["grded"]}},
         "evaluate.guards: no corpus 'grded' (did you mean 'graded'?)",
     ),
-    "a misspelt method": ({"methods": ["slurp"]}, "no conf/method/slurp.yaml (did you mean 'slerp'?)"),
+    "a misspelt method": ({"methods": ["slurp"]}, "no conf/merging/slurp.yaml (did you mean 'slerp'?)"),
     "a misspelt source": (
         {"corpora": {"mine": {"source": "tabel", "path": "x"}}},
         "corpora.mine.source: no conf/source/tabel.yaml (did you mean 'table'?)",
