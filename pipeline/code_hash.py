@@ -38,6 +38,7 @@ BUILDS = {
     "report": "evaluate",
 }  # beside a stage's own section
 WRITES_NO_OUTPUT = {"report/costs.py"}  # `__main__` calls it after a stage
+MERGED_BY = "merge"  # in what an expert keeps: the node of what merges it, which is code of merges alone
 MADE = ("checkpoints/backbone", "checkpoints/base")
 EXPERTS, MERGED, DERIVED = Path("checkpoints/experts"), Path("checkpoints/merged"), Path("checkpoints/derived")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -158,6 +159,11 @@ def _sections(config: Mapping[str, Any], stage: str, item: str | None) -> list[A
     found = [config[stage] if stage == "evaluate" or item is None else config[stage][item]]
     if stage in BUILDS:
         found.append(config[BUILDS[stage]])
+    if stage == "merge":
+        kept = [
+            of for name, path in config["experts"].items() if Path(path).parent == EXPERTS for of in _nodes_kept(config, name)
+        ]
+        found += [of[MERGED_BY]["_target_"] for of in kept if MERGED_BY in of]
     if stage == "evaluate":
         found.append(config["models"][item])
     if stage in ("final", "stress"):
@@ -193,11 +199,17 @@ def _kept(training: Mapping[str, Any]) -> dict[str, Any]:
     return {key: training[key] for key in class_value(training["fit"]["_target_"], "keeps", "fit") or ()}
 
 
+def _nodes_kept(config: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The mappings among what an expert keeps; none of one that is left out."""
+    training = config["train"].get(name)
+    return [one for one in _kept(training).values() if isinstance(one, Mapping)] if training else []
+
+
 def _strings(tree: Any) -> Iterator[str]:
     if isinstance(tree, str):
         yield tree
     elif isinstance(tree, Mapping | list):
-        for value in tree.values() if isinstance(tree, Mapping) else tree:
+        for value in _without(tree, MERGED_BY).values() if isinstance(tree, Mapping) else tree:
             yield from _strings(value)
 
 

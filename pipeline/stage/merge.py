@@ -7,7 +7,7 @@ Writes: checkpoints/merged/<method>/
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -15,18 +15,33 @@ from jaxtyping import Float
 
 from pipeline._version import __version__
 from pipeline.build import build
-from pipeline.checkpoint import PROVENANCE, read_json, whole_directory, write_json, write_provenance, write_text
+from pipeline.checkpoint import (
+    ARCHITECTURE,
+    PROVENANCE,
+    architecture_of,
+    read_json,
+    whole_directory,
+    write_json,
+    write_provenance,
+    write_text,
+)
 from pipeline.delta import Models, Written, check_distance, total
 from pipeline.distributed import first_process
 from pipeline.merging.alike import check_alike
 from pipeline.merging.method import Method
-from pipeline.protein.beside import check_beside, merge_beside
 from pipeline.weights import INDEX
 
 BASE, EXPERTS = Path("checkpoints/base"), Path("checkpoints/experts")
 CURATED = Path("data/curated")
 UNMOVED = 1e-7  # of the base's length: a task vector no longer than this is rounding
 NOT_COPIED = ("snapshots", "*.safetensors", INDEX, PROVENANCE, "*.bin", "*.pt", "*.onnx", ".git*", ".cache")
+
+
+class Beside(Protocol):
+    """Merges what experts keep beside their encoder; ``merge`` in their `architecture.yaml` names it."""
+
+    def check(self, experts: Sequence[Path], method: Method) -> None: ...
+    def write(self, experts: Sequence[Path], method: Method, target: Path) -> None: ...
 
 
 class MergeModule(pl.LightningModule):
@@ -72,7 +87,9 @@ def merge_directories(
     models = Models(base, experts)
     module = MergeModule(build(section["method"]))
     module.method.group(trajectories)
-    beside = check_beside(experts, module.method)
+    beside = _beside(experts)
+    if beside is not None:
+        beside.check(experts, module.method)
     found, tables, picture = {}, {}, None
     if module.method.needs_probe and section["probe"] is not None:
         from pipeline.probing.search import search
@@ -83,8 +100,8 @@ def merge_directories(
     with whole_directory(target) as folder:
         shutil.copytree(base, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
         gram = _written(module, models, experts, folder, max_distance=section["max_distance"])
-        if beside:
-            merge_beside(experts, build(section["method"]), folder)
+        if beside is not None:
+            beside.write(experts, build(section["method"]), folder)
         inputs = dict(zip(names, (base, *experts), strict=True)) | ({str(CURATED): CURATED} if found else {})
         config = {"merge": dict(section)} | ({"seed": seed} if found else {})
         write_provenance(folder, version=__version__, config=config, inputs=inputs)
@@ -97,6 +114,19 @@ def merge_directories(
     told = [f"{c:.3f} {label}" for c, label in zip(shown, labels, strict=True)] if shown else labels
     print(f"{target.name}: {', '.join(told)}")
     return {f"coefficient/{label}": c for label, c in zip(labels, shown, strict=False)}
+
+
+def _beside(experts: Sequence[Path]) -> Beside | None:
+    """None where all experts are encoders and nothing more. ValueError where some are."""
+    more = [expert for expert in experts if architecture_of(expert) is not None]
+    if not more:
+        return None
+    if len(more) < len(experts):
+        lacks = next(expert for expert in experts if expert not in more)
+        raise ValueError(f"{lacks} holds no {ARCHITECTURE}, {more[0]} does: merge experts of one kind")
+    settings = architecture_of(more[0])
+    assert settings is not None
+    return build(settings["merge"])
 
 
 def _written(

@@ -14,7 +14,7 @@ from pipeline.protein.split.mmseqs import Mmseqs
 from tests.protein.relatives import families
 
 CONF = Path(__file__).parents[2] / "conf"
-LOAD = {"_target_": "pipeline.protein.model.load"}
+NODES = {"load": {"_target_": "pipeline.protein.model.load"}, "merge": {"_target_": "pipeline.protein.beside.Beside"}}
 HEAD = yaml.safe_load((CONF / "head/convbert.yaml").read_text())
 SEARCH = {"sensitivity": 7.5, "identity": 0.25, "evalue": 10.0, "collapse": 0.5, "threads": 1, "binary": None}
 ARCHITECTURES = {file.stem: yaml.safe_load(file.read_text()) for file in sorted((CONF / "architecture").glob("*.yaml"))}
@@ -42,7 +42,7 @@ def model(encoder):
     def made(architecture, head=HEAD, adapter=None):
         torch.manual_seed(1)
         found = AffinityModel(
-            encoder(adapter), {"load": LOAD, "architecture": architecture, "head": head}, max_length_tokens=64, control=None
+            encoder(adapter), {**NODES, "architecture": architecture, "head": head}, max_length_tokens=64, control=None
         )
         with torch.no_grad():
             for weight in found.parameters():

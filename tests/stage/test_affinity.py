@@ -203,7 +203,7 @@ def test_the_lists_of_text_are_told_with_the_command_that_mends_them(root, ready
         ),
         (
             {"train.hp.fit._target_": "pipeline.protein.pretext.residues.Masked"},
-            r"train\.hp\.fit: expected what trains experts, but pipeline\.protein\.masking\.Masked trains phases only",
+            r"train\.hp\.fit: expected what trains experts, but pipeline\.protein\.pretext\.residues\.Masked trains phases only",
         ),
         ({"train.hp.affinity.bakbone": "frozen"}, r"no key 'bakbone' under train\.affinity \(did you mean 'backbone'"),
     ],
