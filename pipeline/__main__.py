@@ -80,9 +80,9 @@ def _run(stage: str, rest: list[str]) -> None:
         from pipeline.build import load
         from pipeline.report.costs import record_cost
 
-        start = time.monotonic()
-        _stage(stage, load(), rest[0] if rest else None, Path())
-        record_cost("@".join([stage, *rest[:1]]), time.monotonic() - start)
+        start, config = time.monotonic(), load()
+        _stage(stage, config, rest[0] if rest else None, Path())
+        record_cost("@".join([stage, *rest[:1]]), time.monotonic() - start, config)
 
 
 def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> dict[str, float]:

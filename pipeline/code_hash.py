@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from pipeline.build import class_value
+from pipeline.task import brought
 
 PACKAGE = Path(__file__).parent
 STAGES = ("ingest", "curate", "pretrain", "mine", "final", "stress", "report")
@@ -38,6 +39,7 @@ BUILDS = {
     "report": "evaluate",
 }  # beside a stage's own section
 WRITES_NO_OUTPUT = {"report/costs.py"}  # `__main__` calls it after a stage
+KINDS = "task.py"
 MERGED_BY = "merge"  # in what an expert keeps: the node of what merges it, which is code of merges alone
 MADE = ("checkpoints/backbone", "checkpoints/base")
 EXPERTS, MERGED, DERIVED = Path("checkpoints/experts"), Path("checkpoints/merged"), Path("checkpoints/derived")
@@ -93,6 +95,8 @@ class Code:
     def _source(self, file: str) -> Source:
         if file not in self._sources:
             content = (self.package / file).read_bytes()
+            if file == KINDS:  # which reads what evaluators define without importing them
+                content += f"\n_BROUGHT = {sorted(brought(self.package).items())!r}\n".encode()
             parsed = file.endswith(".py")
             self._sources[file] = (
                 self._parsed(file, content) if parsed else Source(hashlib.sha256(content).digest(), frozenset())

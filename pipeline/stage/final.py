@@ -28,6 +28,13 @@ from pipeline.training.prepare import prepare
 
 METRICS, EVALUATED, CURATED = Path("data/metrics/evaluate"), Path("data/evaluated"), Path("data/curated")
 TEMPLATES = Path(__file__).parent / "final_templates"
+ENVIRONMENT = Environment(
+    loader=FileSystemLoader(TEMPLATES),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    autoescape=False,  # noqa: S701  Markdown
+)
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
@@ -104,14 +111,7 @@ def _card(
     backbone = cfg["encoder"]["backbone"]
     given = backbone.get("package") or backbone.get("name")
     at = f" at revision {backbone['revision']}" if backbone.get("revision") else ""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # noqa: S701  Markdown
-    )
-    return environment.get_template("card.md").render(
+    return ENVIRONMENT.get_template("card.md").render(
         verdict=verdict,
         before=before,
         lines=table(asdict(before), cfg["final"]["confidence"]),

@@ -87,9 +87,7 @@ def merge_directories(
     models = Models(base, experts)
     module = MergeModule(build(section["method"]))
     module.method.group(trajectories)
-    beside = _beside(experts)
-    if beside is not None:
-        beside.check(experts, module.method)
+    beside = _beside(experts, module.method)
     found, tables, picture = {}, {}, None
     if module.method.needs_probe and section["probe"] is not None:
         from pipeline.probing.search import search
@@ -116,8 +114,8 @@ def merge_directories(
     return {f"coefficient/{label}": c for label, c in zip(labels, shown, strict=False)}
 
 
-def _beside(experts: Sequence[Path]) -> Beside | None:
-    """None where all experts are encoders and nothing more. ValueError where some are."""
+def _beside(experts: Sequence[Path], method: Method) -> Beside | None:
+    """None where all experts are encoders and nothing more. ValueError where some are, or where they do not fit together."""
     more = [expert for expert in experts if architecture_of(expert) is not None]
     if not more:
         return None
@@ -126,7 +124,9 @@ def _beside(experts: Sequence[Path]) -> Beside | None:
         raise ValueError(f"{lacks} holds no {ARCHITECTURE}, {more[0]} does: merge experts of one kind")
     settings = architecture_of(more[0])
     assert settings is not None
-    return build(settings["merge"])
+    beside: Beside = build(settings["merge"])
+    beside.check(experts, method)
+    return beside
 
 
 def _written(
