@@ -58,7 +58,7 @@ def test_the_plain_page_has_a_blank_line_between_parts_and_none_within_a_table()
 
 def page_of(*experts):
     """As much of a composed configuration as says which stages it has."""
-    named = dict.fromkeys(experts, {})
+    named = {name: {} for name in experts}
     return {"train": named, "merge": {}, "derive": {}, "baseline": {}, "models": named}
 
 
