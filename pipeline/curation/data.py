@@ -42,7 +42,10 @@ class Dealer(Protocol):
 
 class CuratedData(pl.LightningDataModule):
     """Curates in `prepare_data`; afterwards ``rows`` and ``dropped`` hold the result by corpus, ``funnel`` how many rows each step
-    left."""
+    left.
+
+    It has no loaders, since stages meet through files: what is written of it is loaded by `pipeline.training.data.TrainingData` for
+    trainings and by `pipeline.curation.held_out.HeldOut` for evaluations."""
 
     def __init__(
         self,

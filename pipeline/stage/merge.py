@@ -45,7 +45,11 @@ class Beside(Protocol):
 
 
 class MergeModule(pl.LightningModule):
-    """A method whose parameters, where it has any, are its coefficients."""
+    """A method whose parameters, where it has any, are its coefficients.
+
+    No trainer runs the merge itself: it reads each weight once, in the order of the file that it writes, and waits for the disk. What is
+    trained, the coefficients of a method with a probe, is a module in a trainer's hooks on all its devices
+    (`pipeline.probing.search.Positioning`)."""
 
     def __init__(self, method: Method) -> None:
         super().__init__()
