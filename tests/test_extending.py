@@ -278,7 +278,10 @@ ADDED = {
                 self.highest, self.width, self.table = highest, width, nn.Embedding(highest + 1, width)
 
             def preprocess(self, inputs, prompt=None, max_length=None, **_):
-                rows = [[min(int(word), self.highest) for word in text.split()][:max_length] or [0] for text in inputs]
+                def number(word):
+                    return min(int(word), self.highest) if word.isdigit() else 0
+
+                rows = [[number(word) for word in text.split()][:max_length] or [0] for text in inputs]
                 longest = max(map(len, rows))
                 ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
                 mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
