@@ -76,6 +76,14 @@ def architecture_of(directory: Path) -> dict[str, Any] | None:
     return content
 
 
+def learned_from(directory: Path) -> str | None:
+    """The deal of the rows that the model in ``directory`` was trained on, as its provenance says: it is judged by the same. None: the
+    corpus' own split, or a model from elsewhere."""
+    file = directory / PROVENANCE
+    found = read_json(file) if file.is_file() else {}
+    return found.get("config", {}).get("train", {}).get("control")
+
+
 def sha256(path: Path) -> str:
     """Of a file's bytes; of a folder, the hash over the sorted names and hashes of its files. ValueError if there is none."""
     if not path.exists():

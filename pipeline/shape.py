@@ -166,6 +166,7 @@ class Kept(Shape):
 
 class Expert(Training):
     corpora: list[str] | None = Field(min_length=1)  # None: all
+    control: str | None  # a name under curate.controls
     share: float | None = Field(gt=0, le=1)
     seed: int | None = Field(ge=0)
     snapshots: Kept | None

@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 
 from pipeline.build import build
-from pipeline.checkpoint import architecture_of, sha256, whole_directory, write_json
+from pipeline.checkpoint import architecture_of, learned_from, sha256, whole_directory, write_json
 from pipeline.corpus.collection import Collection, collections
 from pipeline.corpus.files import read
 from pipeline.corpus.row import Row
@@ -139,7 +139,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     settings = architecture_of(directory)
     shelf = _shelf(outside, section["max_length_tokens"], runtime) if settings is None else {}
     module = _module(directory, settings, section, runtime, cfg["seed"])
-    held_out = _held_out(module, settings)
+    held_out = _held_out(module, learned_from(directory))
     module.encoder.spread(encoding_devices(runtime))
     kept = {
         name: agreement(module.encode(outside[name].texts, "document", outside[name].task), of) for name, of in shelf.items()
@@ -180,13 +180,13 @@ def _module(
     )
 
 
-def _held_out(module: EvaluationModule, settings: Mapping[str, Any] | None) -> HeldOut:
-    """What the model is scored on. One of vectors alone has no opinion of a complex; one that learned from a control is judged by that."""
+def _held_out(module: EvaluationModule, deal: str | None) -> HeldOut:
+    """The collections that the model answers, as ``deal`` dealt them. One that has vectors of texts has no opinion of a complex."""
 
     def answers(collection: Collection) -> bool:
         return module.model is not None or not getattr(module.evaluators[kind_of(collection).name], "predicts", False)
 
-    return HeldOut(CURATED, deal=settings["control"] if settings is not None else None, answers=answers)
+    return HeldOut(CURATED, deal=deal, answers=answers)
 
 
 def _outside(section: Mapping[str, Any]) -> dict[str, Outside]:

@@ -134,6 +134,9 @@ def _documents() -> dict[str, str]:
         cheap = [row for kind, row in rows if kind.texts == "prose" and not kind.evaluated]  # summaries before descriptions
         for row in [*cheap, *(row for kind, row in rows if kind.pool)]:
             texts.setdefault(row.thing or row.document_id, []).append(row.document)
+        for kind, row in rows:
+            if kind.classmates:
+                texts.setdefault(row.query_id, []).append(row.query)
         for document in read(RAW / corpus / "documents.parquet", Document):
             texts.setdefault(document.document_id, []).append(document.document)
     return {name: "\n".join(dict.fromkeys(parts)) for name, parts in texts.items()}

@@ -67,9 +67,11 @@ def with_given(rows: Sequence[Row], found: Sequence[Negative]) -> list[Negative]
     return [Negative(query, text, rank, rows[0].task) for query in sorted(both) for rank, text in enumerate(both[query])]
 
 
-def known_rows(curated: Path) -> dict[Split, list[Row]]:
-    """By split that a training may look at, the rows of all tasks that say what answers what."""
-    return {split: [row for _, row in read_rows(curated, split) if teaches(row)] for split in SPLITS if split != "test"}
+def known_rows(curated: Path, deal: str | None = None) -> dict[Split, list[Row]]:
+    """By split that a training may look at, the rows of all tasks that say what answers what, as ``deal`` dealt them if given."""
+    return {
+        split: [row for _, row in read_rows(curated, split, deal=deal) if teaches(row)] for split in SPLITS if split != "test"
+    }
 
 
 def with_negatives(

@@ -29,7 +29,7 @@ class OwnScore:
         document_BD = self._vectors(encoder, task, "document", [row.document for row in rows])
         if not kind_of(rows[0]).answers:
             return float(spearman((query_BD * document_BD).sum(1), np.array([row.score for row in rows])))
-        own = np.array([[a.query == b.query or a.document == b.document for b in rows] for a in rows])
+        own = np.array([[_same(a, b) for b in rows] for a in rows])
         return reciprocal_rank(query_BD @ document_BD.T, own)
 
     def _vectors(self, encoder: Encoder, task: str, side: str, texts: Sequence[str]) -> Float[np.ndarray, "B D"]:
@@ -43,6 +43,11 @@ def reciprocal_rank(score_QD: Float[np.ndarray, "Q D"], own_QD: np.ndarray) -> f
     best_Q = np.where(own_QD, score_QD, -np.inf).max(1)
     rank_Q = 1 + ((score_QD >= best_Q[:, None]) & ~own_QD).sum(1)
     return float((1 / rank_Q).mean())
+
+
+def _same(a: Row, b: Row) -> bool:
+    """Does the document of ``b`` answer the query of ``a``?"""
+    return a.query == b.query or a.document == b.document or (a.thing is not None and a.thing == b.thing)
 
 
 def _spread(rows: Sequence[Row], most: int) -> list[Row]:

@@ -43,3 +43,10 @@ def test_documents_of_the_same_query_are_its_own_too():
 def test_so_many_rows_are_looked_at_and_a_task_with_one_is_none():
     score = OwnScore({"a": [row(f"a{i}", "b") for i in range(10)], "c": [row("a", "b")]}, rows_per_task=3, **LIMITS)
     assert {task: [one.query for one in rows] for task, rows in score.rows.items()} == {"a": ["a0", "a3", "a6"]}
+
+
+def test_texts_of_the_same_class_are_its_own_too():
+    classed = [Row("intent", "", text, "", other, thing=name, kind="same_class") for text, other, name in
+               (("a1", "b1", "x"), ("c1", "a2", "x"), ("b2", "d", "y"))]  # fmt: skip
+    # a1 finds a2 first, which is of its class; c1 nothing, all tie at 0: rank 2 behind the one that is not; b2 finds b1: rank 3 of its own
+    assert OwnScore({"intent": classed}, rows_per_task=99, **LIMITS)(ByLetter()) == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
