@@ -86,18 +86,16 @@ def fit(
 ) -> Learned:
     """Train ``encoder`` in place. Of several processes, only the first may write what it gets.
 
-    ``name`` is the run's, ``inputs`` the hashes of what it reads: a stopped training is gone on with only if its configuration and
-    inputs are still the same. ``held_out``: validation rows, which `early_stop` looks at. ``known``: by split, all rows that say what
-    answers what, of any task, be they trained on or not: what a row marks is no negative. ValueError, before the first step, where rows
-    cannot feed the tasks. ``snapshots`` keeps weights along the way.
+    ``name`` is the run's, ``inputs`` the hashes of what it reads: a stopped training goes on only if its configuration and inputs are
+    the same. ``held_out``: validation rows, which `early_stop` looks at. ``known``: by split, all rows that say what answers what, of
+    any task, trained on or not: what a row marks is no negative. ``snapshots`` keeps weights along the way. ValueError if rows do not fit.
     """
     strategy, objectives = strategy_for(runtime), built_objectives(training)
     views: dict[str, View] = {task: build(settings["view"]) for task, settings in training["tasks"].items()}
     rows = {task: view.rows(rows[task]) for task, view in views.items()}
     _check(name, training, runtime, rows, negatives, objectives, views, encoder)
     _begin(name, objectives, encoder, seed, whole=not isinstance(strategy, DeepSpeedStrategy | FSDPStrategy))
-    teachers = _teachers(training, runtime)
-    reader = Reader(encoder, training["max_length_tokens"])
+    teachers, reader = _teachers(training, runtime), Reader(encoder, training["max_length_tokens"])
     planned = partial(_data, rows, negatives, reader, known["train"], objectives, teachers=teachers, views=views, seed=seed)
     module = _module(encoder, objectives, training, runtime, steps=1, seed=seed)
     counts = _counts(name, rows, module, planned, training, runtime, run_folder(name, training, seed, inputs))
@@ -108,8 +106,7 @@ def fit(
     idle = without_gradient(learner, partial(_of_one_text, learner))
     module = _module(learner, objectives, training, runtime, steps=steps, seed=seed)
     callbacks = _looks(reader, held_out, known, objectives, training, teachers, views, seed)
-    callbacks += _best(held_out, training, runtime, steps)
-    callbacks += [snapshots] if snapshots else []  # before the checkpoint, which may be gone on with
+    callbacks += [*_best(held_out, training, runtime, steps), *([snapshots] if snapshots else [])]  # before the checkpoint
     start = time.monotonic()
     run = train(module, data, training, runtime, seed=seed, name=name, inputs=inputs, idle=idle, callbacks=callbacks)
     looked = looked_at(data.batches.batches[: len(run.curve)], rows)
