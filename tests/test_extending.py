@@ -368,7 +368,7 @@ SERIES = {  # rows that hold numbers, and an encoder that reads them
     "experts": {"retrieval": "checkpoints/experts/retrieval"},
     "methods": [], "derivations": {}, "baselines": [],
     "models": {"base": "checkpoints/base", "retrieval": "checkpoints/experts/retrieval"},
-    "filters": [],
+    "filters": [], "forms": [], "behaviours": [],  # of words
     "set": {key: value for key, value in PAGE["set"].items() if key != "encoder"} | {"train": {"steps_per_task": 2}},
 }  # fmt: skip
 OF_SERIES = (
