@@ -13,7 +13,9 @@ def check_trainings(config: Mapping[str, Any]) -> None:
     """Every expert and phase of a composed configuration. ValueError says where, what was expected, what was found, what to do."""
     limits = {"longest": config["encoder"]["max_length_tokens"], "processes": num_processes(config["runtime"])}
     most = config["mine"]["miner"].get("num_negatives", 0)
-    mined = {task: most for task, one in config["tasks"].items() if KINDS[one["kind"]].pool}  # those that stage mine looks at
+    mined = {
+        task: most for task, one in config["tasks"].items() if KINDS[one["kind"]].searched
+    }  # those that stage mine looks at
     for where, items in (("train", config["train"]), ("pretrain.phases", config["pretrain"]["phases"])):
         check_corpora(where, items, config["ingest"]["corpora"])
     for name, training in config["train"].items():
