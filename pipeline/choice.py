@@ -19,7 +19,7 @@ CONF, PAGE = Path("conf"), Path("params.yaml")
 PER_ITEM = {"train": "experts", "merge": "methods", "baseline": "baselines"}  # sections with a part for each item of the page
 # Groups whose names stand under a heading of their own on the page.
 HEADINGS = {"expert": "experts", "merging": "methods", "baseline": "baselines", "corpus": "corpora", "source": "corpora"}
-FORMER = {"method": "merging", "probe": "probing"}  # names that groups had before, which older pages hold
+FORMER = {"method": "merging", "miner": "mining", "probe": "probing"}  # names that groups had before, which older pages hold
 # Headings that replace what the catalogue lists: the group, and the section that has a mapping of the heading's name.
 LISTS = {
     "behaviours": ("behaviour", "stress"),

@@ -52,7 +52,6 @@ NAMED_ELSEWHERE = {
     "phase": "settings of a training; the class that trains is named by `fit`",
     "reading": "settings of an affinity training; the model that loads them is named by `load`",
     "optimizer": "one function beside what it needs of the training: pipeline/training/optimizer.py",
-    "miner": "the module's messages are part of a claim's hash",
 }
 
 
@@ -614,9 +613,9 @@ def test_every_split_gives_each_row_a_split_and_keeps_a_query_whole(composed, na
         assert len({(row.query_id, row.split) for row in found}) == 40
 
 
-@pytest.mark.parametrize("name", names("miner"))
+@pytest.mark.parametrize("name", names("mining"))
 def test_every_miner_gives_each_query_documents_that_are_not_its_own(composed, name):
-    miner = build(composed(f"miner={name}")["mine"]["miner"])
+    miner = build(composed(f"mining={name}")["mine"]["miner"])
     document = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     document /= np.linalg.norm(document, axis=1, keepdims=True)
     found = miner(document[:5], document, [{i} for i in range(5)])

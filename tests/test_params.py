@@ -636,6 +636,7 @@ def test_a_group_takes_the_place_of_another(composed):
         ({"probing@merge.probe": "pairs"}, ("choose.probing@merge.probe: merge has no items", "methods")),
         ({"cluster@curate.dedup": "join"}, ("choose.cluster@curate.dedup: curate.dedup is not chosen by name", "`set`")),
         ({"probe@merge.soup.probe": "pairs"}, ("no such group (did you mean 'probing'?)",)),
+        ({"miner": "nearest"}, ("no such group (did you mean 'mining'?)",)),
         ({"method": "ties"}, ("no such group (did you mean 'merging'?)",)),
         ({"architecture@train.affinity.architecture": "hp"}, ("no key 'affinity' under train", "items and keys there")),
     ],
