@@ -33,7 +33,7 @@ import numpy as np
 from sampled import Size, balanced, claimed, drawn, evaluate, what_varies
 
 ROOT = Path(__file__).resolve().parents[1]
-METHODS = sorted(file.stem for file in (ROOT / "conf/method").glob("*.yaml") if file.stem != "average")
+METHODS = sorted(file.stem for file in (ROOT / "conf/merging").glob("*.yaml") if file.stem != "average")
 EXPERTS = {
     "retrieval": "checkpoints/experts/retrieval",
     "sts": "checkpoints/experts/sts",
@@ -200,7 +200,7 @@ if __name__ == "__main__":
         table(asked.folder, asked.split)
     elif asked.what == "cell":
         chosen = asked.method or METHODS
-        probed = [m for m in chosen if "/probe@probe" in (ROOT / f"conf/method/{m}.yaml").read_text(encoding="utf-8")]
+        probed = [m for m in chosen if "/probing@probe" in (ROOT / f"conf/merging/{m}.yaml").read_text(encoding="utf-8")]
         given: dict[str, Any] = {
             f"merge.{m}.probe": {"pairs_per_task": asked.pairs, "steps": asked.steps, "landscape": 0} for m in probed
         }

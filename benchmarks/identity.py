@@ -30,14 +30,14 @@ import parasail
 
 from pipeline.corpus.files import read
 from pipeline.corpus.row import SPLITS, Row
+from pipeline.protein.audit.chains import Chains
+from pipeline.protein.audit.shared import Stretches
 from pipeline.protein.split.alignment import aligner
-from pipeline.protein.split.chains import Chains
 from pipeline.protein.split.compared import chains_of
 from pipeline.protein.split.exact import Exact
 from pipeline.protein.split.identity import Identity, _Units
 from pipeline.protein.split.mmseqs import Mmseqs
 from pipeline.protein.split.rule import GAP_EXTEND, GAP_OPEN
-from pipeline.protein.split.shared import Stretches
 
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 DRAWN = 20_000  # pairs that parasail's own rate is taken over

@@ -90,7 +90,7 @@ def inside(folder: Path, who: str, method: str) -> None:
 
         _register_resolvers()
         with initialize_config_dir(str(CONF.absolute()), version_base="1.3"):
-            words = [f"method={method}", *(f"merge.method.{value}" for value in settings)]
+            words = [f"merging={method}", *(f"merge.method.{value}" for value in settings)]
             module = MergeModule(build(resolved(compose("config", overrides=words), {}, "conf")["merge"]["method"]))
         out.mkdir()
 

@@ -152,9 +152,9 @@ MUTATIONS = (
     group("one group may fill a split", "min(room[split][task], most[split][task]) >= n", "room[split][task] >= n"),
     at("protein/split/alignment.py", "protein/split/test_alignment.py")(
         "identity by the shorter chain", "return Pair(same / max(1, len(over)),", "return Pair(same / max(1, min(len(left), len(right))),"),
-    at("protein/split/alike.py", "protein/split/test_chains.py::test_the_most_alike_pairs_show_a_faulty_screen")(
+    at("protein/split/alike.py", "protein/audit/test_chains.py::test_the_most_alike_pairs_show_a_faulty_screen")(
         "the audit's sample is of the least alike", "top = np.argpartition(-flat,", "top = np.argpartition(flat,"),
-    at("protein/split/shared.py", "protein/split/test_shared.py")(
+    at("protein/audit/shared.py", "protein/audit/test_shared.py")(
         "the last run of a chain is not looked at", "for i in range(len(chain) - letters + 1) if (piece",
         "for i in range(len(chain) - letters) if (piece"),
     at("corpus/collection.py", "corpus/test_collection_affinity.py")(

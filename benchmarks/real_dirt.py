@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.twins import kept_twins
 from pipeline.cluster.join import Join
 from pipeline.cluster.minhash import MinHash
-from pipeline.corpus.near import kept_twins
 
 
 def medquad(root: Path) -> None:

@@ -3,7 +3,7 @@
     python benchmarks/self_positioning.py --folder <where the DAG has run> [--batch 16] [--tokens 32] [--rounds 15]
 
 `--folder` needs checkpoints/base, checkpoints/experts and data/curated with rows set aside (curate.probe.rows). Interleaved, medians;
-then the search as conf/probe says.
+then the search as conf/probing says.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     _register_resolvers()
     values = [
-        "method=self_positioning",
+        "merging=self_positioning",
         "runtime.accelerator=cpu",
         "runtime.tracker=disabled",
         f"runtime.threads={asked.threads}",

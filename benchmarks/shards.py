@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Int
 
+from benchmarks.twins import kept_twins
 from pipeline.checkpoint import whole_directory
-from pipeline.corpus.near import Near, kept_twins
+from pipeline.corpus.near import Near
 from pipeline.corpus.shards import batches
 
 EQUAL, NEAR = "equal words", "near duplicate"

@@ -2,7 +2,7 @@
 
 python -m pipeline train retrieval                                  as dvc.yaml calls it: data/config.yaml decides
 python -m pipeline train expert=sts --multirun train.optimizer.lr=1e-5,3e-5    Hydra decides; writes below multirun/
-python -m pipeline merge --base DIR --expert DIR --expert DIR method=ties out=DIR    any directories, or Hub ids id@revision
+python -m pipeline merge --base DIR --expert DIR --expert DIR merging=ties out=DIR    any directories, or Hub ids id@revision
 python -m pipeline stress joint                                     any model of params.yaml, or directory, as stage stress the final one
 python -m pipeline form joint out=DIR half binary                   the same model in smaller forms, each measured
 python -m pipeline result                                           before and after: what there was, what there is now, what it took
@@ -95,9 +95,9 @@ def _run(stage: str, rest: list[str]) -> None:
         from pipeline.build import load
         from pipeline.report.costs import record_cost
 
-        start = time.monotonic()
-        _stage(stage, load(), rest[0] if rest else None, Path())
-        record_cost("@".join([stage, *rest[:1]]), time.monotonic() - start)
+        start, config = time.monotonic(), load()
+        _stage(stage, config, rest[0] if rest else None, Path())
+        record_cost("@".join([stage, *rest[:1]]), time.monotonic() - start, config)
 
 
 def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> dict[str, float]:

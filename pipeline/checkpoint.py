@@ -62,13 +62,17 @@ def read_json(path: Path) -> Any:
 
 
 def architecture_of(directory: Path) -> dict[str, Any] | None:
-    """What `architecture.yaml` says: in it, ``load`` is the node of what loads the model. None for a plain encoder."""
+    """What `architecture.yaml` says: in it, ``load`` is the node of what loads the model, ``merge`` that of what merges it with others.
+    None for a plain encoder."""
     file = directory / ARCHITECTURE
     if not file.is_file():
         return None
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    if "load" not in content:
-        raise ValueError(f"{file}: expected a key `load`, which says what loads the model; train it anew with `dvc repro`")
+    if lacking := [key for key in ("load", "merge") if key not in content]:
+        raise ValueError(
+            f"{file}: expected keys `load` and `merge`, which say what loads the model and what merges it, found no "
+            f"{' and no '.join(lacking)}; train it anew with `dvc repro`"
+        )
     return content
 
 

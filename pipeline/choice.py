@@ -18,7 +18,8 @@ from pipeline.spelling import nearest
 CONF, PAGE = Path("conf"), Path("params.yaml")
 PER_ITEM = {"train": "experts", "merge": "methods", "baseline": "baselines"}  # sections with a part for each item of the page
 # Groups whose names stand under a heading of their own on the page.
-HEADINGS = {"expert": "experts", "method": "methods", "baseline": "baselines", "corpus": "corpora", "source": "corpora"}
+HEADINGS = {"expert": "experts", "merging": "methods", "baseline": "baselines", "corpus": "corpora", "source": "corpora"}
+FORMER = {"method": "merging", "miner": "mining", "probe": "probing"}  # names that groups had before, which older pages hold
 # Headings that replace what the catalogue lists: the group, and the section that has a mapping of the heading's name.
 LISTS = {
     "behaviours": ("behaviour", "stress"),
@@ -65,7 +66,8 @@ def check_choices(page: Page, where: str) -> None:
     for key, name in page.choose.items():
         group, at = key.partition("@")[0], f"{where}: choose.{key}"
         if group not in groups:
-            raise ValueError(f"{at}: no such group{nearest(group, groups)}; groups: {', '.join(groups)}")
+            meant = nearest(FORMER.get(group, group), groups)
+            raise ValueError(f"{at}: no such group{meant}; groups: {', '.join(groups)}")
         if group in HEADINGS:
             raise ValueError(f"{at}: what is taken of {CONF / group} stands under `{HEADINGS[group]}`; write it there")
         check_choice(group, name, at)

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from pipeline.build import class_value
+from pipeline.task import brought
 
 PACKAGE = Path(__file__).parent
 STAGES = ("ingest", "curate", "pretrain", "mine", "final", "stress", "report")
@@ -38,6 +39,8 @@ BUILDS = {
     "report": "evaluate",
 }  # beside a stage's own section
 WRITES_NO_OUTPUT = {"report/costs.py"}  # `__main__` calls it after a stage
+KINDS = "task.py"
+MERGED_BY = "merge"  # in what an expert keeps: the node of what merges it, which is code of merges alone
 MADE = ("checkpoints/backbone", "checkpoints/base")
 EXPERTS, MERGED, DERIVED = Path("checkpoints/experts"), Path("checkpoints/merged"), Path("checkpoints/derived")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -92,6 +95,8 @@ class Code:
     def _source(self, file: str) -> Source:
         if file not in self._sources:
             content = (self.package / file).read_bytes()
+            if file == KINDS:  # which reads what evaluators define without importing them
+                content += f"\n_BROUGHT = {sorted(brought(self.package).items())!r}\n".encode()
             parsed = file.endswith(".py")
             self._sources[file] = (
                 self._parsed(file, content) if parsed else Source(hashlib.sha256(content).digest(), frozenset())
@@ -158,6 +163,11 @@ def _sections(config: Mapping[str, Any], stage: str, item: str | None) -> list[A
     found = [config[stage] if stage == "evaluate" or item is None else config[stage][item]]
     if stage in BUILDS:
         found.append(config[BUILDS[stage]])
+    if stage == "merge":
+        kept = [
+            of for name, path in config["experts"].items() if Path(path).parent == EXPERTS for of in _nodes_kept(config, name)
+        ]
+        found += [of[MERGED_BY]["_target_"] for of in kept if MERGED_BY in of]
     if stage == "evaluate":
         found.append(config["models"][item])
     if stage in ("final", "stress"):
@@ -193,11 +203,17 @@ def _kept(training: Mapping[str, Any]) -> dict[str, Any]:
     return {key: training[key] for key in class_value(training["fit"]["_target_"], "keeps", "fit") or ()}
 
 
+def _nodes_kept(config: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The mappings among what an expert keeps; none of one that is left out."""
+    training = config["train"].get(name)
+    return [one for one in _kept(training).values() if isinstance(one, Mapping)] if training else []
+
+
 def _strings(tree: Any) -> Iterator[str]:
     if isinstance(tree, str):
         yield tree
     elif isinstance(tree, Mapping | list):
-        for value in tree.values() if isinstance(tree, Mapping) else tree:
+        for value in _without(tree, MERGED_BY).values() if isinstance(tree, Mapping) else tree:
             yield from _strings(value)
 
 

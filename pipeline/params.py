@@ -57,7 +57,7 @@ def read_page(path: Path = PAGE) -> Page:
     page = checked(Page, raw, str(path))
     check_choices(page, str(path))
     for name in page.methods:
-        check_choice("method", name, f"{path}: methods")
+        check_choice("merging", name, f"{path}: methods")
     for name, line in page.derivations.items():
         kind, of = line.get("derivation"), line.get("of")
         if not isinstance(kind, str) or not isinstance(of, str):
@@ -117,7 +117,7 @@ def compose_config(page: Page) -> dict[str, Any]:
             check_audit(kinds, class_value(config["curate"]["audit"]["_target_"], "texts", "curate.audit"))
         composers = {
             "train": {name: partial(composed_with, [*plain, *_expert(name, kinds)]) for name in page.experts},
-            "merge": {name: partial(composed_with, [*plain, f"method={name}"]) for name in page.methods},
+            "merge": {name: partial(composed_with, [*plain, f"merging={name}"]) for name in page.methods},
             "baseline": {name: partial(_baseline, root, name) for name in page.baselines},
         }
         for stage, parts in composers.items():

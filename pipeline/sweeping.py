@@ -28,15 +28,19 @@ from pipeline.params import check_config, for_item, resolved
 from pipeline.shape import Config, Page
 from pipeline.spelling import nearest
 
-GROUPS = {"train": "expert", "merge": "method"}  # of sections whose items are choices of Hydra's too
+GROUPS = {"train": "expert", "merge": "merging"}  # of sections whose items are choices of Hydra's too
 
 
-def hydra_overrides(page: Page, stage: str, own: Sequence[str]) -> list[str]:
+def hydra_overrides(page: Page, stage: str, item: str | None, own: Sequence[str]) -> list[str]:
     """The choices of ``params.yaml`` as Hydra overrides, ahead of a person's own ones, which win. Its values: `sweep_config`.
 
-    Choices of an expert or a method are among them where there is one; a sweep over several gets them job by job."""
+    Choices of an expert or a method are among them where there is one; a sweep over several gets them job by job. A baseline, which
+    Hydra's root does not hold, is put there. ValueError where ``item`` names none."""
     named = _overridden(own)
     plain = [f"{group}={name}" for group, name in alone(page).items() if group not in named]
+    if stage == "baseline":
+        check_choice("baseline", str(item), "python -m pipeline baseline <name>")
+        plain.append(f"+baseline={item}")
     check_overrides(plain, own)
     choices = _unnamed(placed(page), named)
     if not choices and not cleared(page):
@@ -139,8 +143,8 @@ def sweep_config(cfg: DictConfig, page: Page, stage: str, item: str | None, over
     own = {key for key in named if not _is_choice(key.partition("@")[0])}  # values, not choices
     if stage in GROUPS and item and (missing := _of_item(page, stage, item, _unnamed(placed(page), named), overrides)):
         cfg = composed_with(overrides, missing).cfg
-    items = {"train": page.experts, "merge": dict.fromkeys(page.methods)}.get(stage, {})
-    named = dict(for_item(page.set, stage, item or "", items))
+    items = {"train": page.experts, "merge": page.methods, "baseline": page.baselines}.get(stage, ())
+    named = dict(for_item(page.set, stage, item or "", dict.fromkeys(items)))
     values = {path: value for path, value in named.items() if not any(f"{path}.".startswith(f"{key}.") for key in own)}
     whole = resolved(cfg, values, f"{PAGE}: set")
     config = {name: whole[name] for name in Config.model_fields if name in whole}

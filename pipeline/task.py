@@ -2,11 +2,17 @@
 
 Rows name their task, and names are free: two corpora may hold tasks `support` and `legal`. What is done with the rows is said by the
 task's *kind*, one of `KINDS`. A task that is called like a kind is of that kind. No other module compares the name of a task.
+
+The kinds are those written here, and those that an evaluator brings: a class in a folder `evaluator` whose ``defines`` is a literal,
+the values of its `Kind` but for the name, which is the class's ``kind``. They are read without importing the evaluator.
 """
 
+import ast
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 from pipeline.spelling import nearest
 
@@ -108,7 +114,34 @@ _ALL = (
         name="partners", shape="paired", texts="residues", evaluated=False, meaning="two proteins that bind, for pretraining",
     ),
 )  # fmt: skip
-KINDS = {kind.name: kind for kind in _ALL}
+
+
+def brought(package: Path) -> dict[str, dict[str, Any]]:
+    """By kind what the evaluators below ``package`` say of kinds that they bring. ValueError where two bring one."""
+    found: dict[str, dict[str, Any]] = {}
+    for file in sorted([*package.glob("evaluator/*.py"), *package.glob("*/evaluator/*.py")]):
+        text = file.read_text(encoding="utf-8")
+        for one in ast.parse(text).body if "defines = {" in text else ():
+            assigned = [node for node in getattr(one, "body", []) if isinstance(node, ast.Assign)]
+            values = {getattr(node.targets[0], "id", ""): node.value for node in assigned}
+            if "defines" in values:
+                name = ast.literal_eval(values["kind"])
+                if name in found or name in (kind.name for kind in _ALL):
+                    raise ValueError(f"{file}: a kind {name!r} is known already; call it otherwise, or take `defines` out")
+                found[name] = ast.literal_eval(values["defines"])
+    return found
+
+
+def _kind(name: str, values: Mapping[str, Any]) -> Kind:
+    try:
+        return Kind(name=name, **values)
+    except TypeError as error:
+        raise ValueError(
+            f"the kind {name!r} that an evaluator `defines`: {error}; expected values of pipeline.task.Kind"
+        ) from None
+
+
+KINDS = {kind.name: kind for kind in (*_ALL, *(_kind(*one) for one in brought(Path(__file__).parent).items()))}
 SEARCH = KINDS["retrieval"]  # whose prompts a question and the texts searched for it get, where no task is named
 
 

@@ -9,6 +9,7 @@ import functools
 import itertools
 import json
 import random
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -43,6 +44,15 @@ CHOSEN = sorted(group for one in DEFAULTS if isinstance(one, dict) for group in 
 ELSEWHERE = ("corpus", "page", "phase")  # tested by way of the experiments that name them; pages: test_params
 # Each of the others is put in somewhere by another file.
 PARTS = sorted({folder.name for folder in CONF.iterdir() if folder.is_dir()} - {*CHOSEN, *ELSEWHERE})
+
+
+# Groups whose code stands elsewhere than in a package of their name.
+NAMED_ELSEWHERE = {
+    "expert": "settings of a training; the class that trains is named by `fit`",
+    "phase": "settings of a training; the class that trains is named by `fit`",
+    "reading": "settings of an affinity training; the model that loads them is named by `load`",
+    "optimizer": "one function beside what it needs of the training: pipeline/training/optimizer.py",
+}
 
 
 def files(*groups):
@@ -101,6 +111,16 @@ def test_every_part_composes_and_fits_the_code_it_names(composed, group, name):
     assert "_target_" in str(part[group]) or group == "reading"  # which may have no head
     for path, node in given:
         check_node(node, path)
+
+
+@pytest.mark.parametrize("group", sorted(folder.name for folder in CONF.iterdir() if folder.is_dir()))
+def test_a_group_and_the_package_of_its_code_share_a_name(group):
+    first = [
+        re.search(r"_target_: *pipeline\.(?:protein\.)?(\w+)", file.read_text(encoding="utf-8"))
+        for file in sorted((CONF / group).glob("*.yaml"))
+    ]
+    packages = {found[1] for found in first if found}
+    assert (packages <= {group}) == (group not in NAMED_ELSEWHERE), f"{group}: {packages}"
 
 
 @pytest.mark.parametrize("name", names("corpus"))
@@ -395,7 +415,7 @@ def merged(composed, tmp_path):
     count = itertools.count()
 
     def made(name, base, experts, *overrides):
-        method = build(composed(f"method={name}", *overrides)["merge"]["method"])
+        method = build(composed(f"merging={name}", *overrides)["merge"]["method"])
         folders = [tmp_path / f"{next(count)}" for _ in (base, *experts, "out")]
         for folder, one in zip(folders, (base, *experts, {}), strict=True):
             folder.mkdir()
@@ -413,7 +433,7 @@ def merged(composed, tmp_path):
 
 
 @pytest.mark.parametrize("num_experts", [1, 2, 3])
-@pytest.mark.parametrize("name", names("method"))
+@pytest.mark.parametrize("name", names("merging"))
 def test_every_method_makes_one_model_of_the_experts_in_the_types_of_the_base(merged, name, num_experts):
     base = state(0) | {"ids": torch.arange(3), "half": torch.ones(4, dtype=torch.bfloat16)}
     experts = [base | expert(k) for k in range(1, num_experts + 1)]
@@ -424,7 +444,7 @@ def test_every_method_makes_one_model_of_the_experts_in_the_types_of_the_base(me
     assert all(torch.equal(found[key], again[key]) for key in found)
 
 
-@pytest.mark.parametrize("name", names("method"))
+@pytest.mark.parametrize("name", names("merging"))
 def test_every_method_gives_the_base_back_where_nothing_was_learned(merged, name):
     found = merged(name, state(0), [state(0), state(0)])
     assert all(torch.equal(found[key], value) for key, value in state(0).items())
@@ -440,23 +460,23 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("num_experts", [1, 2])
-@pytest.mark.parametrize("name", names("method"))
+@pytest.mark.parametrize("name", names("merging"))
 def test_every_method_gives_one_expert_back_and_equal_experts_too(merged, name, num_experts):
     found = merged(name, state(0), [expert(1)] * num_experts, *WHOLE.get(name, {}).get(num_experts, []))
     for key, value in expert(1).items():
         torch.testing.assert_close(found[key], value, atol=1e-6, rtol=0)  # rounding of fp32 near 1
 
 
-@pytest.mark.parametrize("name", names("method"))
+@pytest.mark.parametrize("name", names("merging"))
 def test_every_method_with_a_norm_gives_the_base_at_norm_zero(composed, merged, name):
-    if "norm" in composed(f"method={name}")["merge"]["method"]:
+    if "norm" in composed(f"merging={name}")["merge"]["method"]:
         found = merged(name, state(0), [expert(1), expert(2)], "merge.method.norm=0.0")
         assert all(torch.equal(found[key], value) for key, value in state(0).items())
 
 
-@pytest.mark.parametrize("name", names("method"))
+@pytest.mark.parametrize("name", names("merging"))
 def test_every_symmetric_method_is_the_same_in_any_order(composed, merged, name):
-    if build(composed(f"method={name}")["merge"]["method"]).symmetric:
+    if build(composed(f"merging={name}")["merge"]["method"]).symmetric:
         expected = merged(name, state(0), [expert(k) for k in (1, 2, 3)])
         for order in ((2, 3, 1), (3, 2, 1)):
             found = merged(name, state(0), [expert(k) for k in order])
@@ -466,7 +486,7 @@ def test_every_symmetric_method_is_the_same_in_any_order(composed, merged, name)
 
 def variants(composed, name):
     """The overrides that choose each option of a method in turn, whatever its YAML chose; none first."""
-    node = composed(f"method={name}")["merge"]["method"]
+    node = composed(f"merging={name}")["merge"]["method"]
     found = [[]]
     for key, annotation in signature(node["_target_"], name).items():
         if annotation.startswith("Literal["):
@@ -486,7 +506,7 @@ def odd(seed):
 
 
 @pytest.mark.parametrize("num_experts", [2, 3])
-@pytest.mark.parametrize("name", names("method"))
+@pytest.mark.parametrize("name", names("merging"))
 def test_every_method_takes_tensors_without_elements_with_one_and_such_as_no_expert_moved(composed, merged, name, num_experts):
     base, experts = odd(0), [odd(k) for k in range(1, num_experts + 1)]
     for chosen in variants(composed, name):
@@ -499,7 +519,7 @@ def test_every_method_takes_tensors_without_elements_with_one_and_such_as_no_exp
             torch.testing.assert_close(alone[key], value, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("name", names("method"))
+@pytest.mark.parametrize("name", names("merging"))
 def test_beside_an_expert_that_is_the_base_every_method_stays_on_the_way_to_the_other(composed, merged, name):
     base, one = odd(0), odd(1)
     for chosen in variants(composed, name):
@@ -508,7 +528,7 @@ def test_beside_an_expert_that_is_the_base_every_method_stays_on_the_way_to_the_
             for key, value in found.items():
                 moved, way = value - base[key], one[key] - base[key]
                 share = torch.where(way != 0, moved / way, 0.0)
-                # Nothing is turned round, nor enlarged beyond 1 / density of the smallest chance in conf/method (della, 0.5).
+                # Nothing is turned round, nor enlarged beyond 1 / density of the smallest chance in conf/merging (della, 0.5).
                 assert torch.isfinite(value).all()
                 assert ((share >= -1e-5) & (share <= 2 + 1e-5)).all(), (chosen, key)
                 assert torch.equal(value[way == 0], base[key][way == 0])
@@ -593,9 +613,9 @@ def test_every_split_gives_each_row_a_split_and_keeps_a_query_whole(composed, na
         assert len({(row.query_id, row.split) for row in found}) == 40
 
 
-@pytest.mark.parametrize("name", names("miner"))
+@pytest.mark.parametrize("name", names("mining"))
 def test_every_miner_gives_each_query_documents_that_are_not_its_own(composed, name):
-    miner = build(composed(f"miner={name}")["mine"]["miner"])
+    miner = build(composed(f"mining={name}")["mine"]["miner"])
     document = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
     document /= np.linalg.norm(document, axis=1, keepdims=True)
     found = miner(document[:5], document, [{i} for i in range(5)])

@@ -208,6 +208,16 @@ def test_a_merge_that_fuses_affinity_experts_is_evaluated_by_their_code(proteins
     assert not {"evaluate@base", "evaluate@hp"} & found
 
 
+def test_what_merges_affinity_experts_is_code_of_their_merges_alone(config, proteins):
+    assert names_of(config, Code(), "protein/beside.py") == set()
+    assert names_of(proteins, Code(), "protein/beside.py") == set()
+    merged = proteins | {
+        "merge": {"soup": config["merge"]["soup"]},
+        "models": proteins["models"] | {"soup": "checkpoints/merged/soup"},
+    }
+    assert names_of(merged, Code(), "protein/beside.py") == {"merge@soup"}
+
+
 def test_a_derivation_is_code_of_what_is_made_by_it_alone(config):
     of = {"white": ("Whiten", "checkpoints/merged/soup"), "cut": ("Shallow", "checkpoints/derived/white")}
     derive = {

@@ -109,7 +109,7 @@ def test_a_first_run_runs_every_stage_and_the_first_model_before_the_rest(worksp
 
 
 def add_method(w):
-    shutil.copy(w.folder / "conf/method/soup.yaml", w.folder / "conf/method/mean.yaml")
+    shutil.copy(w.folder / "conf/merging/soup.yaml", w.folder / "conf/merging/mean.yaml")
     w.write_page(methods=[*w.page["methods"], "mean"], models=w.page["models"] | {"mean": "checkpoints/merged/mean"})
 
 

@@ -1,7 +1,6 @@
 """A new choice of each kind is one Python file and one YAML: written into a copy of the tree, named by a page, and run.
 
-Nothing else of the copy is touched, so a third edit that a kind came to need would show here. Two kinds still need one, and are left
-out: an evaluator of a new kind of task (`pipeline.task.KINDS`), and an input that is no text.
+Nothing else of the copy is touched, so a third edit that a kind came to need would show here.
 """
 
 import json
@@ -188,7 +187,7 @@ ADDED = {
             def coefficients(self, models):
                 return {"all": [self.share] * len(models.experts)}
         """,
-        "method/drift.yaml", "# @package merge\nmethod:\n  _target_: pipeline.merging.drift.Drift\n  share: 0.25\n",
+        "merging/drift.yaml", "# @package merge\nmethod:\n  _target_: pipeline.merging.drift.Drift\n  share: 0.25\n",
     ),
     "derivation": (
         "derivation/flipped.py", """
@@ -244,6 +243,90 @@ ADDED = {
         """,
         "behaviour/shouting.yaml", "_target_: pipeline.behaviour.shouting.Shouting\ntexts: 5\n",
     ),
+    "evaluator kind": (
+        "evaluator/opposites.py", """
+        from pipeline.evaluator.items import MeanOfItems, cosines
+
+        class Opposites(MeanOfItems):
+            kind = "opposites"
+            main = "parted"
+            defines = {
+                "shape": "paired", "score": "binary", "learned": False, "metric": "parted", "items": "pairs",
+                "meaning": "two texts and 1 if they say the opposite", "metric_meaning": "1 if all opposites are apart",
+            }
+
+            def evaluate(self, encode, collection):
+                found = cosines(encode, collection.pairs, corpus=collection.corpus, task=collection.task)
+                each = [float((value < 0.5) == bool(pair[3])) for value, pair in zip(found, collection.pairs)]
+                return {self.main: sum(each) / len(each)}, {"id": [pair[0] for pair in collection.pairs], self.main: each}
+        """,
+        "evaluator/opposites.yaml", "_target_: pipeline.evaluator.opposites.Opposites\n",
+    ),
+    "encoder input": (
+        "encoder/numbers.py", """
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.base.modules import InputModule, Normalize
+        from sentence_transformers.sentence_transformer.modules import Pooling
+        from torch import nn
+
+        class Numbers(InputModule):
+            config_keys = ["highest", "width"]
+
+            def __init__(self, *, highest: int, width: int) -> None:
+                super().__init__()
+                self.highest, self.width, self.table = highest, width, nn.Embedding(highest + 1, width)
+
+            def preprocess(self, inputs, prompt=None, max_length=None, **_):
+                def number(word):
+                    return min(int(word), self.highest) if word.isdigit() else 0
+
+                rows = [[number(word) for word in text.split()][:max_length] or [0] for text in inputs]
+                longest = max(map(len, rows))
+                ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+                mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+                return {"input_ids": ids, "attention_mask": mask}
+
+            def forward(self, features, **_):
+                return features | {"token_embeddings": self.table(features["input_ids"])}
+
+            def get_embedding_dimension(self):
+                return self.width
+
+            def save(self, output_path, *args, safe_serialization=True, **_):
+                self.save_config(output_path)
+                self.save_torch_weights(output_path, safe_serialization=safe_serialization)
+
+            @classmethod
+            def load(cls, model_name_or_path, subfolder="", **given):
+                where = {"subfolder": subfolder, "local_files_only": True}
+                model = cls(**cls.load_config(model_name_or_path, **where))
+                return cls.load_torch_weights(model_name_or_path, model=model, **where)
+
+        class NumbersBackbone:
+            def __init__(self, *, highest: int, width: int) -> None:
+                self.sizes = {"highest": highest, "width": width}
+
+            def __call__(self, texts):
+                parts = [Numbers(**self.sizes), Pooling(self.sizes["width"], "mean"), Normalize()]
+                return SentenceTransformer(modules=parts, device="cpu")
+        """,
+        "encoder/numbers.yaml", """
+        # @package _global_
+        encoder:
+          backbone: {_target_: pipeline.encoder.numbers.NumbersBackbone, highest: 99, width: 8}
+          max_length_tokens: null
+        pace:
+          pretrain_lr: 1.0e-3
+          train_lr: 5.0e-4
+          num_negatives: 0
+          epochs: 1
+          thorough_epochs: 1
+          quick: {epochs: null, steps: 2, pretrain_steps: 2}
+        evaluate: {general: false}
+        final: {retention: null}
+        """,
+    ),
 }  # fmt: skip
 PAGE = {
     "choose": {
@@ -258,6 +341,8 @@ PAGE = {
         "numbers": {"source": "counted", "num": 140},
         "graded": {"source": "table", "path": "data/source/graded.csv", "task": "sts",
                    "columns": {"query": "one", "document": "two", "score": "score"}},
+        "apart": {"source": "table", "path": "data/source/apart.csv", "task": "opposites",
+                  "columns": {"query": "one", "document": "two", "score": "opposite"}},
     },
     "experts": {"retrieval": "checkpoints/experts/retrieval", "sts": "checkpoints/experts/sts"},
     "methods": ["drift"],
@@ -267,7 +352,7 @@ PAGE = {
         "drift": "checkpoints/merged/drift", "flipped": "checkpoints/derived/flipped", "base": "checkpoints/base",
         "retrieval": "checkpoints/experts/retrieval", "sts": "checkpoints/experts/sts",
     },
-    "filters": ["unlucky"], "forms": {"signs": "signs"}, "behaviours": ["shouting"],
+    "filters": ["unlucky"], "evaluators": ["retrieval", "sts", "opposites"], "forms": {"signs": "signs"}, "behaviours": ["shouting"],
     "set": {
         "near.threshold": 1.0,
         "encoder": {"backbone": {"vocabulary": 300, "width": 16, "layers": 1, "intermediate": 32}, "max_length_tokens": 32},
@@ -277,6 +362,19 @@ PAGE = {
         "runtime": {"accelerator": "cpu", "threads": 1, "tracker": "disabled", "mirror": None},
     },
 }  # fmt: skip
+SERIES = {  # rows that hold numbers, and an encoder that reads them
+    "choose": {"experiment": "own", "encoder": "numbers"},
+    "corpora": {"series": {"source": "table", "path": "data/source/series.csv", "columns": {"query": "seen", "document": "next"}}},
+    "experts": {"retrieval": "checkpoints/experts/retrieval"},
+    "methods": [], "derivations": {}, "baselines": [],
+    "models": {"base": "checkpoints/base", "retrieval": "checkpoints/experts/retrieval"},
+    "filters": [], "forms": [], "behaviours": [],  # of words
+    "set": {key: value for key, value in PAGE["set"].items() if key != "encoder"} | {"train": {"steps_per_task": 2}},
+}  # fmt: skip
+OF_SERIES = (
+    *("compose", "ingest", "curate", "pretrain", "mine", "train retrieval", "evaluate base", "evaluate retrieval"),
+    *("final", "stress", "report"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -293,26 +391,37 @@ def tree(tmp_path_factory):
             file.write_text(dedent(content).lstrip(), encoding="utf-8")
     (folder / "checkpoints/derived").mkdir(parents=True)
     (folder / "data/source").mkdir(parents=True)
-    lines = [f"a text of thing{i} and day {i},a note on thing{i + i % 3} and day {i},{i % 6}" for i in range(90)]
-    (folder / "data/source/graded.csv").write_text("one,two,score\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    texts = [f"a text of thing{i} and day {i},a note on thing{i + i % 3} and day {i}" for i in range(90)]
+    rows = {
+        "graded": ("one,two,score", [f"{text},{i % 6}" for i, text in enumerate(texts)]),
+        "apart": ("one,two,opposite", [f"up {i} of {i % 7}{i},down {i} of {i % 5}{i},{i % 2}" for i in range(90)]),
+        "series": ("seen,next", [f"{i} {i * 7 % 90} {i % 13},{i + 1} {i * 7 % 90 + 1} {i % 11}" for i in range(90)]),
+    }
+    for name, (head, lines) in rows.items():
+        (folder / f"data/source/{name}.csv").write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
     (folder / "params.yaml").write_text(yaml.safe_dump(PAGE, sort_keys=False), encoding="utf-8")
     return folder
 
 
-@pytest.fixture(scope="module")
-def ran(tree):
-    """The tree after all stages, run by the copy's own code."""
+def run_stages(tree, stages):
+    """By the copy's own code."""
     program = "import sys; from pipeline.__main__ import main\nfor words in sys.argv[1:]:\n    main(words.split()) and sys.exit(words)"
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program, *STAGES],
+        [sys.executable, "-W", "ignore", "-c", program, *stages],
         cwd=tree, env=os.environ | {"PYTHONPATH": str(tree), "WANDB_MODE": "disabled"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def ran(tree):
+    """The tree after all stages."""
+    run_stages(tree, STAGES)
     return tree
 
 
 def test_each_kind_is_two_files_and_the_page_names_each(tree):
-    config = yaml.safe_dump(PAGE)
+    config = yaml.safe_dump([PAGE, SERIES])
     for python, _, settings, _ in ADDED.values():
         assert (tree / "pipeline" / python).is_file()
         assert Path(settings).stem in config
@@ -338,8 +447,27 @@ def test_all_of_them_take_part(ran):
     assert read("checkpoints/base/1_Pooling/config.json")["pooling_mode"] == "cls"  # pooling
     assert read("checkpoints/merged/drift/merge.json")["coefficients"] == {"all": [0.25, 0.25]}  # merge method
     assert read("checkpoints/derived/flipped/derivation.json")["sign"] == -1  # derivation
+    scored = read("data/metrics/evaluate/drift.json")["test"]["opposites/apart"]
+    assert (scored["kind"], scored["metric"]) == ("opposites", "parted")  # evaluator kind
+    assert "1 if all opposites are apart" in (ran / "data/report/index.html").read_text(encoding="utf-8")
     assert "signs" in read("data/metrics/final.json")  # form
     assert list(read("data/metrics/stress.json")) == ["shouting"]  # behaviour
     assert "Cosine of a text and itself in capitals." in (ran / "data/report/index.html").read_text(encoding="utf-8")
     weights = [load_file(ran / f"checkpoints/{name}/model.safetensors") for name in ("base", "experts/retrieval")]
     assert any(not weights[0][name].equal(weights[1][name]) for name in weights[0])
+
+
+def test_an_encoder_of_an_input_of_its_own_goes_from_rows_to_a_final_model(tree, tmp_path):
+    folder = tmp_path / "series"
+    for name in ("pipeline", "conf", "data/source"):
+        shutil.copytree(tree / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("constraints.txt", "dvc.yaml"):
+        shutil.copy(tree / name, folder)
+    (folder / "checkpoints/derived").mkdir(parents=True)
+    (folder / "params.yaml").write_text(yaml.safe_dump(SERIES, sort_keys=False), encoding="utf-8")
+    run_stages(folder, OF_SERIES)
+    modules = json.loads((folder / "checkpoints/final/modules.json").read_text(encoding="utf-8"))
+    assert modules[0]["type"] == "pipeline.encoder.numbers.Numbers"
+    weights = [load_file(folder / f"checkpoints/{name}/model.safetensors") for name in ("base", "experts/retrieval")]
+    assert not weights[0]["table.weight"].equal(weights[1]["table.weight"])
+    assert (folder / "data/report/index.html").is_file()

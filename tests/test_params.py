@@ -378,7 +378,7 @@ def test_a_sweep_takes_the_page_but_a_persons_own_override_wins(composed_anew, w
     }
     (workspace / "data").mkdir()
     (workspace / "data/config.yaml").write_text(yaml.safe_dump(composed_anew(**changes)))
-    overrides = hydra_overrides(read_page(), "train", ["expert=sts", "seed=2", "pooling=cls"])
+    overrides = hydra_overrides(read_page(), "train", None, ["expert=sts", "seed=2", "pooling=cls"])
     assert overrides == ["encoder=scratch", "experiment=own", "expert=sts", "seed=2", "pooling=cls"]
     with hydra.initialize_config_dir(config_dir=str(workspace / "conf"), version_base="1.3"):
         cfg = hydra.compose("config", overrides=overrides)
@@ -393,7 +393,7 @@ def test_a_swept_stage_without_items_takes_the_sections_of_the_others_as_they_ar
     written = composed_anew(experts=TWO_EXPERTS, methods=["soup"], set={"train.sts.steps_per_task": 5})
     (workspace / "data").mkdir()
     (workspace / "data/config.yaml").write_text(yaml.safe_dump(written))
-    overrides = hydra_overrides(read_page(), "report", ["report.examples=1"])
+    overrides = hydra_overrides(read_page(), "report", None, ["report.examples=1"])
     with hydra.initialize_config_dir(config_dir=str(workspace / "conf"), version_base="1.3"):
         cfg = hydra.compose("config", overrides=overrides)
     found = sweep_config(cfg, read_page(), "report", None, overrides)
@@ -408,7 +408,7 @@ def swept(composed_anew, workspace):
     def job(stage, item, *own, given=(), **changes):
         (workspace / "data").mkdir(exist_ok=True)
         (workspace / "data/config.yaml").write_text(yaml.safe_dump(composed_anew(**changes)))
-        overrides = hydra_overrides(read_page(), stage, list(own))
+        overrides = hydra_overrides(read_page(), stage, item, list(own))
         overrides = [override for override in overrides if override not in own] + list(given or own)
         with hydra.initialize_config_dir(config_dir=str(workspace / "conf"), version_base="1.3"):
             cfg = hydra.compose("config", overrides=overrides)
@@ -424,7 +424,7 @@ CHOSEN = OWN | {
 
 
 def test_a_sweep_has_the_choices_of_the_page_and_values_may_stand_inside_them(swept):
-    choose = CHOSEN | {"probe@merge.slerp.probe": "pairs"}
+    choose = CHOSEN | {"probing@merge.slerp.probe": "pairs"}
     page = {"experts": TWO_EXPERTS, "choose": choose, "behaviours": ["typo"], "methods": ["soup", "slerp"]}
     own = ["expert=retrieval", "curate.filters.language.languages=[de]", "train.tasks.retrieval.objective.angle_scale=7.0"]
     found = swept("train", "retrieval", *own, **page)
@@ -432,8 +432,16 @@ def test_a_sweep_has_the_choices_of_the_page_and_values_may_stand_inside_them(sw
     assert (objective["_target_"], objective["angle_scale"]) == ("pipeline.objective.angle.AnglE", 7.0)
     assert found["curate"]["filters"]["language"]["languages"] == ["de"]
     assert list(found["stress"]["behaviours"]) == ["typo"]
-    assert swept("merge", "slerp", "method=slerp", **page)["merge"]["slerp"]["probe"]["pairs_per_task"] == 128
-    assert swept("merge", "soup", "method=soup", **page)["merge"]["soup"]["probe"] is None
+    assert swept("merge", "slerp", "merging=slerp", **page)["merge"]["slerp"]["probe"]["pairs_per_task"] == 128
+    assert swept("merge", "soup", "merging=soup", **page)["merge"]["soup"]["probe"] is None
+
+
+def test_a_sweep_of_a_baseline_has_its_values_and_those_of_the_page(swept):
+    page = {"baselines": ["bm25", "static"], "set": {"baseline.bm25.b": 0.5, "baseline.static.directory": "elsewhere"}}
+    found = swept("baseline", "bm25", "baseline.k1=1.2", **page)["baseline"]
+    assert {name: (one["k1"], one["b"]) for name, one in found.items()} == {"bm25": (1.2, 0.5)}
+    with refuses("python -m pipeline baseline <name>: no conf/baseline/bm52.yaml", "did you mean 'bm25'?"):
+        swept("baseline", "bm52", "baseline.k1=1.2", **page)
 
 
 def test_a_choice_on_the_command_line_wins_over_the_page(swept):
@@ -549,7 +557,7 @@ def test_a_choice_at_a_place_replaces_what_stands_there_in_every_expert_that_has
 def test_a_choice_that_names_an_item_wins_over_one_for_all(composed):
     choose = {
         "objective@train.tasks.retrieval.objective": "angle", "objective@train.joint.tasks.retrieval.objective": "cosent",
-        "probe@merge.soup.probe": "pairs",
+        "probing@merge.soup.probe": "pairs",
     }  # fmt: skip
     found = composed(experts=ALL_THREE, methods=["soup", "slerp"], choose=OWN | choose)
     targets = [found["train"][name]["tasks"]["retrieval"]["objective"]["_target_"] for name in ("retrieval", "joint")]
@@ -566,7 +574,7 @@ def test_a_choice_at_an_empty_place_is_added_and_values_change_it(composed):
     curate = composed(choose=OWN | choose, set={"curate.filters.language.languages": ["de"]})["curate"]
     assert sorted(curate["filters"]) == ["identical", "language"]
     assert curate["filters"]["language"]["languages"] == ["de"]
-    assert curate["measures"]["copies"]["_target_"] == "pipeline.split.memorised.Memorised"
+    assert curate["measures"]["copies"]["_target_"] == "pipeline.measure.memorised.Memorised"
     assert curate["controls"]["random"]["seed"] == 0
 
 
@@ -625,8 +633,11 @@ def test_a_group_takes_the_place_of_another(composed):
         ({"measure": "memorised"}, ("choose.measure: expected a place", "listed under `measures`")),
         ({"phase@pretrain.phase.weak": "weak"}, ("pretrain.phase", "did you mean 'phases'?")),
         ({"expert": "sts"}, ("choose.expert", "conf/expert stands under `experts`")),
-        ({"probe@merge.probe": "pairs"}, ("choose.probe@merge.probe: merge has no items", "methods")),
+        ({"probing@merge.probe": "pairs"}, ("choose.probing@merge.probe: merge has no items", "methods")),
         ({"cluster@curate.dedup": "join"}, ("choose.cluster@curate.dedup: curate.dedup is not chosen by name", "`set`")),
+        ({"probe@merge.soup.probe": "pairs"}, ("no such group (did you mean 'probing'?)",)),
+        ({"miner": "nearest"}, ("no such group (did you mean 'mining'?)",)),
+        ({"method": "ties"}, ("no such group (did you mean 'merging'?)",)),
         ({"architecture@train.affinity.architecture": "hp"}, ("no key 'affinity' under train", "items and keys there")),
     ],
 )

@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 from pipeline.build import class_value
+from pipeline.code_hash import Code
 from pipeline.corpus.row import Row, teaches
-from pipeline.task import KINDS, kind_named, kind_of
+from pipeline.task import KINDS, brought, kind_named, kind_of
 
 
 def test_the_page_about_data_lists_every_kind_as_it_is(root):
@@ -73,3 +74,20 @@ def test_a_task_of_any_name_is_of_the_kind_beside_it_and_one_called_like_a_kind_
 def test_what_is_no_task_is_told(task, kind, message):
     with pytest.raises(ValueError, match=message):
         kind_named(task, kind)
+
+
+def test_a_kind_that_an_evaluator_brings_is_read_without_importing_it_and_counts_as_code(tmp_path):
+    (tmp_path / "house/evaluator").mkdir(parents=True)
+    (tmp_path / "house/task.py").write_text("")
+    file = tmp_path / "house/evaluator/odd.py"
+    hashes = []
+    for meaning in ("two texts", "two odd texts"):
+        file.write_text(
+            f'import nowhere\n\n\nclass Odd:\n    kind = "odd"\n    defines = {{"shape": "paired", "meaning": "{meaning}"}}\n'
+        )
+        assert brought(tmp_path / "house") == {"odd": {"shape": "paired", "meaning": meaning}}
+        hashes.append(Code(tmp_path / "house").hashed(["task.py"]))
+    assert hashes[0] != hashes[1]
+    file.write_text('class Odd:\n    kind = "sts"\n    defines = {"shape": "paired"}\n')
+    with pytest.raises(ValueError, match=r"odd.py: a kind 'sts' is known already"):
+        brought(tmp_path / "house")

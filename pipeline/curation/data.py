@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 import pytorch_lightning as pl
 
+from pipeline.audit.words import Audit, Found
 from pipeline.corpus.files import Dropped, corpora, dropped_row, read
 from pipeline.corpus.row import SPLITS, Rejected, Row, Split
 from pipeline.corpus.verdict import Verdict
-from pipeline.split.audit import Audit, Found
 from pipeline.split.contamination import Contamination
 from pipeline.split.dealt import Dealt
 from pipeline.split.group import unit_keys
@@ -42,7 +42,10 @@ class Dealer(Protocol):
 
 class CuratedData(pl.LightningDataModule):
     """Curates in `prepare_data`; afterwards ``rows`` and ``dropped`` hold the result by corpus, ``funnel`` how many rows each step
-    left."""
+    left.
+
+    It has no loaders, since stages meet through files: what is written of it is loaded by `pipeline.training.data.TrainingData` for
+    trainings and by `pipeline.curation.held_out.HeldOut` for evaluations."""
 
     def __init__(
         self,

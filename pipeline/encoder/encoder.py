@@ -17,7 +17,7 @@ import torch.nn.functional as F
 import yaml
 from jaxtyping import Float, Int
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Normalize, Router, Transformer
+from sentence_transformers.base.modules import InputModule, Normalize, Router, Transformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from torch import Tensor, nn
 
@@ -59,9 +59,10 @@ class Encoder(nn.Module):
         self.routes: list[str | None] = [None] if router is None else list(router.sub_modules)
         for route in range(len(self.routes)):
             first = self.path(route)[0]
-            if not isinstance(first, Transformer | StaticEmbedding):
+            if not isinstance(first, InputModule):
                 raise ValueError(
-                    f"the model reads its input by {type(first).__name__}; expected Transformer or StaticEmbedding, or a Router of these"
+                    f"the model reads its input by {type(first).__name__}; expected Transformer, StaticEmbedding or another InputModule, "
+                    f"or a Router of these"
                 )
         if pooling is not None:
             repool(model, pooling, self.trunk_width)
@@ -80,7 +81,7 @@ class Encoder(nn.Module):
         self.adapter = adapter
         self.copies: list[Encoder] = []
         firsts: list[Any] = [self.path(route)[0] for route in range(len(self.routes))]
-        self.pad_ids = [int(getattr(first.tokenizer, "pad_token_id", None) or 0) for first in firsts]
+        self.pad_ids = [int(getattr(getattr(first, "tokenizer", None), "pad_token_id", None) or 0) for first in firsts]
         self.prompts = prompts or {"pooled": True, "texts": {}}
 
     @property
@@ -143,7 +144,7 @@ class Encoder(nn.Module):
     @property
     def table(self) -> Tensor:
         """The input embeddings [V, D], the first route's."""
-        first = self.path(0)[0]
+        first: Any = self.path(0)[0]
         return first.embedding.weight if isinstance(first, StaticEmbedding) else self.backbone.get_input_embeddings().weight
 
     @property
@@ -225,6 +226,9 @@ class Encoder(nn.Module):
         if isinstance(first, StaticEmbedding):
             hidden = F.embedding(ids, first.embedding.weight)
             return (hidden,) if layers else hidden
+        if not isinstance(first, Transformer):
+            hidden = first({"input_ids": ids, "attention_mask": mask})["token_embeddings"]
+            return (hidden,) if layers else hidden
         if not plain(first):
             raise ValueError(f"{type(first.model).__name__} gives a vector of the whole text, and none of its tokens")
         output = first.model(input_ids=ids, attention_mask=mask, output_hidden_states=layers)
@@ -240,7 +244,7 @@ class Encoder(nn.Module):
             ends = mask.sum(1).cumsum(0)
             features = first({"input_ids": ids[here], "offsets": F.pad(ends[:-1], (1, 0))})
             return after(rest, features)
-        if not plain(first) and not layers and isinstance(first, Transformer):
+        if isinstance(first, Transformer) and not plain(first) and not layers:
             return after(rest, first({"input_ids": ids, "attention_mask": mask, "modality": modality(first)}))
         hidden = self._read(first, ids, mask, layers)
         common = {"input_ids": ids, "modality": "text"}
@@ -282,14 +286,14 @@ class Encoder(nn.Module):
     def plain_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids without special tokens and prompt, not cut."""
         first, tokenizer = self.path(0)[0], self.tokenizer
-        if isinstance(first, StaticEmbedding):
-            return tokenized(first, texts, 0, "", None)[0]
+        if not isinstance(first, Transformer):
+            return tokenized(first, texts, NO_LIMIT, "", None)[0]
         return tokenizer(list(texts), add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
 
     def num_tokens(self, texts: Sequence[str]) -> list[int]:
         """With special tokens, not cut."""
-        static = isinstance(self.path(0)[0], StaticEmbedding)
-        whole = self.plain_ids(texts) if static else self.tokenizer(list(texts), verbose=False)["input_ids"]
+        other = not isinstance(self.path(0)[0], Transformer)
+        whole = self.plain_ids(texts) if other else self.tokenizer(list(texts), verbose=False)["input_ids"]
         return [len(row) for row in whole]
 
     def padded(self, ids: Sequence[Sequence[int]]) -> tuple[Int[Tensor, "B L"], Int[Tensor, "B L"]]:

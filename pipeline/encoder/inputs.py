@@ -14,7 +14,7 @@ UNPADDED: Any = {"common": {"return_tensors": None}, "text": {"padding": False}}
 
 def modality(first: Any) -> str:
     """How texts are read: as they are, or as a message of a chat."""
-    return "message" if "message" in first.modality_config else "text"
+    return "message" if "message" in getattr(first, "modality_config", ()) else "text"
 
 
 def plain(first: Any) -> bool:
@@ -55,13 +55,17 @@ def check_inputs(first: Any) -> None:
 def tokenized(
     first: Any, texts: Sequence[str], limit: int, prompt: str, side: str | None
 ) -> tuple[list[list[int]], int | None]:
-    """Ids as the module itself makes them, cut at ``limit`` (of a static table: not cut); and how many are the prompt's."""
+    """Ids as the module itself makes them, cut at ``limit`` (of a static table: not cut); and how many are the prompt's.
+
+    A module that is neither a transformer nor a static table gives ``input_ids`` and ``attention_mask``, and makes ``token_embeddings``
+    of both: so it may read a text by letters, or as what is no text at all, such as numbers between blanks.
+    """
     if isinstance(first, StaticEmbedding):
         found = first.preprocess(list(texts), prompt=prompt or None)
         ends = [*found["offsets"].tolist()[1:], len(found["input_ids"])]
         flat = found["input_ids"].tolist()
         return [flat[start:end] for start, end in zip([0, *ends], ends, strict=False)], None
-    if modality(first) == "text":
+    if isinstance(first, Transformer) and modality(first) == "text":
         found = first.preprocess(list(texts), prompt=prompt or None, max_length=limit, task=side, processing_kwargs=UNPADDED)
         return found["input_ids"], found.get("prompt_length")
     ids: list[list[int]] = []

@@ -79,9 +79,9 @@ def surrounded(
     ids, length = read(cut)
     if pooled:
         return ids
-    if modality(first) != "text":
+    if modality(first) != "text" or not hasattr(first, "tokenizer"):
         raise ValueError(
-            f"the prompt {whole!r} is not pooled, and what stands behind a text cannot be told from the rest of a chat; set "
+            f"the prompt {whole!r} is not pooled, and what stands behind a text cannot be told from what the model reads around it; set "
             f"encoder.prompts.pooled to true"
         )
     special = set(first.tokenizer.all_special_ids)

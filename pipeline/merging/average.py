@@ -21,7 +21,7 @@ class Average(Linear):
     def __init__(self, *, last: int, decay: float, trajectories: Sequence[int]) -> None:
         super().__init__()
         if last < 1 or not 0 < decay <= 1:
-            raise ValueError(f"expected last >= 1 and decay in (0, 1], got {last}, {decay}; see conf/method/average.yaml")
+            raise ValueError(f"expected last >= 1 and decay in (0, 1], got {last}, {decay}; see conf/merging/average.yaml")
         self.last = last
         self.decay = decay
         self.trajectories = list(trajectories)
@@ -31,7 +31,7 @@ class Average(Linear):
 
     def coefficients(self, models: Models) -> dict[str, Sequence[float]]:
         found: list[float] = []
-        groups = grouped(self.trajectories, len(models.experts), "see conf/method/average.yaml")
+        groups = grouped(self.trajectories, len(models.experts), "see conf/merging/average.yaml")
         for group in groups:
             age = range(group.stop - group.start - 1, -1, -1)
             raw = [self.decay**a if a < self.last else 0.0 for a in age]

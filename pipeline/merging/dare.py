@@ -44,7 +44,7 @@ class Dare(Method):
     ) -> None:
         super().__init__()
         if not 0 < density <= 1:
-            raise ValueError(f"density must be in (0, 1], got {density}; see conf/method/dare.yaml")
+            raise ValueError(f"density must be in (0, 1], got {density}; see conf/merging/dare.yaml")
         self.density = density
         self.norm = norm
         self.sign = sign

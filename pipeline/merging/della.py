@@ -32,7 +32,7 @@ class Della(Method):
         if not 0 < density <= 1 or not 0 <= spread < density or density + spread > 1:
             raise ValueError(
                 f"expected 0 <= spread < density, and density + spread at most 1, got density {density}, spread {spread}; "
-                f"see conf/method/della.yaml"
+                f"see conf/merging/della.yaml"
             )
         self.density = density
         self.spread = spread

@@ -50,7 +50,7 @@ class DeltaGuided(Linear):
         if hierarchical and granularity != "tensor":
             raise ValueError(
                 f"hierarchical is the weight of the layer times that of the tensor: granularity must be tensor, "
-                f"got {granularity}; see conf/method/delta_guided.yaml"
+                f"got {granularity}; see conf/merging/delta_guided.yaml"
             )
         self.granularity = granularity
         self.beta = beta
@@ -110,4 +110,4 @@ class DeltaGuided(Linear):
         return weights(moved, self.beta) @ within
 
     def _groups(self, num: int) -> list[slice]:
-        return grouped(self.trajectories, num, "see conf/method/delta_guided.yaml")
+        return grouped(self.trajectories, num, "see conf/merging/delta_guided.yaml")

@@ -25,7 +25,7 @@ class Fisher(Method):
     def __init__(self, *, smoothing: float, normalise: bool) -> None:
         super().__init__()
         if smoothing < 0:
-            raise ValueError(f"smoothing must not be negative, got {smoothing}; see conf/method/fisher.yaml")
+            raise ValueError(f"smoothing must not be negative, got {smoothing}; see conf/merging/fisher.yaml")
         self.smoothing = smoothing
         self.normalise = normalise
         self.information: dict[str, Float[Tensor, "K n"]] = {}

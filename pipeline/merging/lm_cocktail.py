@@ -22,7 +22,7 @@ class LmCocktail(Linear):
     def __init__(self, *, temperature: float) -> None:
         super().__init__()
         if temperature <= 0:
-            raise ValueError(f"temperature must be positive, got {temperature}; see conf/method/lm_cocktail.yaml")
+            raise ValueError(f"temperature must be positive, got {temperature}; see conf/merging/lm_cocktail.yaml")
         self.temperature = temperature
         self.losses: list[dict[str, float]] = []  # of each expert, by task
 

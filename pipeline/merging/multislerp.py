@@ -55,7 +55,7 @@ class MultiSlerp(Linear):
         self.symmetric = not weights
 
     def coefficients(self, models: Models) -> dict[str, Sequence[float]]:
-        w = torch.tensor(shares(self.weights, len(models.experts), "see conf/method/multislerp.yaml"), dtype=torch.float64)
+        w = torch.tensor(shares(self.weights, len(models.experts), "see conf/merging/multislerp.yaml"), dtype=torch.float64)
         found: dict[str, Sequence[float]] = {}
         for name, gram in models.grams().items():
             try:

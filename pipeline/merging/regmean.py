@@ -25,7 +25,7 @@ class RegMean(Method):
         super().__init__()
         if not 0 <= off_diagonal <= 1 or ridge <= 0:
             raise ValueError(
-                f"expected off_diagonal in [0, 1] and ridge above 0, got {off_diagonal}, {ridge}; see conf/method/regmean.yaml"
+                f"expected off_diagonal in [0, 1] and ridge above 0, got {off_diagonal}, {ridge}; see conf/merging/regmean.yaml"
             )
         self.off_diagonal = off_diagonal
         self.ridge = ridge

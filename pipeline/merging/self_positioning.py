@@ -43,9 +43,11 @@ class SelfPositioning(Searched):
     ) -> None:
         super().__init__()
         if penalty < 0:
-            raise ValueError(f"penalty must not be negative, got {penalty}; see conf/method/self_positioning.yaml")
+            raise ValueError(f"penalty must not be negative, got {penalty}; see conf/merging/self_positioning.yaml")
         if not 0 < linear_above < 1:
-            raise ValueError(f"linear_above is a |cosine| in (0, 1), got {linear_above}; see conf/method/self_positioning.yaml")
+            raise ValueError(
+                f"linear_above is a |cosine| in (0, 1), got {linear_above}; see conf/merging/self_positioning.yaml"
+            )
         self.penalty = penalty
         self.scope = scope
         self.previous: Literal["mean", "sum"] = previous

@@ -57,9 +57,9 @@ class Slerp(Linear):
     def __init__(self, *, norm: float, linear_above: float, scope: Literal["model", "tensor"]) -> None:
         super().__init__()
         if norm < 0:
-            raise ValueError(f"norm must not be negative, got {norm}; see conf/method/slerp.yaml")
+            raise ValueError(f"norm must not be negative, got {norm}; see conf/merging/slerp.yaml")
         if not 0 < linear_above < 1:
-            raise ValueError(f"linear_above is a |cosine| in (0, 1), got {linear_above}; see conf/method/slerp.yaml")
+            raise ValueError(f"linear_above is a |cosine| in (0, 1), got {linear_above}; see conf/merging/slerp.yaml")
         self.norm = norm
         self.linear_above = linear_above
         self.scope = scope

@@ -18,4 +18,4 @@ class Soup(Linear):
         self.symmetric = not weights
 
     def coefficients(self, models: Models) -> dict[str, Sequence[float]]:
-        return {"all": shares(self.weights, len(models.experts), "see conf/method/soup.yaml")}
+        return {"all": shares(self.weights, len(models.experts), "see conf/merging/soup.yaml")}

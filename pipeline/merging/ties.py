@@ -122,7 +122,7 @@ class Ties(Method):
     def __init__(self, *, density: float, norm: float, scope: Literal["model", "tensor"]) -> None:
         super().__init__()
         if not 0 < density <= 1:
-            raise ValueError(f"density must be in (0, 1], got {density}; see conf/method/ties.yaml")
+            raise ValueError(f"density must be in (0, 1], got {density}; see conf/merging/ties.yaml")
         self.density = density
         self.norm = norm
         self.whole = scope == "tensor" and density < 1

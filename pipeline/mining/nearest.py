@@ -31,7 +31,7 @@ class Nearest:
         queries_at_once: int,
         documents_at_once: int,
     ) -> None:
-        where = "see conf/miner/nearest.yaml"
+        where = "see conf/mining/nearest.yaml"
         if num_negatives < 1 or first_rank < 0 or depth - first_rank < num_negatives:
             raise ValueError(
                 f"ranks {first_rank} to {depth} must hold num_negatives >= 1, got {num_negatives}; raise depth, {where}"

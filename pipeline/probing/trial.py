@@ -233,6 +233,6 @@ def drawn(task: str, pairs: int, batch_size: int, seed: int) -> tuple[list[tuple
         raise ValueError(
             f"the probe of task {task} needs twice {batch_size} rows that nothing was trained on, {CURATED} has {len(rows)} set aside; "
             f"set curate.probe.rows.{task} to {2 * pairs} and run `dvc repro`, which curates and trains anew; or lower "
-            f"merge.probe.batch_size, or take the task out of the method's probe (conf/method)"
+            f"merge.probe.batch_size, or take the task out of the method's probe (conf/merging)"
         )
     return rows[:half], rows[half : 2 * half]

@@ -25,6 +25,7 @@ from pipeline.protein.token_store import token_vectors
 
 WEIGHTS, START = "architecture.safetensors", "architecture_start.safetensors"
 REMEMBERED = 2**28  # numbers of token vectors that a prediction holds at most: 1 GB
+NODES = ("load", "merge", "architecture", "head")  # of a section `affinity`, kept in the model's directory
 Complex: TypeAlias = tuple[str, str]  # ligand, receptor; chains of a side joined by ":"
 
 
@@ -43,7 +44,7 @@ class Line:
 
 
 class AffinityModel(nn.Module):
-    """``nodes``: those of `load`, `architecture` and `head`, None for no head. ``control``: the deal of the rows it learns from, None: the
+    """``nodes``: those of `NODES`, None for no head. ``control``: the deal of the rows it learns from, None: the
     corpus' own split."""
 
     def __init__(
@@ -149,7 +150,7 @@ class AffinityModel(nn.Module):
             raise ValueError(
                 f"{directory} holds no {ARCHITECTURE} and {WEIGHTS}: it predicts no affinity; train it with `dvc repro`"
             )
-        nodes = {name: settings[name] for name in ("load", "architecture", "head")}
+        nodes = {name: settings[name] for name in NODES}
         limits = {"max_length_tokens": settings["max_length_tokens"], "control": settings["control"]}
         model = cls(Encoder.load(directory), nodes, **limits)
         found, wanted = load_file(directory / WEIGHTS), model.architecture.state_dict()

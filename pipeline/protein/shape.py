@@ -21,6 +21,7 @@ class Look(Shape):
 
 class Affinity(Shape):
     load: Node
+    merge: Node
     architecture: Node
     head: Node | None
     backbone: Literal["frozen", "trained"]

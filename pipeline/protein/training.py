@@ -13,15 +13,15 @@ from jaxtyping import Float
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from pipeline.adapter.lora import adapt
 from pipeline.build import build
 from pipeline.corpus.batches import Feed, plan
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.distributed import agreed, first_process
 from pipeline.encoder.encoder import Encoder
-from pipeline.encoder.lora import adapt
 from pipeline.metric import spearman
 from pipeline.protein.criterion.criterion import Criterion
-from pipeline.protein.model import AffinityModel, Complex, Line, Tokens
+from pipeline.protein.model import NODES, AffinityModel, Complex, Line, Tokens
 from pipeline.protein.token_store import TokenStore
 from pipeline.task import KINDS
 from pipeline.trainable import check_precision
@@ -165,7 +165,7 @@ def fit_affinity(
     settings, (task,) = training["affinity"], training["tasks"].values()
     frozen = settings["backbone"] == "frozen"
     torch.manual_seed(seed)
-    nodes = {part: settings[part] for part in ("load", "architecture", "head")}
+    nodes = {part: settings[part] for part in NODES}
     model = AffinityModel(encoder, nodes, max_length_tokens=training["max_length_tokens"], control=training["control"])
     model.begin(float(scores_of(rows["train"]).mean()))
     encoder.requires_grad_(False) if frozen else adapt(encoder)

@@ -6,12 +6,13 @@ no stage's hash (`pipeline.code_hash`).
 """
 
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from pipeline.checkpoint import read_json, write_json, write_text
+from pipeline.code_hash import ITEMS, STAGES
 from pipeline.distributed import first_process
 from pipeline.report.render import rendered
 
@@ -20,20 +21,27 @@ TEMPLATE = Path(__file__).with_name("costs.html")  # not among those of the repo
 MAKING = ("pretrain", "mine", "train", "merge", "derive")  # of the model, against reading rows and measuring
 
 
-def record_cost(name: str, seconds: float) -> None:
-    """Seconds of a stage, less the start of Python, and the most memory it held."""
+def record_cost(name: str, seconds: float, config: Mapping[str, Any]) -> None:
+    """Seconds of a stage, less the start of Python, and the most memory it held. Stages that left the page are no part of the sum."""
     if not first_process():
         return
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3  # kilobytes on Linux
     write_json(COSTS / f"{name}.json", {"stage": name, "seconds": round(seconds, 1), "peak_mb": round(peak_mb)})
-    costs = recorded()
+    costs = recorded(of_page(config))
     write_text(COSTS / "index.html", rendered(TEMPLATE.name, TEMPLATE.parent, costs=costs))
     write_text(COSTS / "total.svg", _picture(total(costs)))
 
 
-def recorded() -> list[dict[str, Any]]:
-    """What is known of each stage, the longest first."""
-    return sorted((read_json(file) for file in COSTS.glob("*.json")), key=lambda cost: (-cost["seconds"], cost["stage"]))
+def of_page(config: Mapping[str, Any]) -> set[str]:
+    """The stages of a composed configuration, ``stage@item`` where they have items."""
+    items = {f"{stage}@{item}" for stage, section in ITEMS.items() for item in config[section]}
+    return {*STAGES, *items}
+
+
+def recorded(names: Collection[str]) -> list[dict[str, Any]]:
+    """What is known of each of the stages ``names``, the longest first."""
+    found = [cost for file in COSTS.glob("*.json") if (cost := read_json(file))["stage"] in names]
+    return sorted(found, key=lambda cost: (-cost["seconds"], cost["stage"]))
 
 
 def total(costs: Sequence[Mapping[str, Any]]) -> str:

@@ -6,8 +6,6 @@ from typing import Literal, NamedTuple
 from pipeline.corpus.near import Near
 from pipeline.corpus.row import Row
 
-MATCHES = ("text", "query", "document", "pair", "off")
-
 
 class Twin(NamedTuple):
     """The evaluation row that a train row gives away, and how similar the compared texts are."""

@@ -1,5 +1,7 @@
 """derive: a model made of a finished one without a gradient, such as its first layers.
 
+No Lightning module stands here: a derivation changes the weights once, in place, and has no steps for a trainer to call.
+
 Reads:  the directory that it is of (params.yaml: derivations), checkpoints/{backbone,base}/ where it goes towards one of them,
         data/curated/ where it looks at train texts
 Writes: checkpoints/derived/<name>/

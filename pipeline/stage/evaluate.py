@@ -12,13 +12,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
 
 from pipeline.build import build
 from pipeline.checkpoint import architecture_of, learned_from, sha256, whole_directory, write_json
 from pipeline.corpus.collection import Collection, collections
-from pipeline.corpus.files import corpora, read
-from pipeline.corpus.row import Row, Split
+from pipeline.corpus.files import read
+from pipeline.corpus.row import Row
+from pipeline.curation.held_out import HELD_OUT, HeldOut
 from pipeline.distributed import encoding_devices
 from pipeline.encoder.cache import EmbeddingCache
 from pipeline.encoder.directory import weights_hash
@@ -32,7 +32,6 @@ from pipeline.task import kind_of
 from pipeline.training.prepare import prepare
 
 CURATED = Path("data/curated")
-HELD_OUT: tuple[Split, ...] = ("validation", "test")
 GENERAL = "general"  # what the bundled sentences are called among the guards
 GEOMETRY_TEXTS = 1000  # spread evenly over the sorted texts: pairs are compared all with all
 
@@ -147,7 +146,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     }
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
     trainer = pl.Trainer(accelerator=runtime["accelerator"], devices=1, **quiet)
-    trainer.test(module, DataLoader(held_out, batch_size=None), verbose=False)  # pyright: ignore[reportArgumentType]
+    trainer.test(module, datamodule=held_out, verbose=False)
     write_json(out / f"data/evaluated/{item}.json", module.items)
     write_json(out / f"data/metrics/evaluate/{item}.json", module.scores | {"retention": kept})
     write_json(out / f"data/metrics/geometry/{item}.json", module.lies)
@@ -181,16 +180,13 @@ def _module(
     )
 
 
-def _held_out(module: EvaluationModule, deal: str | None) -> list[tuple[Split, Collection]]:
-    """The collections that the model answers, by their split, as ``deal`` dealt them. ValueError where no corpus has a test row."""
-    found: list[tuple[Split, Collection]] = [
-        (split, c) for corpus in corpora(CURATED) for split in HELD_OUT for c in collections(CURATED, corpus, split, deal=deal)
-    ]
-    if not any(split == "test" for split, _ in found):
-        raise ValueError("no corpus has a test row to evaluate; raise curate.split.test, or add a corpus with a test split")
-    if module.model is None:  # it has vectors of texts, and no opinion of a complex
-        return [(split, c) for split, c in found if not getattr(module.evaluators[kind_of(c).name], "predicts", False)]
-    return found
+def _held_out(module: EvaluationModule, deal: str | None) -> HeldOut:
+    """The collections that the model answers, as ``deal`` dealt them. One that has vectors of texts has no opinion of a complex."""
+
+    def answers(collection: Collection) -> bool:
+        return module.model is not None or not getattr(module.evaluators[kind_of(collection).name], "predicts", False)
+
+    return HeldOut(CURATED, deal=deal, answers=answers)
 
 
 def _outside(section: Mapping[str, Any]) -> dict[str, Outside]:

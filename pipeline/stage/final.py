@@ -30,6 +30,13 @@ from pipeline.training.prepare import prepare
 
 METRICS, EVALUATED, CURATED = Path("data/metrics/evaluate"), Path("data/evaluated"), Path("data/curated")
 TEMPLATES = Path(__file__).parent / "final_templates"
+ENVIRONMENT = Environment(
+    loader=FileSystemLoader(TEMPLATES),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    autoescape=False,  # noqa: S701  Markdown
+)
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
@@ -116,14 +123,7 @@ def _card(
     provenance = read_json(folder / PROVENANCE)
     kept = {corpus: read_json(CURATED / corpus / "card.json")["splits"] for corpus in corpora(CURATED)}
     data = [{"name": corpus, "kept": splits, **source_of(cfg, corpus)} for corpus, splits in kept.items()]
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # noqa: S701  Markdown
-    )
-    return environment.get_template("card.md").render(
+    return ENVIRONMENT.get_template("card.md").render(
         verdict=verdict,
         before=before,
         lines=table(asdict(before), cfg["final"]["confidence"]),

@@ -7,7 +7,7 @@ Writes: checkpoints/merged/<method>/
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -15,12 +15,20 @@ from jaxtyping import Float
 
 from pipeline._version import __version__
 from pipeline.build import build
-from pipeline.checkpoint import PROVENANCE, read_json, whole_directory, write_json, write_provenance, write_text
+from pipeline.checkpoint import (
+    ARCHITECTURE,
+    PROVENANCE,
+    architecture_of,
+    read_json,
+    whole_directory,
+    write_json,
+    write_provenance,
+    write_text,
+)
 from pipeline.delta import UNMOVED, Models, Written, check_distance, total
 from pipeline.distributed import first_process
 from pipeline.merging.alike import check_alike
 from pipeline.merging.method import Method
-from pipeline.protein.beside import check_beside, merge_beside
 from pipeline.weights import INDEX
 
 BASE, EXPERTS = Path("checkpoints/base"), Path("checkpoints/experts")
@@ -28,8 +36,19 @@ CURATED = Path("data/curated")
 NOT_COPIED = ("snapshots", "*.safetensors", INDEX, PROVENANCE, "*.bin", "*.pt", "*.onnx", ".git*", ".cache")
 
 
+class Beside(Protocol):
+    """Merges what experts keep beside their encoder; ``merge`` in their `architecture.yaml` names it."""
+
+    def check(self, experts: Sequence[Path], method: Method) -> None: ...
+    def write(self, experts: Sequence[Path], method: Method, target: Path) -> None: ...
+
+
 class MergeModule(pl.LightningModule):
-    """A method whose parameters, where it has any, are its coefficients."""
+    """A method whose parameters, where it has any, are its coefficients.
+
+    No trainer runs the merge itself: it reads each weight once, in the order of the file that it writes, and waits for the disk. What is
+    trained, the coefficients of a method with a probe, is a module in a trainer's hooks on all its devices
+    (`pipeline.probing.search.Positioning`)."""
 
     def __init__(self, method: Method) -> None:
         super().__init__()
@@ -71,7 +90,7 @@ def merge_directories(
     models = Models(base, experts)
     module = MergeModule(build(section["method"]))
     module.method.group(trajectories)
-    beside = check_beside(experts, module.method)
+    beside = _beside(experts, module.method)
     found, tables, picture = {}, {}, None
     if module.method.needs_probe and section["probe"] is not None:
         from pipeline.probing.search import search
@@ -82,8 +101,8 @@ def merge_directories(
     with whole_directory(target) as folder:
         shutil.copytree(base, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
         gram = _written(module, models, experts, folder, max_distance=section["max_distance"])
-        if beside:
-            merge_beside(experts, build(section["method"]), folder)
+        if beside is not None:
+            beside.write(experts, build(section["method"]), folder)
         inputs = dict(zip(names, (base, *experts), strict=True)) | ({str(CURATED): CURATED} if found else {})
         config = {"merge": dict(section)} | ({"seed": seed} if found else {})
         write_provenance(folder, version=__version__, config=config, inputs=inputs)
@@ -96,6 +115,21 @@ def merge_directories(
     told = [f"{c:.3f} {label}" for c, label in zip(shown, labels, strict=True)] if shown else labels
     print(f"{target.name}: {', '.join(told)}")
     return {f"coefficient/{label}": c for label, c in zip(labels, shown, strict=False)}
+
+
+def _beside(experts: Sequence[Path], method: Method) -> Beside | None:
+    """None where all experts are encoders and nothing more. ValueError where some are, or where they do not fit together."""
+    more = [expert for expert in experts if architecture_of(expert) is not None]
+    if not more:
+        return None
+    if len(more) < len(experts):
+        lacks = next(expert for expert in experts if expert not in more)
+        raise ValueError(f"{lacks} holds no {ARCHITECTURE}, {more[0]} does: merge experts of one kind")
+    settings = architecture_of(more[0])
+    assert settings is not None
+    beside: Beside = build(settings["merge"])
+    beside.check(experts, method)
+    return beside
 
 
 def _written(

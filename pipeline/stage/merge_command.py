@@ -1,6 +1,6 @@
 """merge --base: a merge without the DAG, of any directories or Hub ids (``id@revision``) with a common base.
 
-``python -m pipeline merge --base DIR --expert DIR --expert DIR method=ties out=DIR [merge.method.density=0.5]``
+``python -m pipeline merge --base DIR --expert DIR --expert DIR merging=ties out=DIR [merge.method.density=0.5]``
 """
 
 import argparse
@@ -21,13 +21,13 @@ def run(words: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline merge")
     parser.add_argument("--base", required=True)
     parser.add_argument("--expert", action="append", required=True)
-    parser.add_argument("values", nargs="*", help="method=<conf/method> out=<new directory> merge.method.<key>=<value>")
+    parser.add_argument("values", nargs="*", help="merging=<conf/merging> out=<new directory> merge.method.<key>=<value>")
     found = parser.parse_args(list(words))
     values = dict(value.split("=", 1) for value in found.values if "=" in value)
-    for key in ("method", "out"):
+    for key in ("merging", "out"):
         if key not in values:
-            raise ValueError(f"{key}= is missing: python -m pipeline merge --base DIR --expert DIR method=ties out=DIR")
-    check_choice("method", values["method"], "method")
+            raise ValueError(f"{key}= is missing: python -m pipeline merge --base DIR --expert DIR merging=ties out=DIR")
+    check_choice("merging", values["merging"], "merging")
     target = Path(values.pop("out"))
     if target.exists():
         raise ValueError(f"out={target} exists; name a directory that does not, or remove it")

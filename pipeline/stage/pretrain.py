@@ -16,13 +16,13 @@ from safetensors.torch import load_model, save_model
 from sentence_transformers import SentenceTransformer
 
 from pipeline._version import __version__
+from pipeline.adapter.lora import adapt
 from pipeline.build import Node, build
 from pipeline.checkpoint import read_json, sha256, whole_directory, write_json, write_provenance, write_text
 from pipeline.corpus.files import read_rows
 from pipeline.distributed import first_process, together
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.length import cut_at, cut_for
-from pipeline.encoder.lora import adapt
 from pipeline.models import BACKBONE
 from pipeline.training.checks import check_end_token
 from pipeline.training.job import Job

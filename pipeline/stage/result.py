@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.build import load
 from pipeline.checkpoint import read_json
 from pipeline.evaluator.before import table
-from pipeline.report.costs import recorded, total
+from pipeline.report.costs import of_page, recorded, total
 
 CHOSEN = Path("checkpoints/final/chosen.json")
 
@@ -23,7 +23,8 @@ def run(words: Sequence[str]) -> None:
     if not CHOSEN.is_file():
         raise ValueError(f"{CHOSEN} is missing; run `dvc repro`, which makes it")
     chosen = read_json(CHOSEN)
-    print("\n".join(told(chosen, load()["final"]["confidence"], recorded())))
+    config = load()
+    print("\n".join(told(chosen, config["final"]["confidence"], recorded(of_page(config)))))
 
 
 def told(chosen: Mapping[str, Any], confidence: float, costs: Sequence[Mapping[str, Any]]) -> list[str]:

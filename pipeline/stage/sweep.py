@@ -35,7 +35,7 @@ def run(stage: str, rest: Sequence[str], start: Callable[[str, dict[str, Any], s
     def done(cfg: DictConfig) -> float:
         choices = HydraConfig.get().runtime.choices
         item = page_item(rest) if stage in ("derive", "evaluate", "baseline") else None
-        item = {"train": choices["expert"], "merge": choices["method"]}.get(stage, item)
+        item = {"train": choices["expert"], "merge": choices["merging"]}.get(stage, item)
         out = Path(HydraConfig.get().runtime.output_dir)
         config = sweep_config(cfg, page, stage, item, HydraConfig.get().overrides.task)
         first = first_process()
@@ -55,7 +55,7 @@ def run(stage: str, rest: Sequence[str], start: Callable[[str, dict[str, Any], s
 
     overrides = [word for word in rest if "=" in word or word.startswith("-")]
     flags = [word for word in overrides if word.startswith("-")]
-    values = hydra_overrides(page, stage, [word for word in overrides if not word.startswith("-")])
+    values = hydra_overrides(page, stage, page_item(rest), [word for word in overrides if not word.startswith("-")])
     sys.argv = ["python -m pipeline", *flags, "hydra.job.chdir=false", *values]
     hydra.main(version_base="1.3", config_path=str(CONF.absolute()), config_name="config")(job)()
     if refused:

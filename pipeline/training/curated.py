@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.adapter.lora import adapt
 from pipeline.build import build
 from pipeline.checkpoint import whole_directory
 from pipeline.corpus.classmates import paired
@@ -12,7 +13,6 @@ from pipeline.corpus.files import Negative, read, read_rows, write
 from pipeline.corpus.row import Row, Split, teaches
 from pipeline.distributed import first_process, together
 from pipeline.encoder.encoder import Encoder
-from pipeline.encoder.lora import adapt
 from pipeline.training.fit import fit
 from pipeline.training.job import Fitted, Job
 from pipeline.training.mined import by_query, further_documents, known_rows, mined, with_given, with_negatives

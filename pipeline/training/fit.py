@@ -86,25 +86,19 @@ def fit(
 ) -> Learned:
     """Train ``encoder`` in place. Of several processes, only the first may write what it gets.
 
-    ``name`` is the run's, ``inputs`` the hashes of what it reads: a stopped training is gone on with only if its
-    configuration and inputs are still the same. ``held_out`` are the validation rows that `early_stop` looks at. ``known``: by split, all
-    rows that say what answers what, of any task, be they trained on or not: what a row marks is no negative. ValueError, before the
-    first step, where rows cannot feed the tasks. ``snapshots`` keeps weights along the way.
+    ``name`` is the run's, ``inputs`` the hashes of what it reads: a stopped training goes on only if its configuration and inputs are
+    the same. ``held_out``: validation rows, which `early_stop` looks at. ``known``: by split, all rows that say what answers what, of
+    any task, trained on or not: what a row marks is no negative. ``snapshots`` keeps weights along the way. ValueError if rows do not fit.
     """
-    tasks, strategy = training["tasks"], strategy_for(runtime)
-    objectives = built_objectives(training)
-    views: dict[str, View] = {task: build(settings["view"]) for task, settings in tasks.items()}
-    rows = {task: views[task].rows(rows[task]) for task in tasks}
-    check_rows(name, training, runtime, rows, negatives)
-    check_encoder(name, training, objectives, encoder)
-    check_views(name, views, encoder)
+    strategy, objectives = strategy_for(runtime), built_objectives(training)
+    views: dict[str, View] = {task: build(settings["view"]) for task, settings in training["tasks"].items()}
+    rows = {task: view.rows(rows[task]) for task, view in views.items()}
+    _check(name, training, runtime, rows, negatives, objectives, views, encoder)
     _begin(name, objectives, encoder, seed, whole=not isinstance(strategy, DeepSpeedStrategy | FSDPStrategy))
-    teachers = _teachers(training, runtime)
-    reader = Reader(encoder, training["max_length_tokens"])
+    teachers, reader = _teachers(training, runtime), Reader(encoder, training["max_length_tokens"])
     planned = partial(_data, rows, negatives, reader, known["train"], objectives, teachers=teachers, views=views, seed=seed)
     module = _module(encoder, objectives, training, runtime, steps=1, seed=seed)
-    folder = run_folder(name, training, seed, inputs)
-    counts = _counts(name, rows, module, planned, training, runtime, folder)
+    counts = _counts(name, rows, module, planned, training, runtime, run_folder(name, training, seed, inputs))
     steps = sum(counts.values())
     data = planned(training, counts)
     check_batches(name, data.batches.batches, num_processes(runtime), mixed=training["batches"] == "mixed")
@@ -112,16 +106,31 @@ def fit(
     idle = without_gradient(learner, partial(_of_one_text, learner))
     module = _module(learner, objectives, training, runtime, steps=steps, seed=seed)
     callbacks = _looks(reader, held_out, known, objectives, training, teachers, views, seed)
-    callbacks += _best(held_out, training, runtime, steps)
-    callbacks += [snapshots] if snapshots else []  # before the checkpoint, which may be gone on with
+    callbacks += [*_best(held_out, training, runtime, steps), *([snapshots] if snapshots else [])]  # before the checkpoint
     start = time.monotonic()
     run = train(module, data, training, runtime, seed=seed, name=name, inputs=inputs, idle=idle, callbacks=callbacks)
     looked = saw(data.batches.batches[: len(run.curve)], rows, reader)
     if first_process():
         _tell(name, len(run.curve), looked, reader, minutes=(time.monotonic() - start) / 60)
-    if learner is not encoder and first_process():
-        _taken_over(encoder, learner, run, rounded=_rounds(training, runtime))
+        if learner is not encoder:
+            _taken_over(encoder, learner, run, rounded=_rounds(training, runtime))
     return Learned(run.curve, _saved(objectives), looked)
+
+
+def _check(
+    name: str,
+    training: Mapping[str, Any],
+    runtime: Mapping[str, Any],
+    rows: Mapping[str, Sequence[Row]],
+    negatives: Mapping[str, Mapping[str, list[str]]],
+    objectives: Mapping[str, Any],
+    views: Mapping[str, View],
+    encoder: Encoder,
+) -> None:
+    """ValueError where rows, section, machine and encoder do not fit each other."""
+    check_rows(name, training, runtime, rows, negatives)
+    check_encoder(name, training, objectives, encoder)
+    check_views(name, views, encoder)
 
 
 def _counts(

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.text_pairs import text_pairs
+from benchmarks.twins import kept_twins
 from pipeline.cluster.join import Join
 from pipeline.cluster.spread import Spread
-from pipeline.corpus.near import kept_twins
 
 WITHOUT_BLANKS = re.compile(r"[一-鿿฀-๎][\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]*|[^一-鿿฀-๎]+")  # Chinese and Thai
 VOCABULARY = [f"{a}{b}" for a in ("fit", "row", "Ünit", "数", "naïve", "x") for b in range(400)]

@@ -6,11 +6,11 @@ import unicodedata
 import pytest
 
 from benchmarks.text_pairs import text_pairs
+from pipeline.audit.words import Audit
 from pipeline.cluster.join import Join
 from pipeline.cluster.minhash import MinHash
 from pipeline.cluster.spread import Spread
 from pipeline.corpus.row import Row
-from pipeline.split.audit import Audit
 from pipeline.split.contamination import Contamination
 
 THRESHOLD, SIZE = 0.7, 3

@@ -2,8 +2,8 @@ import unicodedata
 
 import pytest
 
+from pipeline.audit.words import _alone
 from pipeline.corpus.script import counted, is_latin, letters, parted, runs, script_without_blanks
-from pipeline.split.audit import _alone
 
 
 def test_the_audit_takes_the_same_letters_by_their_names():

@@ -23,5 +23,5 @@ def test_each_training_is_averaged_by_itself_and_trainings_count_alike(state, mo
 
 @pytest.mark.parametrize("change", [{"last": 0}, {"decay": 0.0}, {"decay": 1.5}])
 def test_settings_out_of_range_are_refused(change):
-    with pytest.raises(ValueError, match=r"conf/method/average.yaml"):
+    with pytest.raises(ValueError, match=r"conf/merging/average.yaml"):
         Average(**{"last": 1, "decay": 1.0, "trajectories": []} | change)

@@ -49,5 +49,5 @@ def test_signs_are_elected_where_that_is_asked_for(state, merged):
 
 @pytest.mark.parametrize("change", [{"density": 0.0}, {"spread": 0.5}, {"density": 0.9, "spread": 0.2}])
 def test_settings_out_of_range_are_refused_with_their_file(change):
-    with pytest.raises(ValueError, match=r"conf/method/della.yaml"):
+    with pytest.raises(ValueError, match=r"conf/merging/della.yaml"):
         Della(**SETTINGS | change)

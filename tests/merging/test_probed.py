@@ -137,5 +137,5 @@ def test_each_layer_has_coefficients_of_its_own(state, merged):
     ],
 )
 def test_settings_out_of_range_are_refused_with_their_file(make, file):
-    with pytest.raises(ValueError, match=f"got .*conf/method/{file}.yaml"):
+    with pytest.raises(ValueError, match=f"got .*conf/merging/{file}.yaml"):
         make()

@@ -50,5 +50,5 @@ def test_the_linear_path_is_the_sequence_of_plain_means():
 
 @pytest.mark.parametrize("change", [{"penalty": -1.0}, {"linear_above": 1.0}])
 def test_settings_out_of_range_are_refused_with_their_file(change):
-    with pytest.raises(ValueError, match=r"got .*conf/method/self_positioning.yaml"):
+    with pytest.raises(ValueError, match=r"got .*conf/merging/self_positioning.yaml"):
         SelfPositioning(**SETTINGS | change)

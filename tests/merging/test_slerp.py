@@ -79,5 +79,5 @@ def test_the_gradient_is_that_of_finite_differences():
 
 @pytest.mark.parametrize("change", [{"norm": -1.0}, {"linear_above": 1.0}, {"linear_above": 0.0}])
 def test_settings_out_of_range_are_refused_with_their_file(change):
-    with pytest.raises(ValueError, match=r"got .*conf/method/slerp.yaml"):
+    with pytest.raises(ValueError, match=r"got .*conf/merging/slerp.yaml"):
         Slerp(**SETTINGS | change)

@@ -19,5 +19,5 @@ def test_weights_count_by_their_sum(state, merged):
 
 @pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0]])
 def test_weights_of_another_number_or_without_a_sum_are_refused(state, merged, weights):
-    with pytest.raises(ValueError, match=r"conf/method/soup.yaml"):
+    with pytest.raises(ValueError, match=r"conf/merging/soup.yaml"):
         merged(Soup(weights=weights), state(0), [state(1), state(2)])

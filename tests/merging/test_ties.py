@@ -40,5 +40,5 @@ def test_the_largest_stay_within_their_tensor_or_the_whole_model(state, merged, 
 
 @pytest.mark.parametrize("density", [0.0, 1.1])
 def test_a_density_out_of_range_is_refused(density):
-    with pytest.raises(ValueError, match=r"conf/method/ties.yaml"):
+    with pytest.raises(ValueError, match=r"conf/merging/ties.yaml"):
         Ties(density=density, norm=1.0, scope="tensor")

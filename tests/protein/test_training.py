@@ -20,13 +20,13 @@ RUNTIME = {
     "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "tracker": "disabled", "project": "t", "kept_tokens": 4096,
     "batch_tokens": 512, "return_memory": False, "checkpoint_every_steps": 1000, "tokens": "tokens",
 }  # fmt: skip
-LOAD = {"_target_": "pipeline.protein.model.load"}
+NODES = {"load": {"_target_": "pipeline.protein.model.load"}, "merge": {"_target_": "pipeline.protein.beside.Beside"}}
 HP = {"_target_": "pipeline.protein.architecture.hp.HP"}
 HEAD = {
-    "_target_": "pipeline.protein.architecture.convbert.ConvBert", "layers": 1, "heads": 8, "kernel": 7, "head_ratio": 2, "dropout": 0.1,
+    "_target_": "pipeline.protein.head.convbert.ConvBert", "layers": 1, "heads": 8, "kernel": 7, "head_ratio": 2, "dropout": 0.1,
     "attention_dropout": 0.0,
 }  # fmt: skip
-LORA = {"_target_": "pipeline.encoder.lora.LoRA", "rank": 2, "alpha": 4, "dropout": 0.0, "targets": ["query", "value"]}
+LORA = {"_target_": "pipeline.adapter.lora.LoRA", "rank": 2, "alpha": 4, "dropout": 0.0, "targets": ["query", "value"]}
 GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 INPUTS = {"checkpoints/base": "0123456789abcdef0123", "data/curated": "c"}
 
@@ -50,7 +50,7 @@ def training(*, steps, lr, objective=None, head=HEAD, backbone="frozen", look=No
         "max_length_tokens": 64,
         "snapshots": None, "chunk_tokens": 256, "precision": "32-true", "gradient_clip": 1.0, "on_nonfinite": "stop", "early_stop": None,
         "by_length": False, "control": None,
-        "affinity": {"load": LOAD, "architecture": HP, "head": head, "backbone": backbone, "look": look},
+        "affinity": {**NODES, "architecture": HP, "head": head, "backbone": backbone, "look": look},
     }  # fmt: skip
 
 
@@ -151,7 +151,7 @@ def test_the_loss_of_a_list_longer_than_a_chunk_is_that_of_the_whole_list(encode
     for chunk_tokens, kept_tokens in ((10_000, 10_000), (60, 10_000), (60, 0)):
         torch.manual_seed(1)
         model = AffinityModel(
-            encoder(), {"load": LOAD, "architecture": HP, "head": {**HEAD, "dropout": 0.0}}, max_length_tokens=64, control=None
+            encoder(), {**NODES, "architecture": HP, "head": {**HEAD, "dropout": 0.0}}, max_length_tokens=64, control=None
         )
         module = AffinityModule(
             model, ListMLE(), lambda *weights: adamw(*weights, lr=0.1, weight_decay=0.0, betas=[0.9, 0.999], layer_decay=1.0),

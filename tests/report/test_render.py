@@ -56,14 +56,22 @@ def test_the_plain_page_has_a_blank_line_between_parts_and_none_within_a_table()
     assert rendered("report.md", sections=two) == "| a |\n|---|\n| 1 |\n\nend\n\n"
 
 
+def page_of(*experts):
+    """As much of a composed configuration as says which stages it has."""
+    named = {name: {} for name in experts}
+    return {"train": named, "merge": {}, "derive": {}, "baseline": {}, "models": named}
+
+
 def test_the_cost_page_lists_stages_by_their_seconds_and_is_of_the_same_make(tmp_path, monkeypatch):
     from pipeline.report.costs import record_cost
 
     monkeypatch.chdir(tmp_path)
     write_json(tmp_path / "costs/train@a&b.json", {"stage": "train@a&b", "seconds": 30.0, "peak_mb": 5})
-    record_cost("mine", 10.0)
+    write_json(tmp_path / "costs/train@gone.json", {"stage": "train@gone", "seconds": 70.0, "peak_mb": 5})
+    record_cost("mine", 10.0, page_of("a&b"))
     page = (tmp_path / "costs/index.html").read_text(encoding="utf-8")
     assert "40 s in all" in page
+    assert "train@gone" not in page  # an expert that left the page
     assert page.index("train@a&amp;b") < page.index("<td>mine</td><td>10.0</td>")
     assert (TEMPLATES / "style.css").read_text(encoding="utf-8").strip() in page
     assert "../data/report/index.html" in page
@@ -73,18 +81,19 @@ def test_a_stage_that_took_no_time_has_a_cost_page_too(tmp_path, monkeypatch):
     from pipeline.report.costs import record_cost
 
     monkeypatch.chdir(tmp_path)
-    record_cost("mine", 0.0)
+    record_cost("mine", 0.0, page_of())
     assert "width: 0.0rem" in (tmp_path / "costs/index.html").read_text(encoding="utf-8")
 
 
 def test_what_the_run_took_stands_in_a_line_that_the_report_shows_as_a_picture(tmp_path, monkeypatch):
-    from pipeline.report.costs import record_cost, recorded, total
+    from pipeline.report.costs import of_page, record_cost, recorded, total
 
     monkeypatch.chdir(tmp_path)
-    assert total(recorded()) == ""
+    names = of_page(page_of("a"))
+    assert total(recorded(names)) == ""
     write_json(tmp_path / "costs/train@a.json", {"stage": "train@a", "seconds": 90.0, "peak_mb": 5_000_000})
-    record_cost("evaluate@a", 30.0)
+    record_cost("evaluate@a", 30.0, page_of("a"))
     line = "2.0 minutes in all, 1.5 of them to make the models; at most 5000.0 GB of memory"
-    assert total(recorded()) == line
+    assert total(recorded(names)) == line
     assert f">Cost: {line}</text>" in (tmp_path / "costs/total.svg").read_text(encoding="utf-8")
     assert 'src="../../costs/total.svg"' in (TEMPLATES / "before.html").read_text(encoding="utf-8")

@@ -171,7 +171,7 @@ def test_experts_that_started_alike_merge_and_others_are_told(proteins, run, tmp
     shutil.copytree(proteins / "checkpoints/experts/ec", folder / "checkpoints/ec")
     capsys.readouterr()
     experts = [word for name in ("experts/hp", "ec") for word in ("--expert", f"checkpoints/{name}")]
-    assert run(folder, "merge", "--base", "checkpoints/base", *experts, "method=soup", "out=nothing") == 1
+    assert run(folder, "merge", "--base", "checkpoints/base", *experts, "merging=soup", "out=nothing") == 1
     assert re.search(r"architecture is .*merge experts of one architecture", capsys.readouterr().err)
     assert not (folder / "nothing").exists()
 
@@ -202,8 +202,8 @@ def test_the_lists_of_text_are_told_with_the_command_that_mends_them(root, ready
             r"unknown key train\.hp\.control; keys there: fit, .*unknown key train\.hp\.affinity|unknown key train\.hp\.affinity",
         ),
         (
-            {"train.hp.fit._target_": "pipeline.protein.masking.Masked"},
-            r"train\.hp\.fit: expected what trains experts, but pipeline\.protein\.masking\.Masked trains phases only",
+            {"train.hp.fit._target_": "pipeline.protein.pretext.residues.Masked"},
+            r"train\.hp\.fit: expected what trains experts, but pipeline\.protein\.pretext\.residues\.Masked trains phases only",
         ),
         ({"train.hp.affinity.bakbone": "frozen"}, r"no key 'bakbone' under train\.affinity \(did you mean 'backbone'"),
     ],

@@ -40,7 +40,7 @@ MISTAKES = {
         {"set": {"evaluate.guards": ["grded"]}},
         "evaluate.guards: no corpus 'grded' (did you mean 'graded'?)",
     ),
-    "a misspelt method": ({"methods": ["slurp"]}, "no conf/method/slurp.yaml (did you mean 'slerp'?)"),
+    "a misspelt method": ({"methods": ["slurp"]}, "no conf/merging/slurp.yaml (did you mean 'slerp'?)"),
     "a misspelt source": (
         {"corpora": {"mine": {"source": "tabel", "path": "x"}}},
         "corpora.mine.source: no conf/source/tabel.yaml (did you mean 'table'?)",
@@ -73,10 +73,6 @@ MISTAKES = {
     "a value that a derivation needs": (
         {"derivations": {"cut": {"derivation": "shallow", "of": "checkpoints/base"}}},
         "params.yaml: derivations.cut: layers must be given",
-    ),
-    "a derivation of a model that is not made": (
-        {"derivations": {"white": {"derivation": "whiten", "of": "checkpoints/merged/soop"}}},
-        "derivations.white.of: no model is made in checkpoints/merged/soop (did you mean 'checkpoints/merged/soup'?)",
     ),
     "a derivation of a name": (
         {"derivations": {"white": {"derivation": "whiten", "of": "soup"}}},
@@ -142,6 +138,14 @@ AT_ONCE = {
     "a training of a corpus that is not there": (
         {"set": {"pretrain.phases.weak.corpora": ["lables"]}},
         "pretrain.phases.weak.corpora: no corpus 'lables' (did you mean 'labels'?); expected some of graded, labels, questions",
+    ),
+    "a derivation of a model that is not made": (
+        {"derivations": {"white": {"derivation": "whiten", "of": "checkpoints/merged/soop"}}},
+        "derivations.white.of: no model is made in checkpoints/merged/soop (did you mean 'checkpoints/merged/soup'?)",
+    ),
+    "an expert of a corpus that is not there": (
+        {"set": {"train.sts.corpora": ["grded"]}},
+        "train.sts.corpora: no corpus 'grded' (did you mean 'graded'?); expected some of graded, labels, questions",
     ),
     "a model with code of its own": (
         {"choose": HUB, "set": MODEL},

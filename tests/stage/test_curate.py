@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.audit.words import Audit
 from pipeline.checkpoint import read_json, sha256
 from pipeline.cluster.join import Join
 from pipeline.corpus.files import Dropped, read, write
 from pipeline.corpus.row import SPLITS, Rejected, Row
 from pipeline.curation.checks import check_rows
 from pipeline.curation.data import AS_GIVEN, CuratedData
-from pipeline.split.audit import Audit
 from pipeline.split.contamination import Contamination
 from pipeline.split.set_aside import SetAside
 

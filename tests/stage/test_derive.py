@@ -132,6 +132,6 @@ def test_an_unknown_derivation_is_told_with_those_that_there_are(derived, run, c
 
 def test_a_model_of_complexes_is_not_derived(with_cut, run, capsys):
     folder = with_cut(1)
-    (folder / "checkpoints/merged/soup/architecture.yaml").write_text("load: {}\n")
+    (folder / "checkpoints/merged/soup/architecture.yaml").write_text("load: {}\nmerge: {}\n")
     assert run(folder, "derive", "cut") == 1
     assert "checkpoints/merged/soup predicts complexes" in capsys.readouterr().err

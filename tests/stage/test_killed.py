@@ -18,7 +18,7 @@ KILLS = int(
     os.environ.get("TRIBUTARY_KILLS", "2")
 )  # python -m pytest -m slow tests/stage/test_killed.py, with 20 as a benchmark
 STEPS = 40  # of each of the two tasks
-LORA = {"_target_": "pipeline.encoder.lora.LoRA", "rank": 2, "alpha": 4, "dropout": 0.1, "targets": "all-linear"}
+LORA = {"_target_": "pipeline.adapter.lora.LoRA", "rank": 2, "alpha": 4, "dropout": 0.1, "targets": "all-linear"}
 
 # `python -m pipeline`, but each batch is written to the file `order`: its number, and a hash of its texts in their order.
 TRACED = """

@@ -1,4 +1,4 @@
-"""`python -m pipeline merge --base DIR --expert DIR method=... out=DIR`, on models of any origin."""
+"""`python -m pipeline merge --base DIR --expert DIR merging=... out=DIR`, on models of any origin."""
 
 import json
 import pickle
@@ -30,7 +30,7 @@ WORDS = ("merge", "--base", "base", "--expert", "one", "--expert", "two")
 
 @pytest.mark.parametrize("method", ["soup", "ties"])
 def test_any_directories_with_a_common_base_are_merged(place, run, method):
-    assert run(place, *WORDS, f"method={method}", "out=merged/x") == 0
+    assert run(place, *WORDS, f"merging={method}", "out=merged/x") == 0
     found, one, two = (load_file(place / name / "model.safetensors") for name in ("merged/x", "one", "two"))
     assert torch.equal(found["ids"], one["ids"])
     if method == "soup":
@@ -42,12 +42,12 @@ def test_any_directories_with_a_common_base_are_merged(place, run, method):
 
 def test_the_same_inputs_give_the_same_bytes(place, run):
     for out in ("x", "y"):
-        assert run(place, *WORDS, "method=dare", f"out={out}") == 0
+        assert run(place, *WORDS, "merging=dare", f"out={out}") == 0
     assert sha256(place / "x") == sha256(place / "y")
 
 
 def test_values_of_the_method_are_given_as_to_hydra(place, run):
-    assert run(place, *WORDS, "method=task_arithmetic", "merge.method.norm=0.0", "out=x") == 0
+    assert run(place, *WORDS, "merging=task_arithmetic", "merge.method.norm=0.0", "out=x") == 0
     assert torch.equal(load_file(place / "x/model.safetensors")["w"], load_file(place / "base/model.safetensors")["w"])
 
 
@@ -88,16 +88,16 @@ def test_bad_input_is_told_by_tensor_and_file_and_nothing_is_written(place, run,
     change, message = BAD[case]
     change(place / "two")
     before = sorted(place.iterdir())
-    assert run(place, *WORDS, "method=soup", "out=x") == 1
+    assert run(place, *WORDS, "merging=soup", "out=x") == 1
     assert message in capsys.readouterr().err
     assert sorted(place.iterdir()) == before
 
 
 def test_what_is_missing_or_there_already_is_told(place, run, capsys):
     for words, message in (
-        (["out=x"], "method= is missing"),
-        (["method=sloup", "out=x"], "did you mean 'soup'"),
-        (["method=soup", "out=one"], "out=one exists"),
+        (["out=x"], "merging= is missing"),
+        (["merging=sloup", "out=x"], "did you mean 'soup'"),
+        (["merging=soup", "out=one"], "out=one exists"),
     ):
         assert run(place, *WORDS, *words) == 1
         assert message in capsys.readouterr().err
@@ -106,7 +106,7 @@ def test_what_is_missing_or_there_already_is_told(place, run, capsys):
 def test_opposite_task_vectors_have_no_spherical_mean_and_nothing_is_written(place, run, capsys):
     base, one = (load_file(place / name / "model.safetensors") for name in ("base", "one"))
     save_file({"w": 2 * base["w"] - one["w"], "ids": one["ids"]}, place / "two/model.safetensors")
-    assert run(place, *WORDS, "method=multislerp", "out=x") == 1
+    assert run(place, *WORDS, "merging=multislerp", "out=x") == 1
     assert "one/model.safetensors, tensor w: the task vectors cancel (anti-parallel)" in capsys.readouterr().err
     assert not (place / "x").exists()
 
@@ -132,7 +132,7 @@ def hub(place, monkeypatch):
 
 def test_models_are_named_by_hub_id_and_revision_too(hub, run):
     words = ("merge", "--base", "someone/base", "--expert", f"someone/one@{COMMIT}", "--expert", "someone/two@main")
-    assert run(hub, *words, "method=soup", "out=x") == 0
+    assert run(hub, *words, "merging=soup", "out=x") == 0
     one, two = (load_file(hub / f"hub/models--someone--{n}/snapshots/{COMMIT}/model.safetensors") for n in ("one", "two"))
     torch.testing.assert_close(load_file(hub / "x/model.safetensors")["w"], (one["w"] + two["w"]) / 2)
     inputs = json.loads((hub / "x/provenance.json").read_text())["inputs"]
@@ -141,14 +141,14 @@ def test_models_are_named_by_hub_id_and_revision_too(hub, run):
 
 def test_a_hub_id_that_is_not_there_is_told_and_nothing_is_written(hub, run, capsys):
     words = ("merge", "--base", "someone/base", "--expert", "someone/three")
-    assert run(hub, *words, "method=soup", "out=x") == 1
+    assert run(hub, *words, "merging=soup", "out=x") == 1
     assert "someone/three is no directory, and the Hub does not give it" in capsys.readouterr().err
     assert not (hub / "x").exists()
 
 
 def test_an_average_along_a_trajectory_is_an_expert_of_the_next_merge(place, run):
-    assert run(place, *WORDS, "method=average", "merge.method.last=2", "merge.method.decay=0.5", "out=mean") == 0
-    words = ("merge", "--base", "base", "--expert", "mean", "--expert", "one", "method=soup", "out=x")
+    assert run(place, *WORDS, "merging=average", "merge.method.last=2", "merge.method.decay=0.5", "out=mean") == 0
+    words = ("merge", "--base", "base", "--expert", "mean", "--expert", "one", "merging=soup", "out=x")
     assert run(place, *words) == 0
     one, two, found = (load_file(place / name / "model.safetensors")["w"] for name in ("one", "two", "x"))
     torch.testing.assert_close(found, ((one + 2 * two) / 3 + one) / 2)

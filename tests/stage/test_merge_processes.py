@@ -38,11 +38,13 @@ def merged(folder, root, out, *words):
 )
 def test_two_processes_find_what_one_finds(probed, root, method, strategies):
     folder = probed(*INPUTS)
-    alone, walked = merged(folder, root, "alone", f"method={method}")
+    alone, walked = merged(folder, root, "alone", f"merging={method}")
     weights = load_file(folder / "alone/model.safetensors")
     assert max(abs(a - b) for a, b in zip(*(list(walked[i].values()) for i in (0, -1)), strict=True)) > 1e-2  # it moved
     for strategy in strategies:
-        record, points = merged(folder, root, strategy, f"method={method}", "runtime.devices=2", f"runtime.strategy={strategy}")
+        record, points = merged(
+            folder, root, strategy, f"merging={method}", "runtime.devices=2", f"runtime.strategy={strategy}"
+        )
         for name, found in record["coefficients"].items():
             assert found == pytest.approx(alone["coefficients"][name], abs=TOLERANCE), strategy
         for point, other in zip(points, walked, strict=True):
@@ -58,6 +60,6 @@ def test_two_processes_find_what_one_finds(probed, root, method, strategies):
 @pytest.mark.parametrize("strategy", ["fsdp", "deepspeed_stage_3"])
 def test_a_strategy_that_takes_weights_apart_is_refused_with_what_to_take_instead(probed, run, capsys, strategy):
     folder = probed(*INPUTS)
-    assert run(folder, *WORDS, "method=self_positioning", f"runtime.strategy={strategy}", "out=x") == 1
+    assert run(folder, *WORDS, "merging=self_positioning", f"runtime.strategy={strategy}", "out=x") == 1
     assert f"runtime.strategy is {strategy}, which takes weights apart" in capsys.readouterr().err
     assert not (folder / "x").exists()

@@ -29,7 +29,7 @@ SMALL = (
 def test_the_search_is_recorded_and_repeatable_and_looks_at_no_row_that_is_held_out(probed, run):
     folder = probed(*INPUTS)
     for out, optimizer in (("x", "adam"), ("y", "adam"), ("z", "sgd")):
-        words = ("method=self_positioning", f"merge.probe.optimizer={optimizer}", f"out={out}")
+        words = ("merging=self_positioning", f"merge.probe.optimizer={optimizer}", f"out={out}")
         assert run(folder, *WORDS_OF, *SMALL, *words) == 0
     assert {name: sha256(folder / "x" / name) for name in ("model.safetensors", "landscape.png", "merge.json")} == {
         name: sha256(folder / "y" / name) for name in ("model.safetensors", "landscape.png", "merge.json")
@@ -64,7 +64,7 @@ def test_the_search_is_recorded_and_repeatable_and_looks_at_no_row_that_is_held_
 def test_every_method_with_a_probe_merges_real_experts_and_says_what_it_saw(probed, run, method):
     folder = probed(*INPUTS)
     for out in ("x", "y"):
-        assert run(folder, *WORDS_OF, *SMALL, f"method={method}", f"out={out}") == 0
+        assert run(folder, *WORDS_OF, *SMALL, f"merging={method}", f"out={out}") == 0
     assert sha256(folder / "x") == sha256(folder / "y")
     found, experts = (
         [load_file(folder / name / "model.safetensors") for name in names]
@@ -83,7 +83,7 @@ def test_every_method_with_a_probe_merges_real_experts_and_says_what_it_saw(prob
 
 def test_a_probe_that_the_rows_cannot_fill_is_told_and_nothing_is_written(probed, run, capsys):
     folder = probed(*INPUTS)
-    assert run(folder, *WORDS_OF, *SMALL, "method=self_positioning", "merge.probe.batch_size=500", "out=x") == 1
+    assert run(folder, *WORDS_OF, *SMALL, "merging=self_positioning", "merge.probe.batch_size=500", "out=x") == 1
     said = capsys.readouterr().err
     assert "the probe of task retrieval needs twice 500 rows that nothing was trained on" in said
     assert "data/curated has 20 set aside; set curate.probe.rows.retrieval to 20" in said

@@ -73,7 +73,7 @@ def test_a_training_that_was_stopped_keeps_the_snapshots_of_before(copied, run, 
 def test_snapshots_count_as_experts_and_each_training_is_fused_by_itself_first(trained, run):
     words = ["merge", "--base", "checkpoints/base"]
     words += ["--expert", "checkpoints/experts/retrieval", "--expert", EXPERT, "merge.snapshots=true"]
-    assert run(trained, *words, "method=average", "merge.method.last=2", "merge.method.decay=0.5", "out=mean") == 0
+    assert run(trained, *words, "merging=average", "merge.method.last=2", "merge.method.decay=0.5", "out=mean") == 0
     record = json.loads((trained / "mean/merge.json").read_text())
     assert record["experts"] == ["retrieval@2", "retrieval@3", "retrieval", "sts@2", "sts@3", "sts"]
     assert record["coefficients"]["all"] == pytest.approx([0, 1 / 6, 1 / 3, 0, 1 / 6, 1 / 3])
@@ -84,8 +84,8 @@ def test_snapshots_count_as_experts_and_each_training_is_fused_by_itself_first(t
         torch.testing.assert_close(value, sum(share * weights(path)[name] for path, share in parts), atol=1e-6, rtol=0)
     every = [path for name in ("retrieval", "sts") for path in _along(trained / f"checkpoints/experts/{name}")]
     by_hand = ["merge", "--base", "checkpoints/base", *(word for path in every for word in ("--expert", str(path)))]
-    assert run(trained, *words, "method=delta_guided", "out=known") == 0
-    assert run(trained, *by_hand, "method=delta_guided", "merge.method.trajectories=[3,3]", "out=told") == 0
+    assert run(trained, *words, "merging=delta_guided", "out=known") == 0
+    assert run(trained, *by_hand, "merging=delta_guided", "merge.method.trajectories=[3,3]", "out=told") == 0
     assert sha256(trained / "known/model.safetensors") == sha256(trained / "told/model.safetensors")
 
 

@@ -60,8 +60,9 @@ def test_a_sweep_over_experts_gives_each_its_own_values_of_params_yaml(finished,
 @pytest.mark.parametrize(
     ("words", "file"),
     [
-        (["merge", "method=slerp", "merge.method.norm=1.0,0.5"], "checkpoints/merged/slerp/model.safetensors"),
+        (["merge", "merging=slerp", "merge.method.norm=1.0,0.5"], "checkpoints/merged/slerp/model.safetensors"),
         (["evaluate", "base", "evaluate.resamples=50,60"], "data/metrics/evaluate/base.json"),
+        (["baseline", "bm25", "baseline.k1=0.9,0.1"], "data/metrics/evaluate/bm25.json"),
         (["mine", "mine.miner.depth=30,10"], "data/mined/questions.parquet"),
         (["report", "report.examples=3,0"], "data/report/index.html"),
     ],

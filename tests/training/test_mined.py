@@ -9,7 +9,7 @@ from pipeline.corpus.files import Negative, write
 from pipeline.corpus.row import Row, teaches
 from pipeline.training.mined import by_query, known_rows, mined, with_given
 
-MINER = Path(__file__).parents[2] / "conf/miner/nearest.yaml"
+MINER = Path(__file__).parents[2] / "conf/mining/nearest.yaml"
 
 
 @pytest.mark.parametrize(

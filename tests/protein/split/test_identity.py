@@ -9,38 +9,17 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pipeline.corpus.row import Row
+from pipeline.protein.audit.chains import every_pair
 from pipeline.protein.split.alignment import Aligner, aligned
-from pipeline.protein.split.chains import every_pair
 from pipeline.protein.split.exact import Exact
 from pipeline.protein.split.identity import ACROSS, Identity, _cover, _put_back
 from pipeline.protein.split.mmseqs import Mmseqs
 from pipeline.protein.split.rule import Rule
 from pipeline.protein.split.separator import separated
+from tests.protein.relatives import LETTERS, chain, mutant
 
-LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 RULE = Rule(0.30, 0.80, "both")
 SEARCH = {"sensitivity": 7.5, "identity": 0.25, "evalue": 10.0, "collapse": 0.5, "threads": 1, "binary": None}
-
-
-def chain(draw, length):
-    return "".join(draw.choices(LETTERS, k=length))
-
-
-def mutant(draw, parent, share):
-    return "".join(draw.choice(LETTERS) if draw.random() < share else residue for residue in parent)
-
-
-@pytest.fixture(scope="module")
-def rows():
-    """Twenty families of eight complexes, each with a partner of its own; relatives keep 40 to 80 % of their residues."""
-    draw = random.Random(0)
-    found = []
-    for family in range(20):
-        parent = chain(draw, draw.randint(60, 160))
-        for k in range(8):
-            ligand, receptor = mutant(draw, parent, draw.uniform(0.2, 0.6)), chain(draw, draw.randint(60, 160))
-            found.append(Row("affinity", f"l{family}.{k}", ligand, f"r{family}.{k}", receptor, 7.0, group=f"{family}.{k}"))
-    return found
 
 
 def split(**changes):

@@ -8,13 +8,9 @@ import pytest
 from pipeline.protein.split.alignment import aligned
 from pipeline.protein.split.rule import Rule
 from pipeline.protein.split.screen import LANES, may_score, may_score_within, may_span, may_span_among
+from tests.protein.relatives import chain
 
-AMINO = "ACDEFGHIKLMNPQRSTVWY"
 SIDES = ("both", "shorter")
-
-
-def chain(draw, length, letters=AMINO):
-    return "".join(draw.choices(letters, k=length))
 
 
 def mutant(draw, parent, share):

@@ -5,11 +5,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pipeline.adapter.lora import LoRA, adapt
 from pipeline.encoder.encoder import Encoder
-from pipeline.encoder.lora import LoRA, adapt
 
 SETTINGS = {"rank": 2, "alpha": 4, "dropout": 0.0, "targets": "all-linear"}
-NODE = {"_target_": "pipeline.encoder.lora.LoRA"} | SETTINGS
+NODE = {"_target_": "pipeline.adapter.lora.LoRA"} | SETTINGS
 TEXTS = ["the cat sat on a mat", "a dog"]
 
 

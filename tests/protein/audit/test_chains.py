@@ -1,41 +1,17 @@
-import random
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from pipeline.corpus.row import Row
-from pipeline.protein.split import chains as audited
+from pipeline.protein.audit import chains as audited
+from pipeline.protein.audit.chains import every_pair
 from pipeline.protein.split import exact
 from pipeline.protein.split.alignment import aligned
 from pipeline.protein.split.alike import most_alike
-from pipeline.protein.split.chains import every_pair
 from pipeline.protein.split.exact import Exact
 from pipeline.protein.split.rule import Rule
 
-LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 RULE = Rule(0.30, 0.80, "both")
-
-
-def chain(draw, length):
-    return "".join(draw.choices(LETTERS, k=length))
-
-
-def mutant(draw, parent, share):
-    return "".join(draw.choice(LETTERS) if draw.random() < share else residue for residue in parent)
-
-
-@pytest.fixture(scope="module")
-def rows():
-    """Twenty families of eight complexes, each with a partner of its own; relatives keep 40 to 80 % of their residues."""
-    draw = random.Random(0)
-    found = []
-    for family in range(20):
-        parent = chain(draw, draw.randint(60, 160))
-        for k in range(8):
-            ligand, receptor = mutant(draw, parent, draw.uniform(0.2, 0.6)), chain(draw, draw.randint(60, 160))
-            found.append(Row("affinity", f"l{family}.{k}", ligand, f"r{family}.{k}", receptor, 7.0, group=f"{family}.{k}"))
-    return found
 
 
 def related(left, right):

@@ -7,20 +7,11 @@ import parasail
 import pytest
 
 from pipeline.corpus.row import Row
+from pipeline.protein.audit.shared import Stretches, longest, with_same_letters
 from pipeline.protein.split.alignment import aligned
 from pipeline.protein.split.rule import Rule
-from pipeline.protein.split.shared import Stretches, longest, with_same_letters
 from pipeline.protein.split.stretch import Stretched, same_letters
-
-LETTERS = "ACDEFGHIKLMNPQRSTVWY"
-
-
-def chain(draw, length):
-    return "".join(draw.choices(LETTERS, k=length))
-
-
-def mutant(draw, parent, share):
-    return "".join(draw.choice(LETTERS) if draw.random() < share else residue for residue in parent)
+from tests.protein.relatives import chain, mutant
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +71,7 @@ def counts(chains, **changes):
 @pytest.mark.parametrize("tried", [0, 1])
 def test_what_is_aligned_first_changes_no_count(chains, monkeypatch, tried):
     expected = counts(chains, forbid="both")
-    monkeypatch.setattr("pipeline.protein.split.shared.TRIED", tried)
+    monkeypatch.setattr("pipeline.protein.audit.shared.TRIED", tried)
     found = counts(chains, forbid="both")
     assert found.leaks == expected.leaks
     assert found.counts["alignments"]["rows"] == expected.counts["alignments"]["rows"] > 0

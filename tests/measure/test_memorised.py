@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.corpus.row import Row
-from pipeline.split import memorised
-from pipeline.split.memorised import Memorised
+from pipeline.measure import memorised
+from pipeline.measure.memorised import Memorised
 
 WORDS = [f"word{i}" for i in range(300)]
 

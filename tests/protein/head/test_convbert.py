@@ -3,7 +3,7 @@ import torch
 from transformers import ConvBertConfig
 from transformers.models.convbert.modeling_convbert import ConvBertLayer
 
-from pipeline.protein.architecture.convbert import ConvBert
+from pipeline.protein.head.convbert import ConvBert
 
 SETTINGS = {"layers": 1, "heads": 8, "kernel": 7, "head_ratio": 2, "dropout": 0.2, "attention_dropout": 0.1}
 

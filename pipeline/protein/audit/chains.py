@@ -20,15 +20,15 @@ import numpy as np
 import parasail
 from jaxtyping import Bool, Float, Int
 
+from pipeline.audit.words import BINS, Found, Leak, Reached
 from pipeline.corpus.row import Row
+from pipeline.protein.audit.shared import Stretches, in_words
 from pipeline.protein.split.alignment import aligned, spanning
 from pipeline.protein.split.alike import closest, most_alike
 from pipeline.protein.split.compared import by_kind, called, different, holding, kinds
 from pipeline.protein.split.mmseqs import Mmseqs
 from pipeline.protein.split.rule import GAP_EXTEND, GAP_OPEN, Rule, checked_rule
 from pipeline.protein.split.screen import may_span
-from pipeline.protein.split.shared import Stretches, in_words
-from pipeline.split.audit import BINS, Found, Leak, Reached
 
 TRIED = 2  # most alike chains that are aligned before all pairs are screened
 WIDER = 0.75  # of the coverage that the rule asks for, MMseqs2 is asked for: its alignments are not the exact ones

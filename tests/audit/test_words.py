@@ -3,9 +3,9 @@ import random
 import pytest
 
 from benchmarks.text_pairs import text_pairs
+from pipeline.audit.words import Audit
 from pipeline.cluster.join import Join
 from pipeline.corpus.row import Row
-from pipeline.split.audit import Audit
 
 WORDS = [f"{a}{b}" for a in ("fit", "Ünit", "数", "c") for b in range(8)]
 
