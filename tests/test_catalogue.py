@@ -134,16 +134,17 @@ def lined_up(pairs, *, turned):
     return pairs(
         query, document, score=torch.tensor([1.0, 0.6, 0.2, 0.0]), negative=torch.arange(4, 8)[:, None],
         teacher=torch.stack([cosine, torch.zeros(4)], dim=1), layers=((query, document),) * 3, progress=0.5,
+        slow=(torch.eye(16)[12:], torch.arange(4) + 2000),
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", names("objective"))
 def test_every_objective_costs_less_where_pairs_stand_right_and_pulls_them_there(composed, pairs, name):
     objective = build(composed(f"+objective={name}")["objective"])
-    for need in ("score", "negatives", "teacher", "layers"):
+    for need in ("score", "negatives", "teacher", "layers", "slow"):
         assert isinstance(getattr(objective, f"needs_{need}"), bool)
     right, wrong = lined_up(pairs, turned=False), lined_up(pairs, turned=True)
-    costs = [objective(one) for one in (right, wrong)]
+    costs = [copy.deepcopy(objective)(one) for one in (right, wrong)]  # some have a state, which a batch moves
     assert all(cost.shape == () and torch.isfinite(cost) for cost in costs)
     assert costs[0].item() < costs[1].item()
     costs[1].backward()
@@ -169,11 +170,13 @@ def whole_and_parts(node, pairs, parts, *, rows_at_once=4096):
             leaves[0], leaves[1], positive, torch.arange(num) % 5 / 4, negative=documents[2 * num :].reshape(num, hard),
             document_text=text, anchors=anchors, teacher=torch.randn(num, 1 + hard, generator=torch.Generator().manual_seed(1)),
             progress=0.5, rows_at_once=rows_at_once, layers=tuple(zip(leaves[2::2], leaves[3::2], strict=True)),
+            slow=(drawn[0].flip(1), documents[:num] + 2000),
         )  # fmt: skip
         objective = build(node).double()  # one of its own in each process
+        objective(batch)  # some have a state, which the first batch moves
         loss = objective(batch)
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
-        found.append([loss.detach(), *gradients, *objective.buffers()])
+        found.append([loss.detach(), *gradients, *(value.double() for value in objective.buffers())])
     return [torch.stack(values).mean(0) for values in zip(*found, strict=True)]
 
 
@@ -211,14 +214,15 @@ def under_autocast(node, pairs, *, autocast, rounded=False, dtype=torch.float32)
     batch = pairs(
         given[0], given[1], positive, torch.arange(num) % 5 / 4, negative=documents[2 * num :].reshape(num, hard),
         known=[(1003, 7), (2, 5)], teacher=torch.randn(num, 1 + hard, generator=torch.Generator().manual_seed(1)), progress=0.5,
-        layers=tuple(zip(given[2::2], given[3::2], strict=True)),
+        layers=tuple(zip(given[2::2], given[3::2], strict=True)), slow=(given[0].detach().flip(1), documents[:num] + 2000),
     )  # fmt: skip
     objective = build(node)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        objective(batch)  # some have a state, which the first batch moves
         loss = objective(batch)
     assert loss.dtype == torch.float32
     gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
-    return [loss.detach(), *gradients, *objective.buffers()]
+    return [loss.detach(), *gradients, *(value.float() for value in objective.buffers())]
 
 
 def relative(found, expected):

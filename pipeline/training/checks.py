@@ -12,7 +12,7 @@ from pipeline.corpus.batches import Batch
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
 from pipeline.objective.objective import Objective
-from pipeline.trainable import check_precision, check_training, num_processes
+from pipeline.trainable import check_precision, check_slow, check_training, num_processes
 from pipeline.view.view import View
 
 
@@ -33,6 +33,7 @@ def check_rows(
             f"{where}.on_nonfinite: skip needs the gradients, which DeepSpeed keeps to itself; take stop, or runtime.strategy: ddp"
         )
     check_precision(where, training, runtime)
+    check_slow(where, training, runtime)
     mined = {task: settings.get("num_negatives", 0) for task, settings in training["tasks"].items()}  # `compose` asks the miner
     limits = {"longest": training["max_length_tokens"], "processes": num_processes(runtime)}
     given = {

@@ -102,7 +102,7 @@ def fit(
     teachers = _teachers(training, runtime)
     reader = Reader(encoder, training["max_length_tokens"])
     planned = partial(_data, rows, negatives, reader, known["train"], objectives, teachers=teachers, views=views, seed=seed)
-    module = _module(encoder, objectives, training, runtime, steps=1, seed=seed)
+    module = _module(encoder, copy.deepcopy(objectives), training, runtime, steps=1, seed=seed)  # timed: no state may move
     folder = run_folder(name, training, seed, inputs)
     counts = _counts(name, rows, module, planned, training, runtime, folder)
     steps = sum(counts.values())
