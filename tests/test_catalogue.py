@@ -32,6 +32,7 @@ from pipeline.corpus.row import SPLITS, Row
 from pipeline.delta import Models
 from pipeline.derivation.derivation import Text
 from pipeline.encoder.encoder import Encoder
+from pipeline.encoder.modules import pooling_modules
 from pipeline.params import _register_resolvers
 from pipeline.protein.architecture.architecture import Side
 from pipeline.shape import Config
@@ -138,9 +139,12 @@ def lined_up(pairs, *, turned):
     )  # fmt: skip
 
 
+FOR_FOUR = {"whitened": ["objective.width=2"]}  # what four pairs need
+
+
 @pytest.mark.parametrize("name", names("objective"))
 def test_every_objective_costs_less_where_pairs_stand_right_and_pulls_them_there(composed, pairs, name):
-    objective = build(composed(f"+objective={name}")["objective"])
+    objective = build(composed(f"+objective={name}", *FOR_FOUR.get(name, []))["objective"])
     for need in ("score", "negatives", "teacher", "layers", "slow"):
         assert isinstance(getattr(objective, f"needs_{need}"), bool)
     right, wrong = lined_up(pairs, turned=False), lined_up(pairs, turned=True)
@@ -345,18 +349,21 @@ def test_every_architecture_gives_each_complex_a_value_that_starts_where_it_is_t
 
 @pytest.mark.parametrize("name", [name for name in names("pooling") if name != "own"])
 def test_every_pooling_gives_one_vector_a_text_and_does_not_see_padding(composed, name):
-    pooling = build(composed(f"pooling={name}")["encoder"]["pooling"], later=True)(16)
-    assert type(pooling).__module__.startswith(("sentence_transformers.", "pipeline.pooling."))
+    made = pooling_modules(composed(f"pooling={name}")["encoder"]["pooling"], 16, 2)
+    assert all(type(one).__module__.startswith(("sentence_transformers.", "pipeline.pooling.")) for one in made)
+    pooling = made[-1]
     assert pooling.include_prompt
     hidden = torch.randn(3, 5, 16, generator=torch.Generator().manual_seed(0), requires_grad=True)
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0]])
 
     def pooled(vectors):
-        return pooling({"token_embeddings": vectors, "attention_mask": mask})["sentence_embedding"]
+        features = {"token_embeddings": vectors, "attention_mask": mask, "all_layer_embeddings": (vectors,) * 3}
+        return functools.reduce(lambda given, one: one(given), made, features)["sentence_embedding"]
 
     found = pooled(hidden)
-    assert found.shape == (3, 16) == (3, pooling.get_embedding_dimension())
-    torch.testing.assert_close(found[2], hidden[2, 0])  # a text of one token
+    assert found.shape == (3, pooling.get_embedding_dimension())
+    assert not found.shape[1] % 16
+    torch.testing.assert_close(found[2], hidden[2, 0].repeat(found.shape[1] // 16))  # a text of one token
     other = torch.where(mask[:, :, None] == 1, hidden, torch.full_like(hidden, 99.0))
     torch.testing.assert_close(pooled(other), found)
     found.sum().backward()

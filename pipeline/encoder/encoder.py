@@ -27,7 +27,7 @@ from pipeline.encoder.directory import folders, open_model, save_model
 from pipeline.encoder.encoding import encoded
 from pipeline.encoder.ids import ROUTE, padded, token_ids
 from pipeline.encoder.inputs import NO_LIMIT, check_inputs, modality, num_positions, plain, pooled, tokenized
-from pipeline.encoder.modules import after, pools, project, repool
+from pipeline.encoder.modules import after, mixes, pools, project, repool
 from pipeline.encoder.prompts import exported, tell_unsaid
 
 SETTINGS = "encoder.yaml"
@@ -64,9 +64,11 @@ class Encoder(nn.Module):
                     f"the model reads its input by {type(first).__name__}; expected Transformer or StaticEmbedding, or a Router of these"
                 )
         if pooling is not None:
-            repool(model, pooling, self.trunk_width)
+            repool(model, pooling, self.trunk_width, self.blocks)
         if projection is not None:
             project(model, projection)
+        for trunk in self.trunks if mixes(model.modules()) else []:
+            trunk.model.config.output_hidden_states = True  # for sentence-transformers, which then hands on all layers
         for trunk in self.trunks:
             longest = num_positions(trunk)
             if longest is not None and max_length_tokens is not None and max_length_tokens > longest:
@@ -242,8 +244,13 @@ class Encoder(nn.Module):
             return after(rest, features)
         if not plain(first) and not layers and isinstance(first, Transformer):
             return after(rest, first({"input_ids": ids, "attention_mask": mask, "modality": modality(first)}))
+        common: dict[str, Any] = {"input_ids": ids, "modality": "text"}
+        if mixes(rest):
+            if layers:
+                raise ValueError("vectors after each block are not made by a model that mixes its layers; take another pooling")
+            every = self._read(first, ids, mask, True)
+            return after(rest, common | {"all_layer_embeddings": every} | pooled(rest, every[-1], mask, text))
         hidden = self._read(first, ids, mask, layers)
-        common = {"input_ids": ids, "modality": "text"}
         states = [hidden[-1], *hidden[1:]] if layers else [hidden]
         found = [after(rest, common | pooled(rest, state, mask, text)) for state in states]
         return (found[0], tuple(found[1:])) if layers else found[0]
