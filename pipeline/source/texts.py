@@ -23,7 +23,7 @@ MANY = 30  # files, of which a tenth can be held out
 
 
 class Texts:
-    """``endings``: of the files that are read, in the folder and those below it. A file that is named itself is read whatever it ends in."""
+    """``endings``: of the files that are read, in the folder and those below it. A file that is named itself is always read."""
 
     tasks = ("retrieval",)
 
