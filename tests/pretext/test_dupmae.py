@@ -109,11 +109,17 @@ def costs_by_hand(module, data, number, bow):
 
 @pytest.mark.parametrize("bow", [0.1, 0.0])
 @pytest.mark.parametrize("chunk_tokens", [1000, 16])
-def test_the_loss_is_that_of_one_text_after_the_other_in_any_chunks(tiny_encoder, chunk_tokens, bow):
+def test_loss_and_gradients_are_those_of_one_text_after_the_other_in_any_chunks(tiny_encoder, chunk_tokens, bow):
     module, data = made(tiny_encoder, chunk_tokens=chunk_tokens, bow=bow)
     for number in range(2):
-        expected = costs_by_hand(module, data, number, bow)
-        torch.testing.assert_close(module.loss(data.batch(number)), expected, atol=1e-5, rtol=1e-5)
+        expected, found = costs_by_hand(module, data, number, bow), module.loss(data.batch(number))
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+        weights = [weight for weight in module.parameters() if weight.requires_grad]
+        gradients = [
+            torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True) for loss in (found, expected)
+        ]
+        for ours, theirs in zip(*gradients, strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
 def test_every_part_learns_and_the_vector_gets_a_gradient_by_the_decoder_alone(tiny_encoder):

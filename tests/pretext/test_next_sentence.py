@@ -58,7 +58,7 @@ def test_a_place_has_read_the_vector_and_the_tokens_before_it():
 
 @pytest.mark.parametrize("changes", [{}, {"target": "same"}, {"target": "same", "deleted": 0.6}])
 @pytest.mark.parametrize("chunk_tokens", [1000, 26])
-def test_the_loss_is_that_of_one_text_after_the_other_in_any_chunks(tiny_encoder, changes, chunk_tokens):
+def test_loss_and_gradients_are_those_of_one_text_after_the_other_in_any_chunks(tiny_encoder, changes, chunk_tokens):
     module, data = made(tiny_encoder, chunk_tokens=chunk_tokens, **changes)
     batch, encoder = data.batch(1), module.encoder
     costs = []
@@ -67,7 +67,12 @@ def test_the_loss_is_that_of_one_text_after_the_other_in_any_chunks(tiny_encoder
         for place, token in enumerate(wanted.tolist()):
             hidden = module.teller(vector, encoder.table[wanted[:place]][None])[0, -1]
             costs.append(-module.answers(hidden[None], encoder.table)[0].log_softmax(-1)[token])
-    torch.testing.assert_close(module.loss(batch), torch.stack(costs).mean(), atol=1e-5, rtol=1e-5)
+    found, expected = module.loss(batch), torch.stack(costs).mean()
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    weights = [weight for weight in module.parameters() if weight.requires_grad]
+    gradients = [torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True) for loss in (found, expected)]
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
 def test_a_share_of_the_tokens_is_deleted_anew_at_each_step_and_something_stays(tiny_encoder):
