@@ -67,8 +67,6 @@ class Encoder(nn.Module):
             repool(model, pooling, self.trunk_width, self.blocks)
         if projection is not None:
             project(model, projection)
-        for trunk in self.trunks if mixes(model.modules()) else []:
-            trunk.model.config.output_hidden_states = True  # for sentence-transformers, which then hands on all layers
         for trunk in self.trunks:
             longest = num_positions(trunk)
             if longest is not None and max_length_tokens is not None and max_length_tokens > longest:

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxtyping import Float
 from sentence_transformers import SentenceTransformer
-from sentence_transformers.base.modules import Normalize
+from sentence_transformers.base.modules import Normalize, Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling, WeightedLayerPooling
 from torch import Tensor, nn
 
@@ -51,6 +51,8 @@ def repool(model: SentenceTransformer, node: Node, width: int, blocks: int) -> N
     made = pooling_modules(node, width, blocks)
     if mixes(made) and mixes(model):
         raise ValueError("encoder.pooling mixes layers, and the model mixes them already; take choose.pooling: own")
+    for trunk in (part for part in model.modules() if mixes(made) and isinstance(part, Transformer)):
+        trunk.model.config.output_hidden_states = True  # for sentence-transformers, which then hands on all layers
     new = made[-1]
     widths = [module.get_embedding_dimension() for module in (old, new)]
     if widths[0] != widths[1] and any(next(module.parameters(), None) is not None for module in list(model)[places[0] + 1 :]):
