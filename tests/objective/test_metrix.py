@@ -62,7 +62,7 @@ def test_the_loss_is_the_objective_and_the_weighted_mean_of_the_mixes(rich):
     of = draw.choice(("positive", "anchor"))
     share = [draw.betavariate(2.0, 2.0) for _ in range(6)]
     expected = InfoNCE(**INFONCE)(batch) + 0.4 * by_hand(batch, share, share, of).mean()
-    torch.testing.assert_close(metrix()(batch), expected, rtol=1e-6, atol=1e-6)  # shares are drawn in float32
+    torch.testing.assert_close(metrix()(batch), expected, rtol=1e-5, atol=1e-5)  # shares are drawn in float32
 
 
 def test_a_mix_that_is_all_answer_costs_what_infonce_costs(rich):

@@ -86,8 +86,8 @@ def test_a_share_of_the_tokens_is_deleted_anew_at_each_step_and_something_stays(
             assert given[-1] == whole[-1]  # [CLS] and [SEP]
             assert wanted.tolist() == list(whole[1:])
             kept[row].append(len(given) - 2)
-    assert set(kept[1]) == {1}  # the only word
-    assert sum(kept[0]) / 400 / 6 == pytest.approx(0.4, abs=0.03)
+    assert min(kept[1]) == 1  # the only word
+    assert sum(kept[0]) / 400 / (len(data.ids[0]) - 2) == pytest.approx(0.4, abs=0.03)
     assert min(kept[0]) == 1
 
 
@@ -103,7 +103,7 @@ def test_a_resumed_plan_goes_on(tiny_encoder):
 def test_an_encoder_learns_to_hold_its_text(tiny_encoder):
     """Four texts of one word each: told from the vector, where their frequencies give log 4 for the word."""
     texts = ["cat", "dog", "mat", "park"]
-    module, data = made(tiny_encoder, texts, target="same", batch_size=4, steps=60)
+    module, data = made(tiny_encoder, texts, target="same", batch_size=4, steps=200)
     optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
     for batch in data:
         optimizer.zero_grad()
