@@ -1,5 +1,6 @@
 """Each item of docs/COVERAGE.md names files that compose, or says why it is refused."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -24,7 +25,9 @@ def compose():
     _register_resolvers()
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        yield lambda *words: OmegaConf.to_container(hydra.compose("config", overrides=list(words)), resolve=True)
+        yield functools.cache(
+            lambda *words: OmegaConf.to_container(hydra.compose("config", overrides=list(words)), resolve=True)
+        )
 
 
 def items(text):

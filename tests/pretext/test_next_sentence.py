@@ -104,7 +104,7 @@ def test_an_encoder_learns_to_hold_its_text(tiny_encoder):
     """Four texts of one word each: told from the vector, where their frequencies give log 4 for the word."""
     texts = ["cat", "dog", "mat", "park"]
     module, data = made(tiny_encoder, texts, target="same", batch_size=4, steps=200)
-    optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(module.parameters(), lr=0.004)
     for batch in data:
         optimizer.zero_grad()
         loss = module.loss(batch)
