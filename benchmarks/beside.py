@@ -4,13 +4,15 @@
     cd <a finished run> && python <here>/beside.py retrieval sentence-transformers tuned minutes=10    what its documentation advises
 
 The first word is the task, of pairs; its train rows of data/curated are learned from the backbone as it came (checkpoints/backbone), by
-`MultipleNegativesRankingLoss` (graded pairs: `CoSENTLoss`). The steps that fit the minutes follow from five that are timed. Written:
+`MultipleNegativesRankingLoss` (graded pairs: `CoSENTLoss`). The steps that fit the minutes follow from five that are timed. With
+`cpu_minutes=` minutes are the processor's, which a busy machine changes little. Written:
 outputs/beside/<name>, the model, and outputs/beside/<name>.json, its test scores beside those of the run's own models.
 """
 
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraine
 from sentence_transformers.sentence_transformer.losses import CoSENTLoss, MultipleNegativesRankingLoss
 from transformers import TrainerCallback
 
+from pipeline.corpus.classmates import paired
 from pipeline.corpus.files import read_rows
 from pipeline.corpus.row import teaches
 from pipeline.stage import evaluate
@@ -34,16 +37,17 @@ ARMS: dict[str, dict[str, Any]] = {
 
 
 class Clock(TrainerCallback):
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now
         self.ends: list[float] = []
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        self.ends.append(time.monotonic())
+        self.ends.append(self.now())
 
 
 def trained(task: str, settings: dict[str, Any], steps: int, clock: Clock) -> SentenceTransformer:
     model = SentenceTransformer("checkpoints/backbone")
-    rows = [row for _, row in read_rows(CURATED, "train", [task]) if teaches(row)]
+    rows = paired([row for _, row in read_rows(CURATED, "train", [task]) if teaches(row)], task)
     graded = rows[0].score is not None and any(row.score != rows[0].score for row in rows)
     columns: dict[str, Any] = {"anchor": [row.query for row in rows], "positive": [row.document for row in rows]}
     if graded:
@@ -72,17 +76,18 @@ def scored(directory: Path, name: str) -> dict[str, Any]:
 def main() -> None:
     words = [word for word in sys.argv[1:] if "=" not in word]
     given = dict(word.split("=") for word in sys.argv[1:] if "=" in word)
-    if not words or "minutes" not in given:
+    if not words or not {"minutes", "cpu_minutes"} & set(given):
         sys.exit(__doc__)
-    minutes = float(given["minutes"])
+    minutes = float(given.get("minutes") or given["cpu_minutes"])
+    now = time.monotonic if "minutes" in given else time.process_time
     task, arm = words[0], words[2] if len(words) > 2 else "defaults"
-    clock = Clock()
+    clock = Clock(now)
     trained(task, ARMS[arm], TIMED + 1, clock)
     each = (clock.ends[-1] - clock.ends[0]) / TIMED
     steps = max(1, int(60 * minutes / each))
-    start = time.monotonic()
-    model = trained(task, ARMS[arm], steps, Clock())
-    took = (time.monotonic() - start) / 60
+    start = now()
+    model = trained(task, ARMS[arm], steps, Clock(now))
+    took = (now() - start) / 60
     name = f"sentence_transformers_{arm}"
     model.save(str(PLACE / name))
     found = {"minutes": took, "steps": steps, **ARMS[arm], "test": scored(PLACE / name, name)}

@@ -175,7 +175,7 @@ MUTATIONS = (
     at("corpus/grouping.py", "corpus/test_grouping.py")(
         "queries with one answer are not tied", "by_text = _components({key: item.texts for",
         "by_text = _components({key: item.texts[:1] for"),
-    at("protein/evaluator/price.py", "protein/evaluator/test_price.py")("both samples have equal draws", "seed=seed + i)", "seed=seed)"),
+    at("evaluator/price.py", "evaluator/test_price.py")("both samples have equal draws", "seed=seed + i)", "seed=seed)"),
     at("protein/evaluator/affinity.py", "protein/evaluator/test_affinity.py::test_intervals_of_few_groups_are_those_that_so_few_ask_for")(
         "intervals of strata as if groups were many", "confidence, num_items=num_groups, ends", "confidence, num_items=len(score), ends"),
     gate("a merge passes by its mean as measured", "passed = mean[merge].low > 0 and", "passed = mean[merge].value > 0 and"),

@@ -13,6 +13,7 @@ python -m pipeline track                                            every stage 
 """
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -57,12 +58,26 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         _run(arguments.stage, arguments.rest)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         if os.environ.get("TRIBUTARY_TRACEBACK"):
             raise
-        print(f"\nerror in {arguments.stage}: {error}", file=sys.stderr)
+        print(f"\nerror in {arguments.stage}: {_told(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _told(error: ValueError | OSError) -> str:
+    """Of the system's own errors the file, and what can be done about the common ones."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    remedy = {
+        errno.ENOSPC: "free some space; what was there before is whole, and the same command goes on",
+        errno.EDQUOT: "free some space; what was there before is whole, and the same command goes on",
+        errno.EROFS: "run in a folder that may be written to",
+        errno.EACCES: "change its rights, or run as the user it belongs to",
+        errno.EFBIG: "raise the limit of a file's size (ulimit -f)",
+    }.get(error.errno or 0, "see whether the file is there and whole")
+    return f"{error.filename or 'a file'}: {error.strerror}; {remedy}"
 
 
 def _run(stage: str, rest: list[str]) -> None:

@@ -15,7 +15,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from pydantic import Field, TypeAdapter, ValidationError
 
-from pipeline.spelling import nearest
+from pipeline.spelling import nearest, wanted
 
 CONFIG = Path("data/config.yaml")
 KNOWN = {"Annotated": Annotated, "Any": Any, "Field": Field, "Literal": Literal, "Mapping": Mapping, "Sequence": Sequence}
@@ -122,4 +122,6 @@ def _check_type(value: Any, annotation: str, path: str) -> None:
         TypeAdapter(kind).validate_python(value, strict=True)
     except ValidationError as error:
         near = nearest(str(value), get_args(kind)) if get_origin(kind) is Literal else ""
-        raise ValueError(f"{path}: expected {annotation}, got {value!r}{near} ({error.errors()[0]['msg']})") from None
+        problem = error.errors()[0]
+        told = wanted(problem).removeprefix("expected ")
+        raise ValueError(f"{path}: expected {annotation}, got {value!r}{near}; write {told}") from None

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 PROVENANCE = "provenance.json"
-SEEN = "seen.json"  # in an expert: by task, its rows, how often one was drawn, and how many were seen
+SEEN = "seen.json"  # in an expert: what its training saw of the rows of each task, and how far it moved the weights
 OBJECTIVE = "objective.safetensors"  # beside an expert: weights of its objectives that are kept, as <task>.<weight>
 ARCHITECTURE = "architecture.yaml"  # beside an encoder: what the model is that predicts with it
 
@@ -70,6 +70,14 @@ def architecture_of(directory: Path) -> dict[str, Any] | None:
     if "load" not in content:
         raise ValueError(f"{file}: expected a key `load`, which says what loads the model; train it anew with `dvc repro`")
     return content
+
+
+def learned_from(directory: Path) -> str | None:
+    """The deal of the rows that the model in ``directory`` was trained on, as its provenance says: it is judged by the same. None: the
+    corpus' own split, or a model from elsewhere."""
+    file = directory / PROVENANCE
+    found = read_json(file) if file.is_file() else {}
+    return found.get("config", {}).get("train", {}).get("control")
 
 
 def sha256(path: Path) -> str:

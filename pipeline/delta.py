@@ -18,6 +18,7 @@ from torch import Tensor
 from pipeline.aligned import align
 from pipeline.weights import PART, Weights, widest, write_like
 
+UNMOVED = 1e-7  # of the base's length: a task vector no longer than this is rounding
 LOST = 0.1  # of the length of what a merge changes: more may not be lost by rounding to half precision
 
 Rows = Float[Tensor, "K+1 n"]  # row 0: the base; row k: the k-th task vector; n elements of one tensor, flattened
@@ -171,6 +172,16 @@ def layer_of(name: str) -> str:
 def total(grams: Grams) -> Float[Tensor, "K+1 K+1"]:
     """Inner products over all tensors together."""
     return torch.stack([grams[name] for name in sorted(grams)]).sum(0)
+
+
+def moved(base: Path, expert: Path) -> float:
+    """The length of the task vector of ``expert``, as a share of that of ``base``."""
+    models = Models(base, [expert])
+    try:
+        gram = total(models.grams())
+    finally:
+        models.close()
+    return math.sqrt(float(gram[1, 1]) / max(float(gram[0, 0]), 1e-30))
 
 
 def check_distance(gram: Float[Tensor, "K+1 K+1"], experts: Sequence[Path], *, max_distance: float) -> None:

@@ -1,6 +1,6 @@
 """What a run is made of: `conf/` and `params.yaml` composed by Hydra, checked, resolved and written as `data/config.yaml`."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
@@ -43,8 +43,15 @@ def read_page(path: Path = PAGE) -> Page:
         raise ValueError(f"{path} is missing: it says what a run is made of; restore it from git")
     try:
         raw = OmegaConf.to_container(OmegaConf.load(path))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not in UTF-8 (byte {error.start}); save it as UTF-8 in your editor") from error
     except (yaml.YAMLError, OSError) as error:
         raise ValueError(f"{path} is not valid YAML: {error}") from error
+    except OmegaConfBaseException as error:
+        raise ValueError(
+            f"{path}: {str(error).splitlines()[0]} (at {error.full_key}); ${{...}} names another value: close it, or quote a plain text "
+            f"as '\\${{'"
+        ) from error
     if isinstance(raw, dict):  # a heading whose last line was taken out is an empty heading
         raw = {key: {} if value is None and key in ("corpora", "derivations", "set") else value for key, value in raw.items()}
     page = checked(Page, raw, str(path))
@@ -98,6 +105,9 @@ def compose_config(page: Page) -> dict[str, Any]:
         corpora = {name: _corpus(root, name, {}) for name in root.corpora}
         corpora |= {name: _corpus(root, name, dict(own)) for name, own in page.corpora.items()}
         kinds = kinds_of(corpora)
+        twins = {name: of for name in page.experts if (of := of_random(name, kinds))}
+        if twins and "random" not in root.curate.controls:
+            root.curate.controls.random = compose("split/random").curate.split
         values = {path: value for path, value in flat(page.set) if path.split(".")[0] not in PER_ITEM}
         whole = resolved(root, values, f"{PAGE}: set")
         whole["ingest"]["corpora"] = corpora
@@ -111,7 +121,7 @@ def compose_config(page: Page) -> dict[str, Any]:
             "baseline": {name: partial(_baseline, root, name) for name in page.baselines},
         }
         for stage, parts in composers.items():
-            config[stage] = _items(stage, choices, parts, page)
+            config[stage] = _items(stage, choices, parts, page, twins if stage == "train" else {})
             check_corpora(stage, config[stage], corpora)
         config["derive"] = {name: _derivation(root, name, dict(own)) for name, own in page.derivations.items()}
     config |= {"experts": page.experts, "models": page.models, "tasks": {}, "left_out": {}}
@@ -151,24 +161,41 @@ def kinds_of(corpora: Mapping[str, Any]) -> dict[str, Kind]:
 
 
 def _items(
-    section: str, choices: Sequence[Choice], composers: Mapping[str, Callable[..., Composed]], page: Page
+    section: str,
+    choices: Sequence[Choice],
+    composers: Mapping[str, Callable[..., Composed]],
+    page: Page,
+    twins: Mapping[str, str],
 ) -> dict[str, Any]:
-    """By item of ``section`` what its composition says there, with the choices and values of the page that hold for it."""
+    """By item of ``section`` what its composition says there, with the choices and values of the page that hold for it; for one of
+    ``twins`` also what holds for the item that it is a twin of."""
     found = {name: composer(()) for name, composer in composers.items()}
     wanted = of_items(section, choices, found)
+    wanted |= {name: [*wanted.get(of, ()), *wanted[name]] for name, of in twins.items()}
     parts = {name: (composers[name](wanted[name]) if wanted[name] else one).cfg for name, one in found.items()}
     _check_item_paths(page.set, section, parts)
     values = {name: dict(for_item(page.set, section, name, parts)) for name in parts}
+    values |= {name: values.get(of, {}) | values[name] for name, of in twins.items()}
     return {name: resolved(cfg, values[name], f"{PAGE}: set")[section] for name, cfg in parts.items()}
 
 
 def _expert(name: str, kinds: Mapping[str, Kind]) -> list[str]:
     """What composes an expert of the catalogue, or, of the name of a task, one trained on that with the settings of its kind."""
+    if (of := of_random(name, kinds)) is not None:
+        return [*_expert(of, kinds), "++train.control=random"]
     if name not in kinds or (CONF / "expert" / f"{name}.yaml").is_file():
         check_choice("expert", name, f"{PAGE}: experts")
         return [f"expert={name}"]
     check_choice("task", kinds[name].name, f"{PAGE}: experts.{name}, of kind {kinds[name].name}")
     return ["~expert", f"+task@train.tasks.{name}={kinds[name].name}"]
+
+
+def of_random(name: str, known: Collection[str]) -> str | None:
+    """The expert whose training on rows dealt at random ``name`` is, `<expert>_random`, where no file of conf/expert has that name and no
+    task. ``known``: tasks."""
+    of = name.removesuffix("_random")
+    files = {file.stem for file in (CONF / "expert").glob("[!_]*.yaml")}
+    return of if of != name and name not in {*known, *files} and of in {*known, *files} else None
 
 
 def check_shared(config: Mapping[str, Any]) -> None:
@@ -265,7 +292,7 @@ def _container(cfg: DictConfig, where: str) -> dict[str, Any]:
         return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # pyright: ignore[reportReturnType]
     except MissingMandatoryValue as error:
         key = str(error.full_key).removeprefix(f"{cfg._get_full_key('')}.")
-        raise ValueError(f"{where}: {key} must be given") from None
+        raise ValueError(f"{where}: {key} must be given; the YAML of its choice in conf/ says what it is") from None
     except OmegaConfBaseException as error:
         raise ValueError(f"{where}: {str(error).splitlines()[0]}") from None
 

@@ -1,10 +1,10 @@
 """The shape of `params.yaml` and of each stage's section of `data/config.yaml`: every key, its type and its bounds."""
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from pipeline.names import as_folders, own_folders, plain_names
 from pipeline.spelling import nearest
 
 
@@ -17,16 +17,7 @@ def _with_target(node: dict[str, Any]) -> dict[str, Any]:
 Node = Annotated[dict[str, Any], AfterValidator(_with_target)]  # a ``_target_`` and its keyword arguments
 
 
-def _without_signs(items: dict[str, str]) -> dict[str, str]:
-    wrong = [name for name in items if re.search(r"[@/\\\s:,]", name) or not name]
-    if wrong:
-        raise ValueError(
-            f"a name takes no @ (which parts stage and item for DVC), no / : , and no blank, got {', '.join(wrong)}"
-        )
-    return items
-
-
-Places = Annotated[dict[str, str], AfterValidator(_without_signs)]  # by name, directories
+Places = Annotated[dict[str, str], AfterValidator(plain_names)]  # by name, directories
 
 
 class Shape(BaseModel):
@@ -42,8 +33,8 @@ class Page(Shape):
     """`params.yaml`."""
 
     choose: dict[str, str]
-    corpora: dict[str, dict[str, Any]]
-    experts: Places
+    corpora: Annotated[dict[str, dict[str, Any]], AfterValidator(as_folders)]
+    experts: Annotated[Places, AfterValidator(own_folders)]
     methods: list[str]
     derivations: dict[str, dict[str, Any]] = {}
     baselines: list[str]
@@ -166,8 +157,9 @@ class Kept(Shape):
 
 class Expert(Training):
     corpora: list[str] | None = Field(min_length=1)  # None: all
+    control: str | None  # a name under curate.controls
     share: float | None = Field(gt=0, le=1)
-    seed: int | None = Field(ge=0)
+    seed: int | None = Field(ge=0, lt=2**32)
     snapshots: Kept | None
 
 
@@ -306,7 +298,7 @@ class Runtime(Shape):
 class Shared(Shape):
     """The sections of `data/config.yaml` that are one for the whole page."""
 
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**32)
     ingest: Ingest
     curate: Curate
     encoder: Encoder

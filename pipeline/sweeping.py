@@ -6,12 +6,27 @@ from typing import Any
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from pipeline.build import load
-from pipeline.choice import CONF, PAGE, PER_ITEM, Choice, alone, cleared, composed, composed_with, of_items, placed, shared
+from pipeline.choice import (
+    CONF,
+    PAGE,
+    PER_ITEM,
+    Choice,
+    alone,
+    check_choice,
+    cleared,
+    composed,
+    composed_with,
+    of_items,
+    placed,
+    shared,
+)
 from pipeline.params import check_config, for_item, resolved
 from pipeline.shape import Config, Page
+from pipeline.spelling import nearest
 
 GROUPS = {"train": "expert", "merge": "method"}  # of sections whose items are choices of Hydra's too
 
@@ -22,6 +37,7 @@ def hydra_overrides(page: Page, stage: str, own: Sequence[str]) -> list[str]:
     Choices of an expert or a method are among them where there is one; a sweep over several gets them job by job."""
     named = _overridden(own)
     plain = [f"{group}={name}" for group, name in alone(page).items() if group not in named]
+    check_overrides(plain, own)
     choices = _unnamed(placed(page), named)
     if not choices and not cleared(page):
         return [*plain, *own]
@@ -37,6 +53,52 @@ def hydra_overrides(page: Page, stage: str, own: Sequence[str]) -> list[str]:
             own_choices = _of_item(page, stage, found.standing[group], choices, [*plain, *fixed, *added])
             added += composed_with([*plain, *fixed, *added], own_choices).added
     return [*plain, *added, *own]
+
+
+def check_overrides(fixed: Sequence[str], own: Sequence[str]) -> None:
+    """ValueError where one of a person's ``own`` overrides is none, or names a choice or a key that there is not: Hydra would print its
+    search path, or a traceback. ``fixed``: those that are known to be right, which come first."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(own))
+    except HydraException as error:
+        raise ValueError(
+            f"{str(error).splitlines()[0]}; expected key=value, and quotes around what Hydra reads otherwise"
+        ) from None
+    choices = list(fixed)
+    for one in parsed:
+        group = one.key_or_group
+        if not one.is_delete() and _is_choice(group):
+            names = [str(name) for name in (one.sweep_iterator() if one.is_sweep_override() else [one.value()])]
+            for name in names:
+                check_choice(group, name, str(one.input_line))
+            place = f"@{one.package}" if one.package else ""
+            choices.append(f"{'+' if one.is_add() else ''}{group}{place}={names[0]}")
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_dir=str(CONF.absolute()), version_base="1.3"):
+        at = _composed(choices)
+    for one in parsed:
+        if not (one.is_add() or one.is_force_add() or one.is_delete() or _is_choice(one.key_or_group)):
+            _check_key(at, one.key_or_group)
+
+
+def _composed(overrides: Sequence[str]) -> DictConfig:
+    try:
+        return composed(overrides).cfg
+    except HydraException as error:
+        raise ValueError(f"{' '.join(overrides)}: {str(error).splitlines()[0]}") from None
+
+
+def _check_key(cfg: DictConfig, path: str) -> None:
+    at: Any = cfg
+    if path.startswith("hydra."):
+        return
+    for key in path.split("."):
+        known = [str(name) for name in at] if isinstance(at, DictConfig) else []
+        if key not in known:
+            raise ValueError(
+                f"{path}=: no key {key!r}{nearest(key, known)}; keys there: {', '.join(known) or 'none'}; write +{path}= to add one"
+            )
+        at = at._get_node(key)
 
 
 def _of_item(page: Page, stage: str, item: str, choices: Sequence[Choice], overrides: Sequence[str]) -> list[Choice]:

@@ -36,6 +36,7 @@ class Kind:
     evaluated: bool = True
     pool: bool = False  # every document of the corpus is a candidate for every query; else only those judged for it
     examples: bool = False  # whoever is scored also gets the train rows
+    classmates: bool = False  # of labelled texts: those of one class answer one another
     metric: str = ""  # the main one
     metric_meaning: str = ""
     items: str = ""  # what is counted in a score
@@ -45,6 +46,11 @@ class Kind:
     def answers(self) -> bool:
         """Does a row say that its document belongs to its query?"""
         return self.shape != "graded"
+
+    @property
+    def searched(self) -> bool:
+        """Is a query searched among all documents of its collection?"""
+        return self.pool or self.classmates
 
 
 _ALL = (
@@ -80,6 +86,12 @@ _ALL = (
         name="classification", shape="labelled", learned=False, examples=True, mteb="Classification",
         meaning="a text and the name of its class; a probe learns from the train rows", metric="accuracy", items="texts",
         metric_meaning="share of texts whose class is told from their vector",
+    ),
+    Kind(
+        name="same_class", shape="labelled", examples=True, classmates=True, mteb="Retrieval",
+        meaning="a text and the name of its class; texts of one class answer one another, such as questions with one intent",
+        metric="ndcg@10", items="queries",
+        metric_meaning="1 if the ten train texts found first are all of the text's class, 0 if none is",
     ),
     Kind(
         name="clustering", shape="labelled", learned=False, mteb="Clustering",

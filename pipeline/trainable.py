@@ -1,6 +1,9 @@
 """What a training's section cannot ask for, whatever the rows are: told by `compose`, and again before the first step."""
 
+import math
+import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pipeline.build import class_value, nodes
@@ -15,19 +18,23 @@ def check_trainings(config: Mapping[str, Any]) -> None:
     """Every expert and phase of a composed configuration. ValueError says where, what was expected, what was found, what to do."""
     limits = {"longest": config["encoder"]["max_length_tokens"], "processes": num_processes(config["runtime"])}
     most = config["mine"]["miner"].get("num_negatives", 0)
-    mined = {task: most for task, one in config["tasks"].items() if KINDS[one["kind"]].pool}  # those that stage mine looks at
+    mined = {
+        task: most for task, one in config["tasks"].items() if KINDS[one["kind"]].searched
+    }  # those that stage mine looks at
     for where, items in (("train", config["train"]), ("pretrain.phases", config["pretrain"]["phases"])):
         check_corpora(where, items, config["ingest"]["corpora"])
     for name, training in config["train"].items():
         _check_control(f"train.{name}", training, config["curate"]["controls"])
         check_precision(f"train.{name}", training, config["runtime"])
         check_slow(f"train.{name}", training, config["runtime"])
+        check_rate(f"train.{name}", training)
         check_training(f"train.{name}", training, mined=mined, **limits)
         check_bounds(f"train.{name}", training)
     for name, phase in config["pretrain"]["phases"].items():
         where = f"pretrain.phases.{name}"
         check_precision(where, phase, config["runtime"])
         check_slow(where, phase, config["runtime"])
+        check_rate(where, phase)
         if "tasks" in phase:
             most = phase["mine"]["miner"].get("num_negatives", 0) if phase["mine"] else 0
             check_training(where, phase, mined=dict.fromkeys(phase["tasks"], most), **limits)
@@ -37,7 +44,17 @@ def check_trainings(config: Mapping[str, Any]) -> None:
 
 def check_encoder(encoder: Mapping[str, Any]) -> None:
     """What a model says of itself, where its directory is here already: no code of its own, and a pooling where one is replaced."""
-    name = encoder["backbone"].get("name")
+    name, revision = encoder["backbone"].get("name"), encoder["backbone"].get("revision")
+    if name and revision is not None and not re.fullmatch("[0-9a-f]{40}", str(revision)):
+        raise ValueError(
+            f"encoder.backbone.revision: expected a commit of 40 hex digits, as branches move, got {revision!r}; copy it from "
+            f"https://huggingface.co/{name}/commits/main"
+        )
+    if name and revision is None and not Path(name).is_dir():
+        raise ValueError(
+            f"encoder.backbone.name: {name} is no folder here; a model of the Hub needs `revision: <40 hex digits>`, copied from "
+            f"https://huggingface.co/{name}/commits/main"
+        )
     directory = on_disk(name, encoder["backbone"]["revision"]) if name else None
     if directory is None:
         return
@@ -62,6 +79,15 @@ def check_corpora(where: str, items: Mapping[str, Any], corpora: Iterable[str]) 
                     f"{where}.{name}.corpora: no corpus {corpus!r}{nearest(corpus, known)}; expected some of {', '.join(known)}, or null "
                     f"for all"
                 )
+
+
+def check_rate(where: str, training: Mapping[str, Any]) -> None:
+    optimizer = training.get("optimizer")
+    rate = optimizer.get("lr") if isinstance(optimizer, Mapping) else None
+    if isinstance(rate, int | float) and not 0 < rate < math.inf:
+        raise ValueError(
+            f"{where}.optimizer.lr: expected a finite number above 0, got {rate}; conf/encoder says which rates fit (pace)"
+        )
 
 
 def check_precision(where: str, training: Mapping[str, Any], runtime: Mapping[str, Any]) -> None:

@@ -112,7 +112,7 @@ def _facts(**changes):
     from pipeline.report.told import Model
 
     verdict = Verdict(
-        model="own", sentence="own is final.", rows="", best_single="own", merges={}, refused=[], kept={}, forgot=[]
+        model="own", sentence="own is final.", rows="", best_single="own", merges={}, refused=[], kept={}, forgot=[], notices=[]
     )
     plain: dict[str, Any] = {
         "version": "0",

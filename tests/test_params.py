@@ -132,10 +132,10 @@ def test_an_empty_mapping_empties_its_place(composed):
 
 
 def test_a_value_that_is_given_fills_a_missing_one(composed):
-    values = {"encoder.backbone.name": "a/model", "encoder.backbone.revision": None}
+    values = {"encoder.backbone.name": "a/model", "encoder.backbone.revision": "0" * 40}
     config = composed(choose={"experiment": "own", "encoder": "hub"}, experts={"sts": "checkpoints/experts/sts"}, set=values)
     assert config["encoder"]["backbone"]["name"] == "a/model"
-    assert config["encoder"]["backbone"]["revision"] is None
+    assert config["encoder"]["backbone"]["revision"] == "0" * 40
 
 
 def test_a_missing_value_that_is_not_given_is_named(composed):
@@ -153,8 +153,8 @@ def test_a_missing_value_that_is_not_given_is_named(composed):
         ({"train.step_per_task": 5}, ("set.train.step_per_task", "did you mean 'steps_per_task'?", "warmup")),
         ({"train.stss.steps_per_task": 5}, ("set.train.stss.steps_per_task", "did you mean 'sts'?", "retrieval, sts")),
         ({"train.sts.tasks.sts.batchsize": 8}, ("'batchsize' under train.tasks.sts", "did you mean 'batch_size'?")),
-        ({"train.sts": 5}, ("train.sts", "valid dictionary", "got 5")),
-        ({"train.sts.steps_per_task": "5"}, ("train.sts.steps_per_task", "valid integer", "got '5'")),
+        ({"train.sts": 5}, ("train.sts", "expected lines of `name: value`", "got 5")),
+        ({"train.sts.steps_per_task": "5"}, ("train.sts.steps_per_task", "expected a whole number", "got '5'")),
         ({"train.sts.optimizer.lr": "fast"}, ("train.sts.optimizer.lr", "expected float", "got 'fast'")),
         ({"train.precision": "16"}, ("train.retrieval.precision", "'32-true'", "got '16'")),
     ],
@@ -201,8 +201,8 @@ def test_a_page_that_is_no_page_is_refused(workspace, text, words):
         ({"choose": {"encoder": "minilmm"}}, ("choose.encoder", "minilmm.yaml", "did you mean 'minilm'?", "hub, minilm")),
         ({"choose": {"poling": "mean"}}, ("choose.poling: no such group", "did you mean 'pooling'?", "encoder", "experiment")),
         ({"methods": ["soop"]}, ("params.yaml: methods", "did you mean 'soup'?", "slerp, soup")),
-        ({"experts": {"retrival": "x"}}, ("params.yaml: experts", "did you mean 'retrieval'?", "sts")),
-        ({"methods": "soup"}, ("params.yaml: methods", "valid list", "got 'soup'")),
+        ({"experts": {"retrival": "checkpoints/experts/x"}}, ("params.yaml: experts", "did you mean 'retrieval'?", "sts")),
+        ({"methods": "soup"}, ("params.yaml: methods", "expected a list", "got 'soup'")),
         ({"corpora": {"apidoc": {}}}, ("corpora: no conf/corpus/apidoc.yaml", "did you mean 'apidocs'?")),
         ({"corpora": {"t": {"source": "tabel"}}}, ("corpora.t.source", "tabel.yaml", "did you mean 'table'?", "beir")),
         ({"corpora": {"t": {"path": "x"}}}, ("corpora.t: expected `source: <name>`", "got None")),

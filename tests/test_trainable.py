@@ -55,6 +55,9 @@ def test_what_can_be_trained_passes(changed):
 
 BAD = [
     ("train.expert.chunk_tokens", 31, r"train.expert.chunk_tokens: expected at least 32, .* got 31; raise chunk_tokens or lower"),
+    ("train.expert.optimizer", {"lr": -1.0}, r"train.expert.optimizer.lr: expected a finite number above 0, got -1.0; conf/encoder says"),
+    ("train.expert.optimizer", {"lr": 0}, r"train.expert.optimizer.lr: expected a finite number above 0, got 0"),
+    ("pretrain.phases.first.optimizer", {"lr": float("inf")}, r"pretrain.phases.first.optimizer.lr: .* above 0, got inf"),
     ("train.expert.tasks.retrieval.batch_size", 1, r"train.expert.tasks.retrieval.batch_size: expected at least 2 for 2 processes"),
     ("train.sts.tasks.sts.num_negatives", 1, r"train.sts.tasks.sts.num_negatives: expected at most 0, .* got 1; raise num_negatives"),
     ("train.expert.tasks.retrieval.num_negatives", 4, r"expected at most 3, .* got 4"),

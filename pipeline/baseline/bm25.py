@@ -111,7 +111,7 @@ class Bm25:
 
     def answer(self, evaluator: Any, collection: Collection) -> tuple[dict[str, float], dict[str, list[Any]]] | None:
         """``(scores, items)`` as ``evaluator`` gives them; None for what is no search."""
-        return evaluator.judge(self.search, collection) if kind_of(collection).pool else None
+        return evaluator.judge(self.search, collection) if kind_of(collection).searched else None
 
     def search(self, queries: list[str], documents: list[str], depth: int) -> tuple[np.ndarray, np.ndarray]:
         return bm25(queries, documents, depth, k1=self.k1, b=self.b, language=self.language, stem=self.stem)

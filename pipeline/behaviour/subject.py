@@ -39,7 +39,7 @@ class Subject:
 
     def ranked(self, corpora: Sequence[str] | None = None) -> list[Judged]:
         """The collections in which a query is searched among all documents, of ``corpora`` alone if given."""
-        judged = (c for c in self.collections if isinstance(c, Judged) and kind_of(c).pool)
+        judged = (c for c in self.collections if isinstance(c, Judged) and kind_of(c).searched)
         return [c for c in judged if corpora is None or c.corpus in corpora]
 
 

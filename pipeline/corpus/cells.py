@@ -81,7 +81,7 @@ def checked_header(path: Path, header: Sequence[str], needed: Needed, *, nested:
             names = [option.split(".")[0] for option in options if option.split(".")[0] in header]
         if not names:
             raise ValueError(
-                f"{path}: expected a column {options[0]!r}, found {', '.join(map(repr, header)) or 'none'}"
+                f"{path}: expected a column {options[0]!r}, found {_listed(header)}"
                 f"{nearest(options[0], header)}; name the right one under columns{hint}"
             )
         found += names[:1] if not options[0].endswith("*") else names
@@ -89,6 +89,12 @@ def checked_header(path: Path, header: Sequence[str], needed: Needed, *, nested:
         if header.count(column) > 1:
             raise ValueError(f"{path}: column {column!r} stands {header.count(column)} times in the header; rename all but one")
     return list(dict.fromkeys(found))
+
+
+def _listed(header: Sequence[str]) -> str:
+    """The names, the first hundred of them, and of each what one line of a screen holds."""
+    told = ", ".join(repr(name if len(name) <= 80 else f"{name[:80]}…") for name in header[:100])
+    return (told or "none") + (f" and {len(header) - 100} more" if len(header) > 100 else "")
 
 
 def matching(names: Iterable[str], column: str) -> list[str]:

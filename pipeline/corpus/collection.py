@@ -138,6 +138,8 @@ def collections(folder: Path, corpus: str, split: Split, *, deal: str | None = N
         if kind.shape == "ranked":
             candidates = read(folder / corpus / "documents.parquet", Document) if kind.pool else []
             found += _judged(corpus, split, rows, candidates, about)
+        elif kind.classmates:
+            found += _of_classes(corpus, rows, examples, about)
         elif kind.shape == "labelled":
             labelled = _labelled(rows)
             groups = tied({key: Tied([text], row.group) for (key, text, _), row in zip(labelled, rows, strict=True)})
@@ -227,6 +229,26 @@ def _judged(corpus: str, split: Split, rows: list[Row], candidates: list[Documen
     groups = tied({query: Tied(texts, named.get(query)) for query, texts in answers.items()})
     judged = {query: judgements[query] for query in queries}
     return [Judged(corpus, rows[0].task, queries, documents, judged, groups=groups, **about)]
+
+
+def _of_classes(corpus: str, rows: Sequence[Row], train: Sequence[Row], about: dict[str, Any]) -> list[Judged]:
+    """Texts of the split, each searched among the train texts, of which those of its class are relevant; no text without one, which a
+    line says; none where all are."""
+    members: dict[str, dict[str, int]] = {}
+    for row in train:
+        members.setdefault(row.document, {})[row.query_id] = 1
+    asked = [row for row in rows if row.document in members]
+    if len(asked) < len(rows):
+        print(
+            f"{corpus}: {len(rows) - len(asked)} of {len(rows)} texts are of a class that has no train text, and are not scored"
+        )
+    if not asked:
+        return []
+    queries = _by_id(corpus, "query", ((row.query_id, row.query) for row in asked))
+    documents = _by_id(corpus, "document", ((row.query_id, row.query) for row in train))
+    judgements = {row.query_id: members[row.document] for row in asked}
+    groups = tied({row.query_id: Tied([row.query], row.group) for row in asked})
+    return [Judged(corpus, rows[0].task, queries, documents, judgements, groups=groups, **about)]
 
 
 def _by_id(corpus: str, kind: str, texts: Iterable[tuple[str, str]]) -> dict[str, str]:

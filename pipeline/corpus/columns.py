@@ -33,9 +33,20 @@ def arrow(path: Path, file: str, needed: Needed, also: Needed) -> Iterator[Cells
                 reader = pa.ipc.open_stream(source)
                 batches = iter(reader)
             columns = _chosen(path, reader.schema.names, needed, also)
-            yield from _records(file, (batch.select(columns) for batch in batches))
+            yield from _records(file, (_whole(batch.select(columns)) for batch in batches))
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} is a damaged Arrow file ({error}); fetch it again") from error
+
+
+def _whole(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """``batch``, its places within the file. ArrowInvalid where one is not, by a damaged byte: to read it would end the process."""
+    for column in batch.columns:
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as error:
+            if "UTF8" not in str(error):  # a bad text costs its row alone
+                raise
+    return batch
 
 
 def _chosen(path: Path, names: list[str], needed: Needed, also: Needed) -> list[str]:

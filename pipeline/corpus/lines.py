@@ -4,6 +4,7 @@ How a file is packed and written is seen in its first bytes, not in its name.
 """
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
@@ -27,6 +28,9 @@ NOT_CP1252 = re.compile(
     rb"|[\x80-\xff]{4}"  # words of another alphabet
     rb"|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"  # a character in UTF-8
 )
+
+UTF8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+OTHERS = ("gb18030", "big5", "shift_jis", "euc_jp", "euc_kr", "cp1251", "cp1250", "cp1253", "tis_620")
 
 
 class Line(NamedTuple):
@@ -77,16 +81,22 @@ def head(path: Path) -> bytes:
         raise damaged(path, error) from error
 
 
-def text_of(path: Path, encoding: str | None = None) -> Text:
-    """How ``path`` is to be read. One line says so where the encoding is neither given (``encoding``) nor UTF-8."""
-    first = head(path)
-    told = encoding or _encoding(first, path)
+def check_encoding(encoding: str | None) -> None:
+    """ValueError for a name of none."""
     try:
-        start = first.decode(told, "replace")
+        "".encode(encoding or "utf-8")
     except LookupError:
         raise ValueError(
             f"encoding must be one that Python knows, got {encoding!r}; for example utf-8, utf-16, cp1252"
         ) from None
+
+
+def text_of(path: Path, encoding: str | None = None) -> Text:
+    """How ``path`` is to be read. One line says so where the encoding is neither given (``encoding``) nor UTF-8."""
+    first = head(path)
+    check_encoding(encoding)
+    told = encoding or _encoding(first, path)
+    start = first.decode(told, "replace")
     match = re.search("\r\n|\n|\r", start)
     end = match[0] if match else ""
     if end == "\r" and "\n" in start:  # a carriage return within the first line
@@ -112,7 +122,26 @@ def _encoding(first: bytes, path: Path) -> str:
             f"{path}: no UTF-8; read as Windows-1252 (cp1252), as its {high} bytes beyond ASCII allow; say `encoding: ` to choose"
         )
         return "cp1252"
+    if candidates := _candidates(first):
+        print(f"{path}: neither UTF-8 nor Windows-1252; it would be text in {', '.join(candidates)}: say which by `encoding: `")
     return "utf-8"
+
+
+def _candidates(first: bytes) -> list[str]:
+    """Encodings in which the head of a file is text throughout, where most of what is beyond ASCII is no UTF-8."""
+    beyond = len(re.findall(rb"[\x80-\xff]", first))
+    known = sum(map(len, UTF8.findall(first)))
+    if beyond < 3 or 2 * known >= beyond:
+        return []
+    found = []
+    for name in OTHERS:
+        try:
+            text = codecs.getincrementaldecoder(name)().decode(first)  # the head may end within a character
+        except UnicodeDecodeError:
+            continue
+        if all(char.isprintable() or char.isspace() for char in text):
+            found.append(name)
+    return found
 
 
 def lines(text: Text, *, universal: bool) -> Iterator[Line]:

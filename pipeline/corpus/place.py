@@ -8,27 +8,37 @@ from pipeline.spelling import nearest
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".xlsx")
 PACKED = (".gz", ".zst", ".bz2", ".xz")
 TEXT = (".jsonl", ".ndjson", ".json", ".csv", ".tsv")  # what may be packed
+HOME = "~/"
+COPY = "/.dvc/tmp/exps/"  # where `dvc exp run --queue` and `--temp` work
 SHOWN = 5  # names of files in a line that says what was not read
 
 
 def inside(path: str, root: str | None) -> Path:
-    """``path`` below the working directory, or below ``root`` where one is given.
+    """``path`` below the working directory, or below ``root`` where one is given; "~/" at its beginning, or that of ``root``, is home.
 
     The check is on the written path: a link inside the workspace may point out of it, as DVC's own links do.
     """
     if root is not None and not root.strip():
         raise ValueError("root must be a folder or null, got an empty text; is the environment variable it is read from set?")
+    if path.startswith(HOME) and root is None:
+        path, root = path.removeprefix(HOME), "~"
     if not path or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
         raise ValueError(
             f"path must be relative and must not contain '..', got {path!r}; put the data below "
             f"{Path.cwd() if root is None else root}, or name the folder that holds it as root"
         )
-    return (Path.cwd() if root is None else Path(root).absolute()) / path
+    return _below(root) / path
 
 
 def shown(path: Path, root: str | None) -> str:
     """``path`` as rejected records name it: relative to what `inside` put it below, so that it is the same on every machine."""
-    return path.relative_to(Path.cwd() if root is None else Path(root).absolute()).as_posix()
+    if root is None and not path.is_relative_to(Path.cwd()):
+        return HOME + path.relative_to(_below("~")).as_posix()
+    return path.relative_to(_below(root)).as_posix()
+
+
+def _below(root: str | None) -> Path:
+    return Path.cwd() if root is None else Path(root).expanduser().absolute()
 
 
 def found(path: Path) -> Path:
@@ -38,9 +48,11 @@ def found(path: Path) -> Path:
     parent = next(folder for folder in path.parents if folder.is_dir())
     beside = sorted(entry.name for entry in parent.iterdir())
     missing = path.relative_to(parent).parts[0]
+    remedy = "put the file there, fetch it with `dvc pull`, or set path and root to where it is"
+    if COPY in path.as_posix():
+        remedy = "this is DVC's copy of what git tracks, for an experiment: start it with --copy-paths data/source/NAME, once for each"
     raise ValueError(
-        f"expected data at {path}, found nothing there ({parent} exists, {missing!r} is not in it{nearest(missing, beside)}); "
-        "put the file there, fetch it with `dvc pull`, or set path and root to where it is"
+        f"expected data at {path}, found nothing there ({parent} exists, {missing!r} is not in it{nearest(missing, beside)}); {remedy}"
     )
 
 

@@ -26,7 +26,7 @@ def workbook(path: Path, file: str, needed: Needed, also: Needed, sheet: str | N
     with path.open("rb") as content:  # a path would be refused where its name does not end like that of a workbook
         try:
             book = openpyxl.load_workbook(content, read_only=True, data_only=True)
-        except (*FAULTS, ValueError) as error:
+        except (*FAULTS, ValueError, AttributeError, TypeError) as error:  # openpyxl looks at little before it goes on
             raise ValueError(f"{path} is a damaged workbook ({error}); fetch it again, or save it as .xlsx") from error
         try:
             yield from _records(book, path, file, needed, also, sheet)
@@ -37,8 +37,10 @@ def workbook(path: Path, file: str, needed: Needed, also: Needed, sheet: str | N
 def _records(book: Any, path: Path, file: str, needed: Needed, also: Needed, sheet: str | None) -> Iterator[Cells | Rejected]:
     titles = [one.title for one in book.worksheets]
     if not titles or (sheet is not None and sheet not in titles):
+        wanted = "a sheet with cells" if sheet is None else f"a sheet {sheet!r}"
         raise ValueError(
-            f"{path}: expected a sheet {sheet!r}, found {', '.join(map(repr, titles)) or 'none'}{nearest(str(sheet), titles)}"
+            f"{path}: expected {wanted}, found {', '.join(map(repr, titles)) or 'none'}{nearest(str(sheet), titles)}; name one of them as "
+            f"sheet, or save the workbook again"
         )
     chosen = sheet or titles[0]
     others = [title for title in titles if title != chosen]
@@ -74,7 +76,9 @@ def _options(one: str | tuple[str, ...]) -> tuple[str, ...]:
 
 def _rows(sheet: Any, path: Path) -> Iterator[Sequence[object]]:
     try:
-        sheet.reset_dimensions()  # some programs write a wrong one, and cells beyond it would be left out
+        getattr(
+            sheet, "reset_dimensions", lambda: None
+        )()  # some programs write a wrong one, and cells beyond it would be left out
         yield from sheet.iter_rows(values_only=True)
     except (*FAULTS, ValueError) as error:
         raise ValueError(f"{path} is a damaged workbook ({error}); fetch it again, or save it as .xlsx") from error

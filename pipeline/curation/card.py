@@ -68,6 +68,8 @@ def tell(corpus: str, card: Mapping[str, Any], data: CuratedData) -> None:
         return ", ".join(f"{n} {key}" for key, n in counts.items())
 
     print(f"{corpus}: kept {listed(card['kept'])}; dropped {listed(card['dropped']) or 'nothing'}")
+    for task in vanished(card):
+        print(f"{corpus}: none of the {card['raw']['rows'][task]} rows of task {task} is left")
     if without := card.get("without_blanks"):
         print(
             f"{corpus}: {listed(without)} of {len(_texts(data.rows[corpus]))} kept texts are in a script without blanks: "
@@ -90,6 +92,12 @@ def tell(corpus: str, card: Mapping[str, Any], data: CuratedData) -> None:
         print(f"{corpus}: {report}")
     if dealt is not None and dealt.notes:
         print(f"{corpus}: {', '.join(f'{name} {value}' for name, value in dealt.notes.items())}")
+
+
+def vanished(card: Mapping[str, Any]) -> list[str]:
+    """Tasks of which the corpus had rows and has none left, in a split or set aside."""
+    left = {where.split("/", 1)[1] for where in card["kept"]} | set(card["probe"])
+    return [task for task in card["raw"]["rows"] if task not in left]
 
 
 def _texts(rows: Sequence[Row]) -> list[str]:

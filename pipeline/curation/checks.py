@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.corpus.classmates import alone
 from pipeline.corpus.files import Dropped
-from pipeline.corpus.row import SPLITS, Split
+from pipeline.corpus.row import SPLITS, Row, Split, teaches
 from pipeline.curation.data import HELD_OUT, CuratedData
 from pipeline.split.group import unit_keys
 from pipeline.task import kind_of
@@ -69,6 +70,18 @@ def _way_out(data: CuratedData, lacking: Split) -> str:
     return "bring more different rows, or loosen conf/curate.yaml"
 
 
+def _tell_irrelevant(data: CuratedData) -> None:
+    """Test rows without one that says what is relevant give no score, and nobody would miss it."""
+    for corpus, rows in data.rows.items():
+        of_task: dict[str, list[Row]] = {}
+        for row in rows:
+            if row.split == "test" and kind_of(row).shape == "ranked":
+                of_task.setdefault(row.task, []).append(row)
+        for task, judged in sorted(of_task.items()):
+            if not any(map(teaches, judged)):
+                print(f"{corpus}: of the {len(judged)} test rows of task {task} none is judged relevant, so they give no score")
+
+
 def check_rows(data: CuratedData, known: Mapping[str, Mapping[str, Any]]) -> None:
     """ValueError where a split that the run cannot do without is empty, with what became of the rows. ``known``: the tasks of the run."""
     left = Counter(row.split for rows in data.rows.values() for row in rows)
@@ -85,7 +98,10 @@ def check_rows(data: CuratedData, known: Mapping[str, Mapping[str, Any]]) -> Non
         raise ValueError(
             f"curation left no test row, and what a model is worth is measured on these: {fate}; {_way_out(data, 'test')}"
         )
+    _tell_irrelevant(data)
     every = [row for rows in data.rows.values() for row in rows]
+    if single := alone([row for row in every if row.split == "train"]):
+        print(f"{single} train texts are alone in their class and teach nothing")
     tasks = {split: {row.task for row in every if row.split == split} for split in SPLITS}
     if lacking := sorted(task for task, one in known.items() if one["learned"] and task not in tasks["train"]):
         raise ValueError(

@@ -16,7 +16,13 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from torch import nn
 from transformers import AutoModel
 
+from pipeline.manifest import read_json
+
 STRANGE = "\u13a0\u2e18\U0001f9ed"  # a Cherokee letter, an inverted interrobang, a compass: most vocabularies lack one of them
+WITH_END = (  # what transformers 5 writes into tokenizer.json; a line of tokenizer_config.json alone it passes over
+    "to have one, `t = AutoTokenizer.from_pretrained(DIR); t.add_bos_token = True; t.add_eos_token = True; t.save_pretrained(DIR)` "
+    "(the second only where texts begin with a token of their own)"
+)
 SHOWN = 3  # names in a message
 
 
@@ -113,6 +119,12 @@ def tell_tokenizer(where: Path | str, first: Any) -> None:
         )
     if not _plain_ids(where, tokenizer, STRANGE):
         print(f"{where}: the tokenizer has no token for the unknown: what is not in its vocabulary vanishes from texts")
+    end = getattr(tokenizer, "eos_token_id", None)
+    if read_json(Path(where) / "tokenizer_config.json").get("add_eos_token") and tokenizer("text")["input_ids"][-1] != end:
+        print(
+            f"{where}: tokenizer_config.json asks for an end token behind each text (add_eos_token), and there is none: transformers "
+            f"goes by tokenizer.json; {WITH_END}"
+        )
 
 
 def _check_padding(where: Path | str, first: Any, tokenizer: Any) -> None:

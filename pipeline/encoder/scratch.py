@@ -4,7 +4,9 @@ Source of the architecture: Devlin et al. 2019, arXiv:1810.04805; of the tokeniz
 """
 
 from collections.abc import Iterable
+from typing import Annotated
 
+from pydantic import Field
 from sentence_transformers import SentenceTransformer
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
@@ -17,7 +19,16 @@ SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask
 class ScratchBackbone:
     """Called with the training texts: learns the vocabulary, draws the weights (seed torch first)."""
 
-    def __init__(self, *, vocabulary: int, width: int, layers: int, heads: int, intermediate: int, dropout: float) -> None:
+    def __init__(
+        self,
+        *,
+        vocabulary: Annotated[int, Field(gt=0)],
+        width: Annotated[int, Field(gt=0)],
+        layers: Annotated[int, Field(gt=0)],
+        heads: Annotated[int, Field(gt=0)],
+        intermediate: Annotated[int, Field(gt=0)],
+        dropout: Annotated[float, Field(ge=0, lt=1)],
+    ) -> None:
         if width % heads:
             raise ValueError(f"width must be a multiple of heads, got {width} and {heads}; see conf/encoder/scratch.yaml")
         self.vocabulary = vocabulary

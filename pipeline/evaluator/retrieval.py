@@ -4,10 +4,11 @@ nDCG@10 (the main score), recall@100 and MRR@10 as trec_eval computes them (`pip
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import faiss
 import numpy as np
+from pydantic import Field
 
 from pipeline.corpus.collection import Encode, Judged, checked_judgements, without_twins
 from pipeline.evaluator.items import MeanOfItems, finite
@@ -35,7 +36,7 @@ class Retrieval(MeanOfItems):
     kind = "retrieval"
     main = "ndcg@10"
 
-    def __init__(self, *, depth: int) -> None:
+    def __init__(self, *, depth: Annotated[int, Field(ge=100)]) -> None:
         if depth < 100:
             raise ValueError(
                 f"depth must be at least 100, got {depth}: recall@100 looks that far; see conf/evaluator/retrieval.yaml"

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.corpus.row import CHAINS, JOINED
+from pipeline.evaluator.price import pairs_of, price
 from pipeline.evaluator.scores import Entries
-from pipeline.protein.evaluator.price import pairs_of, price
 from pipeline.report.columns import place
 from pipeline.report.gather import FINAL, Facts
 from pipeline.report.pictures import figure

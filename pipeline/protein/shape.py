@@ -30,4 +30,3 @@ class Affinity(Shape):
 class Expert(shape.Expert):
     tasks: dict[str, Task] = Field(min_length=1)  # pyright: ignore[reportIncompatibleVariableOverride]
     affinity: Affinity
-    control: str | None

@@ -28,7 +28,7 @@ Points = list[dict[str, str]]  # lines of a CSV file
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The model that became final, how each merge stands against the best single model on validation rows, what each model ``kept`` of the
-    model off the shelf, and which ``forgot`` too much of it."""
+    model off the shelf, and which ``forgot`` too much of it. ``notices``: what the run left out, cut or did not learn."""
 
     model: str
     sentence: str
@@ -38,6 +38,7 @@ class Verdict:
     refused: list[str]
     kept: Mapping[str, float]
     forgot: list[str]
+    notices: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +147,7 @@ def _if_there(file: Path) -> dict[str, Any]:
 
 
 def _verdict(chosen: Mapping[str, Any]) -> Verdict:
-    kept = {name: chosen[name] for name in ("model", "rows", "best_single", "merges", "refused", "kept", "forgot")}
+    kept = {name: chosen[name] for name in ("model", "rows", "best_single", "merges", "refused", "kept", "forgot", "notices")}
     return Verdict(sentence=chosen["verdict"], **kept)
 
 

@@ -102,6 +102,30 @@ def against(points: Sequence[Point], margin: float | None) -> str:
     return out[0]
 
 
+class Beside(NamedTuple):
+    """A score with the ends of its interval, on the run's own split and on a random one."""
+
+    name: str
+    own: tuple[float, float, float]
+    random: tuple[float, float, float]
+
+
+def beside(scores: Sequence[Beside]) -> str:
+    """Each score as two points with their intervals, one below the other."""
+    with figure(1, width=6.2, height=0.9 + 0.45 * len(scores)) as ((axis,), out):
+        for side, shift, colour, label in (("own", 0.12, "#0e7490", "own split"), ("random", -0.12, "#b45309", "random split")):
+            values = [getattr(one, side) for one in scores]
+            ends = [[value - low for value, low, _ in values], [high - value for value, _, high in values]]
+            places = [len(scores) - 1 - i + shift for i in range(len(scores))]
+            axis.errorbar(
+                [value for value, _, _ in values], places, xerr=ends, fmt="o", markersize=5, color=colour, label=label
+            )
+        axis.set_yticks(range(len(scores)), [one.name for one in reversed(scores)])
+        axis.set(xlabel="score on test rows", ylim=(-0.6, len(scores) - 0.4))
+        axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return out[0]
+
+
 @contextmanager
 def figure(number: int, *, width: float = 3.1, height: float = 2.3) -> Iterator[tuple[Any, list[str]]]:
     """``number`` axes side by side, each of so many inches. Behind the block, the list holds the SVG."""

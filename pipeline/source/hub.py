@@ -105,9 +105,12 @@ class Hub:
 
     def _loaded(self, name: str | None, split: str, where: str) -> Iterable[Mapping[str, object]]:
         asked = f"{where} at commit {self.revision}"
-        advice = "download it where there is a network and read the copy by its path: source=table or source=beir"
+        advice = (
+            "download it where there is a network and read the copy by its path: source=table or source=beir (for data sets of conf/corpus "
+            "with a mirror, set TRIBUTARY_DATA to the folder that holds the files)"
+        )
         if os.environ.get("HF_HUB_OFFLINE", "").lower() in OFFLINE:
-            raise RuntimeError(f"cannot load {asked}: HF_HUB_OFFLINE is set, so the hub is not asked; unset it, or {advice}")
+            raise ValueError(f"cannot load {asked}: HF_HUB_OFFLINE is set, so the hub is not asked; unset it, or {advice}")
         import datasets  # two seconds, and only this source needs it
 
         try:
@@ -121,11 +124,9 @@ class Hub:
                 raise UnknownSplitError(f"{asked}: {error}; name one of its splits under splits") from error
             raise
         except OSError as error:
-            raise RuntimeError(f"cannot reach the hub for {asked} ({error}); {advice}") from error
+            raise ValueError(f"cannot reach the hub for {asked} ({error}); {advice}") from error
         # Where the hub does not answer, the library takes the newest copy in its cache, of whatever commit, and only warns.
         copies = [Path(file["filename"]) for file in data.cache_files]
         if not all(self.revision in copy.parts for copy in copies):
-            raise RuntimeError(
-                f"cannot reach the hub for {asked}: its cache holds another commit ({copies[0].parent}); {advice}"
-            )
+            raise ValueError(f"cannot reach the hub for {asked}: its cache holds another commit ({copies[0].parent}); {advice}")
         return cast(Iterable[Mapping[str, object]], data)

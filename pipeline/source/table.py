@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.corpus.cells import Tally
 from pipeline.corpus.judged import identified
+from pipeline.corpus.lines import check_encoding
 from pipeline.corpus.mapping import ColumnMap
 from pipeline.corpus.place import inside, shards, shown
 from pipeline.corpus.reading import read_cells
@@ -68,6 +69,7 @@ class Table:
             )
         if delimiter is not None and len(delimiter) != 1:
             raise ValueError(f'delimiter must be one character or null, got {delimiter!r}; a tab is written "\\t" in YAML')
+        check_encoding(encoding)
         self.form = {"delimiter": delimiter, "quoting": quoting, "encoding": encoding, "sheet": sheet}
         self.tallies = [Tally(), Tally("the documents")]
 

@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from pipeline.corpus.near import Near
 from pipeline.corpus.row import Row, Split
 from pipeline.split.dealt import Dealt, deal
+from pipeline.task import kind_of
 
 
 class Component:
@@ -88,9 +89,11 @@ class Component:
         left: list[int] = []
         right: list[int] = []
         for i, row in enumerate(rows):
-            ends: list[tuple[str, object]] = [("query", row.query_id), ("document", row.document_id)]
+            named = kind_of(row).shape == "labelled"  # a class stands in every split
+            ends: list[tuple[str, object]] = [("query", row.query_id)]
+            ends += [] if named else [("document", row.document_id)]
             ends += [("group", row.group)] if row.group is not None else []
-            ends += [("near", cluster[number[getattr(row, side)]]) for side in texts]
+            ends += [("near", cluster[number[getattr(row, side)]]) for side in texts if side == "query" or not named]
             for end in ends:
                 left.append(i)
                 right.append(len(rows) + names.setdefault(end, len(names)))

@@ -51,6 +51,15 @@ def front_matter(cfg: Mapping[str, Any], model: str, test: Mapping[str, Any], da
     return card.to_yaml()
 
 
+def began_as(backbone: Mapping[str, Any]) -> str:
+    """Which weights the training began with."""
+    given = backbone.get("package") or backbone.get("name")
+    if not given:
+        return "weights drawn at random, trained from scratch here"
+    at = f" at revision {backbone['revision']}" if backbone.get("revision") else ""
+    return f"the weights of {given}{at} (licence: {licence_of(backbone)})"
+
+
 def licence_of(backbone: Mapping[str, Any]) -> str:
     """The licence that the card of the base states; ours states none of its own."""
     place = None
@@ -76,7 +85,7 @@ def trained(experts: Mapping[str, str]) -> list[dict[str, Any]]:
     return [
         {"expert": expert, "task": task, **one}
         for expert, place in sorted(experts.items())
-        for task, one in sorted(read_json(Path(place) / SEEN).items())
+        for task, one in sorted(read_json(Path(place) / SEEN).get("tasks", {}).items())
     ]
 
 

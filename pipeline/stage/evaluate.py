@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from pipeline.build import build
-from pipeline.checkpoint import architecture_of, sha256, whole_directory, write_json
+from pipeline.checkpoint import architecture_of, learned_from, sha256, whole_directory, write_json
 from pipeline.corpus.collection import Collection, collections
 from pipeline.corpus.files import corpora, read
 from pipeline.corpus.row import Row, Split
@@ -140,7 +140,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     settings = architecture_of(directory)
     shelf = _shelf(outside, section["max_length_tokens"], runtime) if settings is None else {}
     module = _module(directory, settings, section, runtime, cfg["seed"])
-    held_out = _held_out(module, settings)
+    held_out = _held_out(module, learned_from(directory))
     module.encoder.spread(encoding_devices(runtime))
     kept = {
         name: agreement(module.encode(outside[name].texts, "document", outside[name].task), of) for name, of in shelf.items()
@@ -181,9 +181,8 @@ def _module(
     )
 
 
-def _held_out(module: EvaluationModule, settings: Mapping[str, Any] | None) -> list[tuple[Split, Collection]]:
-    """The collections that the model answers, by their split. ValueError where no corpus has a test row."""
-    deal = settings["control"] if settings is not None else None  # a model that learned from a control is judged by that
+def _held_out(module: EvaluationModule, deal: str | None) -> list[tuple[Split, Collection]]:
+    """The collections that the model answers, by their split, as ``deal`` dealt them. ValueError where no corpus has a test row."""
     found: list[tuple[Split, Collection]] = [
         (split, c) for corpus in corpora(CURATED) for split in HELD_OUT for c in collections(CURATED, corpus, split, deal=deal)
     ]

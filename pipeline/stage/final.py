@@ -5,7 +5,7 @@ Writes: checkpoints/final/, data/metrics/final.json (what each form loses on tes
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pipeline._version import __version__
 from pipeline.build import build
 from pipeline.checkpoint import ARCHITECTURE, PROVENANCE, read_json, whole_directory, write_json
+from pipeline.corpus.collection import collections
 from pipeline.corpus.files import corpora
 from pipeline.encoder.directory import weights_hash
 from pipeline.encoder.encoder import Encoder
@@ -22,8 +23,9 @@ from pipeline.evaluator.before import Before, before_and_after, table
 from pipeline.evaluator.scores import Scores, by_kind
 from pipeline.evaluator.verdict import Verdict, judge
 from pipeline.models import off_the_shelf
-from pipeline.stage.card_facts import front_matter, licence_of, source_of, trained
+from pipeline.stage.card_facts import began_as, front_matter, source_of, trained
 from pipeline.stage.forms import forms_of, measured
+from pipeline.stage.notices import notices
 from pipeline.training.prepare import prepare
 
 METRICS, EVALUATED, CURATED = Path("data/metrics/evaluate"), Path("data/evaluated"), Path("data/curated")
@@ -42,6 +44,8 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     source = Path(cfg["models"][verdict.final])
     with whole_directory(out / "checkpoints/final") as folder:
         shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("snapshots"))
+        encoder = Encoder.load(folder)
+        told = _notices(cfg, scores[verdict.final], encoder)
         write_json(
             folder / "chosen.json",
             {
@@ -56,13 +60,23 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
                 "kept": verdict.kept,
                 "forgot": verdict.forgot,
                 "before": asdict(before),
+                "notices": told,
             },
         )
-        encoder = Encoder.load(folder)
         forms = forms_of(cfg, runtime, folder, encoder, evaluators, path="checkpoints/final")
-        (folder / "README.md").write_text(_card(cfg, verdict, before, scores, forms, folder, encoder), encoding="utf-8")
+        card = _card(cfg, verdict, before, scores, forms, folder, encoder, told)
+        (folder / "README.md").write_text(card, encoding="utf-8")
     write_json(out / "data/metrics/final.json", measured(forms))
     return {f"final/{name}": value for name, value in scores[verdict.final].main().items()}
+
+
+def _notices(cfg: Mapping[str, Any], scores: Scores, encoder: Encoder) -> list[str]:
+    cards = {corpus: read_json(CURATED / corpus / "card.json") for corpus in corpora(CURATED)}
+    test = [c for corpus in cards for c in collections(CURATED, corpus, "test") if c.name in scores.test]
+    found = notices(cfg, cards, list(scores.test), encoder, test)
+    for line in found:
+        print(line)
+    return found
 
 
 def _before(
@@ -95,15 +109,13 @@ def _card(
     forms: Mapping[str, Any],
     folder: Path,
     encoder: Encoder,
+    told: Sequence[str],
 ) -> str:
     own = scores[verdict.final].test
     names = sorted(own)
     provenance = read_json(folder / PROVENANCE)
     kept = {corpus: read_json(CURATED / corpus / "card.json")["splits"] for corpus in corpora(CURATED)}
     data = [{"name": corpus, "kept": splits, **source_of(cfg, corpus)} for corpus, splits in kept.items()]
-    backbone = cfg["encoder"]["backbone"]
-    given = backbone.get("package") or backbone.get("name")
-    at = f" at revision {backbone['revision']}" if backbone.get("revision") else ""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -123,9 +135,7 @@ def _card(
         scores={model: one.test for model, one in scores.items()},
         encoder=cfg["encoder"],
         front=front_matter(cfg, verdict.final, own, data),
-        came_from=f"the weights of {given}{at} (licence: {licence_of(backbone)})"
-        if given
-        else "weights drawn at random, trained from scratch here",
+        came_from=began_as(cfg["encoder"]["backbone"]),
         affinity=(folder / ARCHITECTURE).is_file(),
         confidence=cfg["final"]["confidence"],
         inputs=provenance["inputs"],
@@ -133,4 +143,5 @@ def _card(
         evaluated_tokens=cfg["evaluate"]["max_length_tokens"] or encoder.max_length_tokens,
         sha256=weights_hash(folder),
         model=encoder,
+        notices=told,
     )

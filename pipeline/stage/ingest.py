@@ -1,23 +1,29 @@
 """ingest: every source to one schema.
 
 Reads:  data/source/, whatever the sources name
-Writes: data/raw/<corpus>/{rows,documents,rejected}.parquet, card.json
+Writes: data/raw/<corpus>/{rows,documents,rejected}.parquet, card.json; where it stops since too many records cannot be read,
+        data/rejected/<corpus>.jsonl in their place, which a run that goes through takes away
 """
 
+import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from pipeline.build import build
-from pipeline.checkpoint import sha256, whole_directory, write_json
+from pipeline.checkpoint import sha256, whole_directory, write_json, write_text
 from pipeline.corpus.cells import Tally
 from pipeline.corpus.files import write
 from pipeline.corpus.row import Document, Rejected, Row
 from pipeline.task import kind_of
+
+REJECTED = Path("data/rejected")
+SHOWN = 5  # records and reasons in a message
 
 
 def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, out: Path) -> dict[str, float]:
@@ -32,15 +38,11 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
             rows = [record for record in records if isinstance(record, Row)]
             documents = [record for record in records if isinstance(record, Document)]
             rejected = [record for record in records if isinstance(record, Rejected)]
-            if not rows and not documents:
-                raise ValueError(
-                    f"corpus {name}: no valid row out of {len(records)} records; mend the source, or take the corpus out of params.yaml"
-                    f"{_examples(rejected)}"
-                )
             if not tallies:
                 tallies = [Tally(records=len(records), lines=len(records), files={record.file for record in rejected})]
-            for tally in tallies:
-                _check(name, tally, rejected, section["max_rejected"])
+            _check_all(
+                name, tallies, len(records), rejected, section["max_rejected"], empty=not rows and not documents, out=out
+            )
             _check_tasks(name, rows, kinds)
             target = folder / name
             target.mkdir()
@@ -70,6 +72,34 @@ def _source(corpus: Mapping[str, Any], runtime: Mapping[str, Any]) -> Any:
     return build(corpus["source"])
 
 
+def _check_all(
+    name: str, tallies: Sequence[Tally], read: int, rejected: Sequence[Rejected], max_rejected: float, *, empty: bool, out: Path
+) -> None:
+    """ValueError where nothing is left of ``read`` records, or too much is lost; every rejected record then stands in a file."""
+    file = out / REJECTED / f"{name}.jsonl"
+    try:
+        if empty:
+            raise ValueError(
+                f"corpus {name}: no valid row out of {read} records; mend the source, or take the corpus out of params.yaml"
+                f"{_examples(rejected)}"
+            )
+        for tally in tallies:
+            _check(name, tally, rejected, max_rejected)
+    except ValueError as error:
+        if not rejected:
+            raise
+        lines = (json.dumps(asdict(one), ensure_ascii=False, sort_keys=True) + "\n" for one in rejected)
+        write_text(file, "".join(lines))
+        raise ValueError(f"{error}\n  All {len(rejected)} stand in {file}: {_counted(rejected)}") from error
+    file.unlink(missing_ok=True)
+
+
+def _counted(rejected: Sequence[Rejected]) -> str:
+    reasons = Counter(one.reason.split(",")[0] for one in rejected).most_common()
+    told = ", ".join(f"{n} {reason}" for reason, n in reasons[:SHOWN])
+    return told + (f", and {len(reasons) - SHOWN} other reasons" if len(reasons) > SHOWN else "")
+
+
 def _check(name: str, tally: Tally, rejected: Sequence[Rejected], max_rejected: float) -> None:
     """ValueError where more of one kind of file is lost than ``max_rejected``, of its lines or of its characters."""
     lost = [one for one in rejected if one.file in tally.files]
@@ -90,7 +120,7 @@ def _check(name: str, tally: Tally, rejected: Sequence[Rejected], max_rejected: 
 
 
 def _examples(rejected: Sequence[Rejected]) -> str:
-    return "".join(f"\n  {one.file}:{one.line}: {one.reason}" for one in rejected[:5])
+    return "".join(f"\n  {one.file}:{one.line}: {one.reason}" for one in rejected[:SHOWN])
 
 
 def _check_tasks(name: str, rows: list[Row], kinds: dict[str, tuple[str, str]]) -> None:

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from pipeline._version import __version__
 from pipeline.build import build
 from pipeline.checkpoint import PROVENANCE, read_json, whole_directory, write_json, write_provenance, write_text
-from pipeline.delta import Models, Written, check_distance, total
+from pipeline.delta import UNMOVED, Models, Written, check_distance, total
 from pipeline.distributed import first_process
 from pipeline.merging.alike import check_alike
 from pipeline.merging.method import Method
@@ -25,7 +25,6 @@ from pipeline.weights import INDEX
 
 BASE, EXPERTS = Path("checkpoints/base"), Path("checkpoints/experts")
 CURATED = Path("data/curated")
-UNMOVED = 1e-7  # of the base's length: a task vector no longer than this is rounding
 NOT_COPIED = ("snapshots", "*.safetensors", INDEX, PROVENANCE, "*.bin", "*.pt", "*.onnx", ".git*", ".cache")
 
 

@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from pipeline.choice import CONF, check_choice
 from pipeline.params import resolved
-from pipeline.stage.merge import merge_directories
+from pipeline.sweeping import check_overrides
 
 HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.yaml", "*.model"]
 
@@ -31,6 +31,7 @@ def run(words: Sequence[str]) -> None:
     target = Path(values.pop("out"))
     if target.exists():
         raise ValueError(f"out={target} exists; name a directory that does not, or remove it")
+    check_overrides([], [f"{key}={value}" for key, value in values.items()])
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONF.absolute()), version_base="1.3"):
         cfg = compose("config", overrides=[f"{key}={value}" for key, value in values.items()])
@@ -39,6 +40,8 @@ def run(words: Sequence[str]) -> None:
     base, *experts = [_local(name) for name in names]
     if len(set(experts)) < len(experts):
         raise ValueError(f"an expert is named twice: {', '.join(found.expert)}; give weights instead")
+    from pipeline.stage.merge import merge_directories  # seconds of torch, after all that a person may have written wrong
+
     merge_directories(base, experts, names, sections["merge"], target, runtime=sections["runtime"], seed=sections["seed"])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.checkpoint import whole_directory
+from pipeline.corpus.classmates import paired
 from pipeline.corpus.files import Negative, read_rows, write
 from pipeline.corpus.row import Row, teaches
 from pipeline.distributed import encoding_devices
@@ -27,7 +28,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     encoder.spread(encoding_devices(runtime))
     rows: dict[str, dict[str, list[Row]]] = {}  # by corpus and task
     for corpus, row in read_rows(CURATED, "train"):
-        if kind_of(row).pool:
+        if kind_of(row).searched:
             rows.setdefault(corpus, {}).setdefault(row.task, []).append(row)
     metrics: dict[str, float] = {}
     with whole_directory(out / "data/mined") as folder:
@@ -36,9 +37,9 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
             given = 0
             pool = further_documents(CURATED, corpus)
             for _, of_task in sorted(tasks.items()):
-                if positive := [row for row in of_task if teaches(row)]:
+                if positive := paired(taught := [row for row in of_task if teaches(row)], f"{cfg['seed']} {of_task[0].task}"):
                     negatives += with_given(of_task, mined(encoder, positive, pool, section, runtime, title=corpus))
-                    given += len(of_task) - len(positive)
+                    given += len(of_task) - len(taught)
             if given:
                 print(f"{corpus}: {given} negatives that were given come before these")
             write(folder / f"{corpus}.parquet", Negative, negatives)

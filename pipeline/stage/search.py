@@ -43,9 +43,6 @@ def run(words: list[str]) -> None:
         "max_length_tokens": tokens or config["evaluate"]["max_length_tokens"],
         "batch_tokens": config["runtime"]["batch_tokens"],
     }
-    model = Path(given.get("model", FINAL))
-    encoder = Encoder.load(model)
-    encoder.spread(encoding_devices(config["runtime"]))
     if "corpus" in given:
         texts = _table(Path(given["corpus"]), given.get("text", "text"), given.get("name"))
     elif not RAW.is_dir():
@@ -54,6 +51,9 @@ def run(words: list[str]) -> None:
         texts = _documents()
     if not texts:
         raise ValueError(f"{given.get('corpus', RAW)} holds no text to search")
+    model = Path(given.get("model", FINAL))
+    encoder = Encoder.load(model)
+    encoder.spread(encoding_devices(config["runtime"]))
     names, index = _index(encoder, f"{weights_hash(model)} {limits['max_length_tokens']}", texts, limits)
     vector = encoder.encode([question], **limits, title="question", task=SEARCH.name, side="query", unit=True)
     score_1K, row_1K = index.search(vector, min(top, len(names)))
@@ -134,6 +134,9 @@ def _documents() -> dict[str, str]:
         cheap = [row for kind, row in rows if kind.texts == "prose" and not kind.evaluated]  # summaries before descriptions
         for row in [*cheap, *(row for kind, row in rows if kind.pool)]:
             texts.setdefault(row.thing or row.document_id, []).append(row.document)
+        for kind, row in rows:
+            if kind.classmates:
+                texts.setdefault(row.query_id, []).append(row.query)
         for document in read(RAW / corpus / "documents.parquet", Document):
             texts.setdefault(document.document_id, []).append(document.document)
     return {name: "\n".join(dict.fromkeys(parts)) for name, parts in texts.items()}

@@ -28,7 +28,7 @@ def run(stage: str, rest: Sequence[str], start: Callable[[str, dict[str, Any], s
             return done(cfg)
         try:
             return done(cfg)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             refused.append(f"{' '.join(HydraConfig.get().overrides.task)}: {error}")
             return float("nan")  # the other jobs of a sweep go on
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_model, save_file
 from pipeline._version import __version__
 from pipeline.build import build
 from pipeline.checkpoint import OBJECTIVE, SEEN, sha256, whole_directory, write_json, write_provenance, write_text
+from pipeline.delta import UNMOVED, moved
 from pipeline.distributed import first_process
 from pipeline.encoder.encoder import Encoder
 from pipeline.training.job import Job
@@ -54,12 +55,20 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         if fitted.beside:
             save_file(dict(fitted.beside), folder / OBJECTIVE)
         if fitted.seen:
-            write_json(folder / SEEN, fitted.seen)
+            _write_seen(folder, fitted.seen, str(item))
         _write_provenance(folder, section, seed)
     shutil.rmtree(job.scratch, ignore_errors=True)
     write_text(out / f"data/metrics/train/{item}.csv", curve_text(fitted.curve))
     last = [point["loss"] for point in fitted.curve[-5:]]
     return {"loss": sum(last) / len(last)}
+
+
+def _write_seen(folder: Path, seen: Mapping[str, Mapping[str, int]], item: str) -> None:
+    """``folder`` holds the trained weights."""
+    share = moved(BASE, folder)
+    write_json(folder / SEEN, {"tasks": seen, "moved": share})
+    if share <= UNMOVED:
+        print(f"{item}: its weights are equal to the base's, or nearly: nothing was learned; raise the rate (pace.train_lr)")
 
 
 def _write_provenance(folder: Path, section: Mapping[str, Any], seed: int, **more: Any) -> None:

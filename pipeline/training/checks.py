@@ -11,6 +11,7 @@ from pipeline.build import build
 from pipeline.corpus.batches import Batch
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
+from pipeline.encoder.fitting import WITH_END
 from pipeline.encoder.modules import mixes
 from pipeline.objective.objective import Objective
 from pipeline.trainable import check_precision, check_slow, check_training, num_processes
@@ -114,7 +115,7 @@ def check_end_token(where: str, encoder: Encoder) -> None:
         found = "drops the end token of texts that are cut" if cut != short else "ends texts with no special token"
         warnings.warn(
             f"{where}: the vector of a text is that of its last token, but the tokenizer {found}: expected the same end everywhere; "
-            f"set add_eos_token in tokenizer_config.json, or write a post_processor into tokenizer.json, or take choose.pooling: mean",
+            f"{WITH_END}, or take choose.pooling: mean",
             stacklevel=2,
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.build import build
 from pipeline.checkpoint import whole_directory
+from pipeline.corpus.classmates import paired
 from pipeline.corpus.files import Negative, read, read_rows, write
 from pipeline.corpus.row import Row, Split, teaches
 from pipeline.distributed import first_process, together
@@ -22,13 +23,15 @@ class Contrastive:
     """Where the encoder names an adapter, that is what learns."""
 
     sections = {"expert": "shape.Expert", "phase": "shape.Phase"}  # noqa: RUF012
-    learns = ("ranked", "graded", "paired", "translated")
+    learns = ("ranked", "graded", "paired", "translated", "labelled")
 
     def __call__(self, job: Job) -> Fitted:
         encoder, section, tasks = job.encoder, job.section, job.section["tasks"]
         adapt(encoder)
-        known = known_rows(job.curated)
-        judged = _rows(job.curated, tasks, section.get("corpora"))
+        control, corpora = section.get("control"), section.get("corpora")
+        known = known_rows(job.curated, control)
+        given = rows_of(job.curated, "train", list(tasks), corpora, deal=control)
+        judged = {task: paired([row for row in given if row.task == task], f"{job.seed} {task}") for task in tasks}
         rows = {task: [row for row in of_task if teaches(row)] for task, of_task in judged.items()}
         rows = {task: drawn(of_task, section.get("share"), f"{job.seed} {task}") for task, of_task in rows.items()}
         if job.mined is not None:
@@ -40,8 +43,11 @@ class Contrastive:
             found = negatives.get(task, {})
             rows[task] = with_negatives(task, rows[task], found, settings["num_negatives"], needed=needed)
         kept = Snapshots(job.scratch, **section["snapshots"]) if section.get("snapshots") else None
-        looked_at = rows_of(job.curated, "validation", list(tasks), section.get("corpora"))
-        held_out = {task: [row for row in looked_at if row.task == task and teaches(row)] for task in tasks}
+        looked_at = rows_of(job.curated, "validation", list(tasks), corpora, deal=control)
+        held_out = {
+            task: paired([row for row in looked_at if row.task == task and teaches(row)], f"{job.seed} {task}")
+            for task in tasks
+        }
         learned = fit(
             encoder,
             rows,
@@ -72,14 +78,6 @@ def drawn(rows: list[Row], share: float | None, seed: str) -> list[Row]:
         return rows
     chosen = random.Random(f"{seed} share").sample(range(len(rows)), max(round(share * len(rows)), min(1, len(rows))))
     return [rows[i] for i in sorted(chosen)]
-
-
-def _rows(curated: Path, tasks: Mapping[str, Any], corpora: Sequence[str] | None) -> dict[str, list[Row]]:
-    """The train rows of each task, of ``corpora`` alone if given, those that teach nothing among them."""
-    found: dict[str, list[Row]] = {task: [] for task in tasks}
-    for row in rows_of(curated, "train", list(tasks), corpora):
-        found[row.task].append(row)
-    return found
 
 
 def _found(

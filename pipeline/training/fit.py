@@ -29,7 +29,7 @@ from pipeline.training.look import Look
 from pipeline.training.own_score import OwnScore
 from pipeline.training.reading import Reader
 from pipeline.training.resume import unrounded
-from pipeline.training.seen import looked_at
+from pipeline.training.seen import saw
 from pipeline.training.snapshots import Snapshots
 from pipeline.training.strategy import strategy_for
 from pipeline.training.trainer import Point, Trained, module_settings, run_folder, train, without_gradient
@@ -38,7 +38,7 @@ from pipeline.view.view import View
 
 class Learned(NamedTuple):
     """``curve``: one point per step. ``beside``: weights of objectives that are to be kept, as ``<task>.<weight>``.
-    ``seen``: as `looked_at` says."""
+    ``seen``: as `saw` says."""
 
     curve: list[Point]
     beside: dict[str, Tensor]
@@ -116,7 +116,7 @@ def fit(
     callbacks += [snapshots] if snapshots else []  # before the checkpoint, which may be gone on with
     start = time.monotonic()
     run = train(module, data, training, runtime, seed=seed, name=name, inputs=inputs, idle=idle, callbacks=callbacks)
-    looked = looked_at(data.batches.batches[: len(run.curve)], rows)
+    looked = saw(data.batches.batches[: len(run.curve)], rows, reader)
     if first_process():
         _tell(name, len(run.curve), looked, reader, minutes=(time.monotonic() - start) / 60)
     if learner is not encoder and first_process():

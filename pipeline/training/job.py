@@ -43,7 +43,8 @@ class Fitted:
     """``model`` is what an expert hands over; a phase hands over ``job.encoder``, which was trained in place.
 
     ``snapshots``: weights of the encoder that were kept on the way, files called ``<step>.safetensors``. ``beside``: weights that the
-    expert's directory keeps in a file of their own, since no vector depends on them. ``seen``: by task, how many rows it looked at.
+    expert's directory keeps in a file of their own, since no vector depends on them. ``seen``: by task, what it saw of
+    the rows and of their texts.
     """
 
     model: Model

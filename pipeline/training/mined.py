@@ -23,7 +23,8 @@ def mined(
 ) -> list[Negative]:
     """For the queries of ``rows`` (of one task and corpus; at most ``max_queries``, evenly spread), hardest first.
 
-    All documents of ``rows`` and of ``pool`` are searched. What is nearly the same text as the query or as one of its answers is none.
+    All documents of ``rows`` and of ``pool`` are searched. What is nearly the same text as the query or as one of its answers is none, nor
+    is a text of the query's class.
     """
     limits = {"max_length_tokens": section["max_length_tokens"], "batch_tokens": runtime["batch_tokens"]}
     chosen = _first_queries(rows, section["max_queries"])
@@ -40,6 +41,8 @@ def mined(
     for row in chosen:
         own[row.query].add(place[row.document])
     twins = _twins(queries, documents, own, build(section["near"]))
+    mates = _mates(rows, place)
+    twins = [one | mates.get(query, set()) for query, one in zip(queries, twins, strict=True)]
     found = build(section["miner"])(query_BD, document_ND, [own[query] for query in queries], twins)
     negatives = [
         Negative(q, documents[j], rank, task) for q, js in zip(queries, found, strict=True) for rank, j in enumerate(js)
@@ -67,9 +70,11 @@ def with_given(rows: Sequence[Row], found: Sequence[Negative]) -> list[Negative]
     return [Negative(query, text, rank, rows[0].task) for query in sorted(both) for rank, text in enumerate(both[query])]
 
 
-def known_rows(curated: Path) -> dict[Split, list[Row]]:
-    """By split that a training may look at, the rows of all tasks that say what answers what."""
-    return {split: [row for _, row in read_rows(curated, split) if teaches(row)] for split in SPLITS if split != "test"}
+def known_rows(curated: Path, deal: str | None = None) -> dict[Split, list[Row]]:
+    """By split that a training may look at, the rows of all tasks that say what answers what, as ``deal`` dealt them if given."""
+    return {
+        split: [row for _, row in read_rows(curated, split, deal=deal) if teaches(row)] for split in SPLITS if split != "test"
+    }
 
 
 def with_negatives(
@@ -120,6 +125,15 @@ def _twins(
             alike += [members.get(other, set()) for other, _ in sets.get(one, [(one, 1.0)])]
         twins.append(set().union(*alike))
     return twins
+
+
+def _mates(rows: Sequence[Row], place: Mapping[str, int]) -> dict[str, set[int]]:
+    """By query the places of the documents of its class, where `pipeline.corpus.classmates.paired` made the rows."""
+    of_class: dict[str, set[int]] = {}
+    for row in rows:
+        if row.thing is not None:
+            of_class.setdefault(row.thing, set()).add(place[row.document])
+    return {row.query: of_class[row.thing] for row in rows if row.thing is not None}
 
 
 def _words(text: str) -> str:

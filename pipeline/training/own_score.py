@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
@@ -12,8 +12,8 @@ from pipeline.task import kind_of
 
 
 class OwnScore:
-    """The mean over tasks of each one's score: Spearman's correlation where pairs are graded, else the mean reciprocal rank of a query's
-    own documents among those of all rows. ``rows`` by task, at most ``rows_per_task`` of each, evenly spread."""
+    """The mean over tasks of each one's score: Spearman's correlation where pairs are graded, else nDCG@10 of a query's own documents
+    among those of all rows. ``rows`` by task, at most ``rows_per_task`` of each, evenly spread."""
 
     def __init__(
         self, rows: Mapping[str, Sequence[Row]], *, rows_per_task: int, max_length_tokens: int | None, batch_tokens: int
@@ -29,8 +29,9 @@ class OwnScore:
         document_BD = self._vectors(encoder, task, "document", [row.document for row in rows])
         if not kind_of(rows[0]).answers:
             return float(spearman((query_BD * document_BD).sum(1), np.array([row.score for row in rows])))
-        own = np.array([[a.query == b.query or a.document == b.document for b in rows] for a in rows])
-        return reciprocal_rank(query_BD @ document_BD.T, own)
+        own = np.array([[_answers(a, b) for b in rows] for a in rows])
+        itself = np.array([[a.query == b.document for b in rows] for a in rows])
+        return gain(np.where(itself, -np.inf, query_BD @ document_BD.T), own & ~itself)
 
     def _vectors(self, encoder: Encoder, task: str, side: str, texts: Sequence[str]) -> Float[np.ndarray, "B D"]:
         once = {text: i for i, text in enumerate(dict.fromkeys(texts))}
@@ -38,11 +39,19 @@ class OwnScore:
         return found[[once[text] for text in texts]]
 
 
-def reciprocal_rank(score_QD: Float[np.ndarray, "Q D"], own_QD: np.ndarray) -> float:
-    """The mean over queries of 1 / rank of the best of their own documents; ties stand behind what is not their own."""
-    best_Q = np.where(own_QD, score_QD, -np.inf).max(1)
-    rank_Q = 1 + ((score_QD >= best_Q[:, None]) & ~own_QD).sum(1)
-    return float((1 / rank_Q).mean())
+def gain(score_QD: Float[np.ndarray, "Q D"], own_QD: Bool[np.ndarray, "Q D"]) -> float:
+    """nDCG@10, its mean over queries that have documents of their own; ties stand behind what is not their own. 0 where none has."""
+    score_QD, own_QD = score_QD[own_QD.any(1)], own_QD[own_QD.any(1)]
+    order_QD = np.lexsort((own_QD, -score_QD), axis=1)[:, :10]
+    discount = 1 / np.log2(np.arange(10) + 2)
+    found_Q = (np.take_along_axis(own_QD, order_QD, 1) * discount[: order_QD.shape[1]]).sum(1)
+    best_Q = discount.cumsum()[np.minimum(own_QD.sum(1), 10) - 1]
+    return float((found_Q / best_Q).mean()) if len(found_Q) else 0.0
+
+
+def _answers(a: Row, b: Row) -> bool:
+    """Does the document of ``b`` answer the query of ``a``?"""
+    return a.query == b.query or a.document == b.document or (a.thing is not None and a.thing == b.thing)
 
 
 def _spread(rows: Sequence[Row], most: int) -> list[Row]:

@@ -13,8 +13,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from pipeline.corpus.classmates import class_of
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
+from pipeline.task import kind_of
 
 Codes: TypeAlias = Int[np.ndarray, " n"]  # hashes of token ids
 _AT_ONCE = 10_000  # texts given to the tokenizer together
@@ -56,6 +58,11 @@ class Reader:
         known = self._codes.get(prompt, [])
         return np.array([known[place] for place in places], dtype=np.int64)
 
+    def lengths(self, task: str, side: str, texts: Sequence[str]) -> list[int]:
+        """In tokens, of each different text, after the cut."""
+        prompt = self.prompt(task, side)
+        return [len(self._ids[prompt][place]) for place in self._read(prompt, list(dict.fromkeys(texts)))]
+
     def cut(self) -> str:
         """How many of the texts read so far fill the limit, which is where longer ones were cut; empty where none does."""
         limit = self.limit
@@ -80,16 +87,25 @@ class Reader:
 
 
 class Known:
-    """Pairs of texts that belong together, each both ways round: a query and what answers it, or the two texts of a graded pair."""
+    """Pairs of texts that belong together, each both ways round: a query and what answers it, the two texts of a graded pair, or, where
+    a class says so, any two of its texts. A class is kept as its texts, not as its pairs."""
 
     def __init__(self, rows: Iterable[Row], reader: Reader) -> None:
         place: dict[str, int] = {}
-        pairs = {(place.setdefault(row.query, len(place)), place.setdefault(row.document, len(place))): None for row in rows}
+        pairs: dict[tuple[int, int], None] = {}
+        self.members: dict[tuple[str, str], dict[str, None]] = {}  # by task and class
+        for row in rows:
+            if kind_of(row).classmates:
+                texts = (row.query,) if row.thing is None else (row.query, row.document)
+                self.members.setdefault((row.task, class_of(row)), {}).update(dict.fromkeys(texts))
+            else:
+                pairs[place.setdefault(row.query, len(place)), place.setdefault(row.document, len(place))] = None
         left, right = np.array(list(pairs), dtype=np.int64).reshape(-1, 2).T
         self.texts = list(place)
         self.left, self.right = np.concatenate([left, right]), np.concatenate([right, left])
         self.reader = reader
         self._sorted: dict[str, tuple[Codes, Int[np.ndarray, " E"], Codes]] = {}  # by prompt
+        self._classes: dict[str, tuple[list[Codes], dict[int, list[int]]]] = {}  # by prompt
 
     def partners(self, prompt: str, codes: Codes, other: str) -> tuple[Int[np.ndarray, " n"], Codes]:
         """``(k, code)`` of each text known to belong to the one that ``codes[k]`` is under ``prompt``; its own code is that under
@@ -104,8 +120,14 @@ class Known:
     def barred(self, texts: Sequence[str], prompt: str, other: str) -> list[set[int]]:
         """By text read under ``prompt``: the codes, under ``other``, of what belongs to it, itself among them."""
         found = [{int(code)} for code in self.reader.codes(other, texts)]
-        for k, code in zip(*self.partners(prompt, self.reader.codes(prompt, texts), other), strict=True):
+        asked = self.reader.codes(prompt, texts)
+        for k, code in zip(*self.partners(prompt, asked, other), strict=True):
             found[k].add(int(code))
+        if self.members:
+            classes_of, codes = self._by_class(prompt)[1], self._by_class(other)[0]
+            for k, code in enumerate(asked.tolist()):
+                for one in classes_of.get(code, ()):
+                    found[k].update(codes[one].tolist())
         return found
 
     def among(self, asked: Mapping[str, Sequence[str]]) -> Int[Tensor, "E 2"]:
@@ -116,10 +138,34 @@ class Known:
             for other, codes in present.items():
                 owner, partner = self.partners(prompt, present[prompt], other)
                 found.append(np.stack([present[prompt][owner], partner], axis=1)[np.isin(partner, codes)])
+                found.append(self._classmates(prompt, present[prompt], other, codes))
                 if other != prompt:
                     both = np.stack([self.reader.codes(prompt, texts), self.reader.codes(other, texts)], axis=1)
                     found += [pairs := both[np.isin(both[:, 1], codes)], pairs[:, ::-1]]
         return torch.from_numpy(np.unique(np.concatenate(found), axis=0))
+
+    def _classmates(self, prompt: str, codes: Codes, other: str, others: Codes) -> Int[np.ndarray, "E 2"]:
+        """Pairs of ``codes`` under ``prompt`` and ``others`` under ``other`` that are of one class."""
+        if not self.members:
+            return np.empty((0, 2), dtype=np.int64)
+        mates: dict[int, list[int]] = {}
+        for code in others.tolist():
+            for one in self._by_class(other)[1].get(code, ()):
+                mates.setdefault(one, []).append(code)
+        of_code = self._by_class(prompt)[1]
+        found = [(code, mate) for code in codes.tolist() for one in of_code.get(code, ()) for mate in mates.get(one, ())]
+        return np.array(found, dtype=np.int64).reshape(-1, 2)
+
+    def _by_class(self, prompt: str) -> tuple[list[Codes], dict[int, list[int]]]:
+        """The codes of each class' texts, and the classes of each code."""
+        if prompt not in self._classes:
+            codes = [np.unique(self.reader.codes(prompt, list(texts))) for texts in self.members.values()]
+            classes_of: dict[int, list[int]] = {}
+            for one, of_class in enumerate(codes):
+                for code in of_class.tolist():
+                    classes_of.setdefault(code, []).append(one)
+            self._classes[prompt] = codes, classes_of
+        return self._classes[prompt]
 
     def _by_code(self, prompt: str) -> tuple[Codes, Int[np.ndarray, " E"], Codes]:
         """Codes of the left texts, rising, with the right text of each; and the code of every text."""

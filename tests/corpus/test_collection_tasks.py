@@ -37,6 +37,25 @@ def test_classes_are_the_documents_of_labelled_rows_and_a_probe_has_the_train_ro
     assert found[1].labelled == [("bye|0", "bye", "parting")]
 
 
+def test_a_text_is_searched_among_the_train_texts_of_which_those_of_its_class_are_relevant(curated, capsys):
+    found = curated(
+        [classed("hi", "greeting"), classed("bye", "parting"), classed("hm", "doubt")],
+        [classed("hello", "greeting"), classed("hey", "greeting"), classed("so long", "parting")],
+    )
+    assert [one.queries for one in found] == [{"id hi": "hi", "id bye": "bye"}]
+    assert found[0].documents == {"id hello": "hello", "id hey": "hey", "id so long": "so long"}
+    assert found[0].judgements == {"id hi": {"id hello": 1, "id hey": 1}, "id bye": {"id so long": 1}}
+    assert capsys.readouterr().out == "c: 1 of 3 texts are of a class that has no train text, and are not scored\n"
+
+
+def test_nothing_is_scored_where_no_class_has_a_train_text(curated):
+    assert curated([classed("hi", "greeting")]) == []
+
+
+def classed(text, name):
+    return Row("intent", f"id {text}", text, name, name, kind="same_class")
+
+
 def test_pairs_keep_their_class_and_a_translation_counts_as_one(curated):
     found = curated(
         [row("pair_classification", "a", "b", 0.0), row("pair_classification", "c", "d", 1.0), row("bitext", "yes", "oui")]

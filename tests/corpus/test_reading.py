@@ -43,6 +43,19 @@ def test_a_path_that_leaves_its_folder_is_refused(path, root):
         inside(path, root)
 
 
+@pytest.mark.parametrize(("path", "root"), [("~/x.csv", None), ("x.csv", "~"), ("data/x.csv", "~/some")])
+def test_a_path_may_begin_at_home(tmp_path, monkeypatch, path, root):
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    expected = tmp_path / "me" / (f"{root}/".removeprefix("~/") + path.removeprefix("~/") if root else path.removeprefix("~/"))
+    assert inside(path, root) == expected
+    assert shown(inside(path, root), root) == path
+
+
+def test_a_path_that_leaves_home_is_refused():
+    with pytest.raises(ValueError, match=r"must not contain '\.\.'"):
+        inside("~/../x.csv", None)
+
+
 def test_an_empty_root_is_refused_because_it_is_an_unset_variable():
     with pytest.raises(ValueError, match="is the environment variable it is read from set"):
         inside("x.csv", " ")
@@ -52,6 +65,13 @@ def test_a_missing_file_is_told_with_the_place_and_the_nearest_name(tmp_path):
     (tmp_path / "pairs.csv").write_text("q,d\n")
     with pytest.raises(ValueError, match=r"found nothing there .*did you mean 'pairs.csv'\?.*dvc pull"):
         found(tmp_path / "pars.csv")
+
+
+def test_in_a_copy_for_an_experiment_the_way_to_take_the_data_along_is_told(tmp_path):
+    folder = tmp_path / ".dvc/tmp/exps/tmpabc"
+    folder.mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"DVC's copy of what git tracks.*--copy-paths data/source/NAME"):
+        found(folder / "data/source/x.csv")
 
 
 def test_a_missing_folder_is_told_by_the_last_one_that_exists(tmp_path):

@@ -396,9 +396,18 @@ def test_last_token_pooling_without_an_end_token_is_told_with_the_remedy(tmp_pat
         return Encoder.load(of(tmp_path / f"{name} made", trunk(place), Pooling(16, "lasttoken")))
 
     check_end_token("train-x", decoder("with", "$A </s>"))
-    with pytest.warns(UserWarning, match=r"train-x: .*last token.*ends texts with no special token.*; set add_eos_token in"):
+    with pytest.warns(
+        UserWarning, match=r"train-x: .*last token.*ends texts with no special token.*t.add_eos_token = True; t.save"
+    ):
         check_end_token("train-x", decoder("without", "$A"))
-    check_end_token("train-x", decoder("asked for", "$A", add_eos_token=True))  # the remedy helps
+    check_end_token("train-x", decoder("asked for", "$A", add_eos_token=True))
+    place = plain(
+        tmp_path / "mended", "Qwen3", num_key_value_heads=1, head_dim=8, max_position_embeddings=64, words=tokenizer(ends="$A")
+    )
+    mended = transformers.AutoTokenizer.from_pretrained(place)
+    mended.add_eos_token = True  # the remedy
+    mended.save_pretrained(place)
+    check_end_token("train-x", Encoder.load(of(tmp_path, trunk(place), Pooling(16, "lasttoken"))))
 
 
 def test_token_vectors_and_layers_come_out_of_one_call(tmp_path):

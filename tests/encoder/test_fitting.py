@@ -172,6 +172,14 @@ TOLD = {
         lambda f: plain(f / "m", "Bert", max_position_embeddings=40, words=tokenizer(pad=None)),
         "the tokenizer has no pad token; '</s>' stands in for it",
     ),
+    "an end token that is asked for and not there": (
+        lambda f: settings(
+            plain(f / "m", "Bert", max_position_embeddings=40, words=tokenizer(ends="<s> $A")),
+            "tokenizer_config.json",
+            add_eos_token=True,
+        ),
+        "asks for an end token behind each text (add_eos_token), and there is none",
+    ),
     "no pad token and no end": (lambda f: of_words(f, unk_token="<unk>"), "the tokenizer has no pad token; '<unk>' stands in"),
 }
 

@@ -8,7 +8,7 @@ from pipeline.report.gather import Card, Verdict
 
 LIMITS = {"resamples": 50, "confidence": 0.95, "seed": 0}
 EVALUATORS = {"affinity": Affinity(least=2, seed=0)}
-VERDICT = Verdict(model="hp", sentence="", rows="", best_single="hp", merges={}, refused=[], kept={}, forgot=[])
+VERDICT = Verdict(model="hp", sentence="", rows="", best_single="hp", merges={}, refused=[], kept={}, forgot=[], notices=[])
 
 
 def run_of(facts, kind):

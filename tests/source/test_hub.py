@@ -118,7 +118,7 @@ def test_real_tables_of_the_library_are_read_like_the_fake_ones(hub, tmp_path, m
 
 def test_a_hub_that_cannot_be_reached_is_told_with_what_was_asked_and_what_to_do(hub):
     hub.error = ConnectionError("Couldn't reach it")
-    with pytest.raises(RuntimeError, match=rf"cannot reach the hub for owner/pairs/train at commit {COMMIT}.*source=table"):
+    with pytest.raises(ValueError, match=rf"cannot reach the hub for owner/pairs/train at commit {COMMIT}.*source=table"):
         read()
 
 
@@ -130,14 +130,14 @@ def test_a_data_set_that_the_hub_does_not_have_is_told_apart(hub):
 
 def test_another_commit_out_of_the_cache_is_refused(hub):
     hub.tables = {(None, "train"): FakeSet([{"q": "a", "d": "b"}], commit="f" * 40)}
-    with pytest.raises(RuntimeError, match="its cache holds another commit"):
+    with pytest.raises(ValueError, match="its cache holds another commit"):
         read()
 
 
 @pytest.mark.parametrize("value", ["1", "true", "YES"])
 def test_offline_fails_at_once_without_asking(hub, monkeypatch, value):
     monkeypatch.setenv("HF_HUB_OFFLINE", value)
-    with pytest.raises(RuntimeError, match="HF_HUB_OFFLINE is set"):
+    with pytest.raises(ValueError, match="HF_HUB_OFFLINE is set"):
         read()
     assert hub.asked == []
 

@@ -3,12 +3,14 @@
 import gzip
 import json
 import os
+import random
 import time
 
 import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from openpyxl.chart import BarChart, Reference
 
 from pipeline.corpus.row import Document, Rejected, Row
 from pipeline.protein.source.fasta import Fasta
@@ -136,11 +138,33 @@ def test_windows_1252_is_a_guess_that_is_told_and_may_be_chosen(read, capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("encoding", ["cp1251", "shift_jis", "gbk"])
-def test_another_alphabet_is_not_guessed(read, encoding):
-    text = {"cp1251": "привет,вопросы\n", "shift_jis": "こんにちは,質問です\n", "gbk": "你好世界,这是问题\n"}[encoding]
+ALPHABETS = {
+    "cp1251": "привет,вопросы\n",
+    "shift_jis": "こんにちは,質問です\n",
+    "gb18030": "你好世界,这是问题\n",
+    "big5": "你好世界,這是問題\n",
+    "euc_kr": "안녕하세요,질문입니다\n",
+    "tis_620": "สวัสดี,คำถาม\n",
+}
+
+
+@pytest.mark.parametrize("encoding", ALPHABETS)
+def test_another_alphabet_is_not_guessed_and_what_it_may_be_is_told(read, encoding, capsys):
+    text = ALPHABETS[encoding]
     assert {one.reason for one in read("x.csv", b"q,d\n" + text.encode(encoding) * 3)} == {"not valid UTF-8"}
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "x.csv: neither UTF-8 nor Windows-1252; it would be text in " in line
+    assert encoding in line.partition(" text in ")[2].partition(": say which by `encoding: `")[0].split(", ")
     assert pairs(read("x.csv", b"q,d\n" + text.encode(encoding), encoding=encoding)) == [tuple(text.strip().split(","))]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "raw", ["q,d\nü,ö\n".encode() * 9 + b"\xe9,x\n", b"q,d\na,b\n\xff,x\n", "q,d\n你好,世界\n".encode() * 9 + b"\xd6\xd0,x\n"]
+)
+def test_a_broken_byte_in_utf_8_is_no_other_encoding(read, raw, capsys):
+    read("x.csv", raw)
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "utf-16-le"])
@@ -255,6 +279,48 @@ def test_other_sheets_are_told_and_one_may_be_named(tmp_path, monkeypatch, capsy
     assert rejected(records)[0].reason == "'d' holds the error #N/A; mend its formula"
     with pytest.raises(ValueError, match=r"expected a sheet 'mor', found 'first', 'more' \(did you mean 'more'"):
         list(Table(path="x.xlsx", **(SETTINGS | {"sheet": "mor"})).read())
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_sheet_that_is_a_chart_is_passed_over(tmp_path, monkeypatch, first):
+    monkeypatch.chdir(tmp_path)
+    made = openpyxl.Workbook()
+    for row in (["q", "d"], ["a", "b"]):
+        made.worksheets[0].append(row)
+    bars = BarChart()
+    bars.add_data(Reference(made.worksheets[0], min_col=1, min_row=2, max_row=2))
+    made.create_chartsheet("chart", 0 if first else 1).add_chart(bars)
+    made.save("x.xlsx")
+    assert pairs(Table(path="x.xlsx", **SETTINGS).read()) == [("a", "b")]
+    broken = openpyxl.Workbook()
+    broken.create_chartsheet("nothing", 0)  # on which openpyxl itself stumbles
+    broken.save("x.xlsx")
+    with pytest.raises(ValueError, match=r"x\.xlsx is a damaged workbook"):
+        list(Table(path="x.xlsx", **SETTINGS).read())
+
+
+def test_a_header_of_one_long_name_is_told_in_a_few_words(read):
+    with pytest.raises(ValueError, match=r"expected a column 'd', found 'q', 'x+…'") as told:
+        read("x.csv", f"q,{'x' * 9000}\na,b\n")
+    assert len(str(told.value)) < 400
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_damaged_arrow_file_ends_no_process(tmp_path, monkeypatch, seed):
+    monkeypatch.chdir(tmp_path)
+    table = pa.table({"q": [f"q {i}" for i in range(200)], "d": [f"d {i}" for i in range(200)]})
+    with pa.ipc.new_stream("x.arrow", table.schema) as out:
+        out.write_table(table)
+    raw = bytearray((tmp_path / "x.arrow").read_bytes())
+    draw = random.Random(seed)
+    raw[draw.randrange(len(raw))] ^= 1 << draw.randrange(8)
+    (tmp_path / "x.arrow").write_bytes(raw)
+    told = ""
+    try:
+        found = list(Table(path="x.arrow", **SETTINGS).read())
+    except ValueError as error:
+        found, told = [], str(error)
+    assert "x.arrow" in told or len(found) >= 199
 
 
 def test_what_lies_beside_and_is_not_read_is_told(tmp_path, monkeypatch, capsys):

@@ -1,7 +1,11 @@
+import math
+import re
+
 import pytest
+import yaml
 from huggingface_hub import ModelCard
 
-from pipeline.stage.card_facts import front_matter, licence_of, source_of
+from pipeline.stage.card_facts import began_as, front_matter, licence_of, source_of
 
 REVISION = "0123456789" * 4
 TEST = {
@@ -59,3 +63,46 @@ def test_the_source_names_revision_or_path_and_licence():
     assert source_of(cfg, "hub") == {"repo": "a/b", "revision": REVISION, "from": f"`a/b` at `{REVISION}`", "licence": "CC0"}
     assert source_of(cfg, "file")["from"] == "`data/source/x.csv`"
     assert (source_of(cfg, "gone")["from"], source_of(cfg, "gone")["licence"]) == ("not stated", "not stated")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "told"),
+    [
+        (
+            {"name": "owner/model", "revision": REVISION},
+            f"the weights of owner/model at revision {REVISION} (licence: not stated)",
+        ),
+        ({"name": "folder/here", "revision": None}, "the weights of folder/here (licence: not stated)"),
+        ({"package": "no_such_package", "sha256": "0"}, "the weights of no_such_package (licence: not stated)"),
+        ({"width": 16, "layers": 2}, "weights drawn at random, trained from scratch here"),
+    ],
+)
+def test_the_card_says_which_weights_a_model_began_with(backbone, told):
+    assert began_as(backbone) == told
+
+
+@pytest.mark.parametrize(
+    "backbone", [{"name": "owner/model", "revision": REVISION}, {"package": "some_package"}, {"width": 16}]
+)
+def test_the_front_matter_keeps_the_rules_that_the_hub_checks(backbone):
+    """Those of huggingface.co/docs/hub/model-cards and of its `modelcard.md`, which can be told without asking the Hub."""
+    cfg = {
+        "encoder": {"backbone": backbone},
+        "ingest": {"corpora": {"tickets": {"source": {"repo": "a/b", "revision": REVISION}}}},
+    }
+    front = yaml.safe_load(front_matter(cfg, "ties", TEST, [{"name": "tickets", **source_of(cfg, "tickets")}]))
+    assert front["license"] == "other"
+    assert re.fullmatch(r"[a-z0-9-]+", front["license_name"])
+    assert front["license_link"]
+    assert len(set(front["tags"])) == len(front["tags"])
+    assert all(re.fullmatch(r"[\w.-]+/[\w.-]+", name) for name in [*front.get("datasets", []), front.get("base_model", "a/b")])
+    assert front.get("base_model_relation", "finetune") in ("adapter", "merge", "quantized", "finetune")
+    (model,) = front["model-index"]
+    assert model["name"] == "ties"
+    for result in model["results"]:
+        assert result["task"]["type"]
+        assert result["dataset"]["type"]
+        assert result["dataset"]["name"]
+        for metric in result["metrics"]:
+            assert metric["type"]
+            assert math.isfinite(metric["value"])

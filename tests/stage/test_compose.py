@@ -32,7 +32,10 @@ MISTAKES = {
     ),
     "a misspelt group": ({"choose": {"encodre": "scratch"}}, "choose.encodre: no such group (did you mean 'encoder'?)"),
     "a misspelt choice": ({"choose": {"encoder": "scrach"}}, "no conf/encoder/scrach.yaml (did you mean 'scratch'?)"),
-    "a misspelt expert": ({"experts": {"retreival": "x"}}, "no conf/expert/retreival.yaml (did you mean 'retrieval'?)"),
+    "a misspelt expert": (
+        {"experts": {"retreival": "checkpoints/experts/x"}},
+        "no conf/expert/retreival.yaml (did you mean 'retrieval'?)",
+    ),
     "a misspelt guard": (
         {"set": {"evaluate.guards": ["grded"]}},
         "evaluate.guards: no corpus 'grded' (did you mean 'graded'?)",

@@ -103,7 +103,7 @@ def test_the_card_holds_the_data_with_licences_and_what_it_was_made_from(card, c
 
 def test_the_card_says_how_many_rows_each_training_saw(finished, card):
     for expert, task, rows in (("retrieval", "retrieval", 84), ("sts", "sts", 49)):
-        one = read_json(finished / f"checkpoints/experts/{expert}/seen.json")[task]
+        one = read_json(finished / f"checkpoints/experts/{expert}/seen.json")["tasks"][task]
         assert one["rows"] <= rows
         assert one["drawn"] == 4 * 8
         assert f"| {expert} | {task} | {one['rows']} | {one['drawn']} | {one['seen']} |" in card

@@ -63,7 +63,17 @@ def test_more_than_the_budget_fails_with_file_and_line_of_each(scored, run, caps
     assert "corpus questions: 2 of 102 records cannot be read, more than ingest.max_rejected = 1.0%" in error
     assert f"data/source/questions.jsonl:5: {reason}" in error
     assert f"data/source/questions.jsonl:62: {reason}" in error
-    assert sorted(path.name for path in (scored / "data").iterdir()) == ["config.yaml", "source"]
+    assert "All 2 stand in data/rejected/questions.jsonl: 2 " in error
+    kept = [json.loads(line) for line in (scored / "data/rejected/questions.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(one["file"], one["line"]) for one in kept] == [
+        ("data/source/questions.jsonl", 5),
+        ("data/source/questions.jsonl", 62),
+    ]
+    assert all(one["reason"].startswith(reason) for one in kept)
+    assert sorted(path.name for path in (scored / "data").iterdir()) == ["config.yaml", "rejected", "source"]
+    (scored / "data/source/questions.jsonl").write_bytes(b"\n".join(PLAIN))
+    assert run(scored, "ingest") == 0
+    assert not (scored / "data/rejected/questions.jsonl").exists()
 
 
 @pytest.mark.parametrize("fault", BAD_LINES)
@@ -87,7 +97,7 @@ def test_a_failed_run_leaves_the_output_of_the_one_before(scored, run):
     source.write_bytes(b"\n".join([*PLAIN, b"{", b"{"]))
     assert run(scored, "ingest") == 1
     assert (scored / "data/raw/questions/rows.parquet").read_bytes() == before
-    assert sorted(path.name for path in (scored / "data").iterdir()) == ["config.yaml", "raw", "source"]
+    assert sorted(path.name for path in (scored / "data").iterdir()) == ["config.yaml", "raw", "rejected", "source"]
 
 
 def test_a_folder_named_by_the_environment_stands_in_for_the_hub(workspace, run, monkeypatch):
@@ -137,8 +147,7 @@ def test_a_missing_file_is_named(finished, tmp_path, run, capsys):
 def test_graded_pairs_without_a_score_are_refused_before_anything_is_read(workspace, run, capsys):
     columns = {"query": "question", "document": "answer"}
     folder = workspace(corpora={"questions": CORPUS | {"columns": columns, "task": "sts"}})
-    assert run(folder, "compose") == 0
-    assert run(folder, "ingest") == 1
+    assert run(folder, "compose") == 1
     assert "columns must name the column of 'score', got None" in capsys.readouterr().err
     assert not (folder / "data/raw").exists()
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from wandb.proto import wandb_internal_pb2
 
+from pipeline.stage import track
 from pipeline.stage.track import _in_order, numbers, score_rows
 
 LOCK = {
@@ -136,3 +138,26 @@ def test_a_run_that_was_damaged_before_it_was_sent_is_made_again(folder, root):
     other.with_name(f"{other.name}.synced").touch()  # as `wandb sync` marks what it has sent
     other.write_bytes(b"")
     assert "tracked 0 of 3" in tracked()
+
+
+DAMAGE = {
+    "whole": (lambda file: None, True),
+    "cut short": (lambda file: file.write_bytes(file.read_bytes()[:-1]), False),
+    "empty": (lambda file: file.write_bytes(b""), False),
+    "gone": (lambda file: file.unlink(), False),
+    "gone with its folder": (lambda file: shutil.rmtree(file.parent), False),
+    "gone, but sent": (lambda file: (file.with_name("run.wandb.synced").touch(), file.unlink()), True),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_only_a_run_that_is_whole_or_sent_counts_as_tracked(tmp_path, capsys, kind):
+    damage, counts = DAMAGE[kind]
+    (tmp_path / "run").mkdir()
+    file = tmp_path / "run/run.wandb"
+    file.write_bytes(bytes(100))
+    (tmp_path / "tracked").write_text(f"mark 100 {file}\nonline\n")
+    damage(file)
+    assert ("mark" in track._tracked(tmp_path / "tracked")) == counts  # pyright: ignore[reportPrivateUsage]
+    assert "online" in track._tracked(tmp_path / "tracked")  # pyright: ignore[reportPrivateUsage]
+    assert ("damaged or gone" in capsys.readouterr().out) != counts

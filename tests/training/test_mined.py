@@ -1,8 +1,15 @@
-import pytest
+from pathlib import Path
 
+import numpy as np
+import pytest
+import yaml
+
+from pipeline.corpus.classmates import paired
 from pipeline.corpus.files import Negative, write
 from pipeline.corpus.row import Row, teaches
-from pipeline.training.mined import known_rows, with_given
+from pipeline.training.mined import by_query, known_rows, mined, with_given
+
+MINER = Path(__file__).parents[2] / "conf/miner/nearest.yaml"
 
 
 @pytest.mark.parametrize(
@@ -50,3 +57,29 @@ def test_given_negatives_come_before_those_that_are_found_and_each_text_once():
 def test_without_given_negatives_what_is_found_stays_as_it_is():
     found = [negative("a", "x", 0), negative("a", "y", 1), negative("b", "x", 0)]
     assert with_given([Row("retrieval", "q", "a", "d", "answer")], found) == found
+
+
+class ByLetter:
+    """A text's vector is its letter's, and a little of its number's, so that none ties."""
+
+    def encode(self, texts, **_):
+        return np.stack([np.eye(26)["abcdefghijklmnopqrstuvwxyz".index(t[0])] + int(t[1:]) / 1000 for t in texts]).astype(
+            np.float32
+        )
+
+
+def test_texts_of_a_class_are_no_negatives_of_each_other_however_near_they_are():
+    """Each class holds a text of every letter: the nearest are of the other class, and of the same letter."""
+    rows = [
+        Row("intent", f"{letter}{i}", f"{letter}{i}", name, name, kind="same_class")
+        for name, start in (("x", 0), ("y", 10)) for letter in "abcd" for i in (start, start + 1)
+    ]  # fmt: skip
+    class_of = {row.query: row.document for row in rows}
+    settings = {
+        "max_queries": None, "max_length_tokens": None, "near": {"_target_": "pipeline.cluster.equal.Equal"},
+        "miner": yaml.safe_load(MINER.read_text(encoding="utf-8")) | {"max_ratio": None},
+    }  # fmt: skip
+    found = by_query(mined(ByLetter(), paired(rows, "seed"), (), settings, {"batch_tokens": 99}, title="t"))["intent"]
+    assert sorted(found) == sorted(class_of)
+    assert all(class_of[text] != class_of[query] for query, texts in found.items() for text in texts)
+    assert all({text[0] for text in texts[:2]} == {query[0]} for query, texts in found.items())

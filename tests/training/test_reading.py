@@ -1,9 +1,11 @@
 import itertools
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 
+from pipeline.corpus.classmates import paired
 from pipeline.corpus.row import Row
 from pipeline.training.reading import Known, Reader, code_of, text_hash
 
@@ -116,3 +118,23 @@ def test_without_a_row_nothing_is_known(reader):
     prompt = reader.prompt("weak", "query")
     assert Known([], reader).among({prompt: ["cat", "dog"]}).shape == (0, 2)
     assert Known([], reader).barred(["cat"], prompt, prompt) == [set(reader.codes(prompt, ["cat"]).tolist())]
+
+
+def test_any_two_texts_of_a_class_belong_together_whichever_pairs_were_drawn(encoder, reader):
+    """Against all pairs of each class, written out as rows of their own."""
+    named = [Row("retrieval", f"{i}", text, name, name) for i, (text, name) in enumerate(zip(WORDS, "aabbbccdda", strict=True))]
+    classed = [replace(row, task="intent", kind="same_class") for row in named]
+    alike = [(a, b) for a, b in itertools.permutations(named, 2) if a.document == b.document]
+    whole = Known([replace(a, document=b.query) for a, b in alike], reader)
+    prompts = reader.prompt("retrieval", "query"), reader.prompt("retrieval", "document")
+    asked = {prompts[0]: WORDS[:7], prompts[1]: WORDS[2:]}
+    for rows in (classed, [*classed, *paired(classed, "seed")], paired(classed, "seed")):
+        found = Known(rows, reader)
+        assert torch.equal(apart(found.among(asked)), apart(whole.among(asked)))
+        assert found.barred(WORDS, *prompts) == whole.barred(WORDS, *prompts)
+    assert len(whole.among(asked)) > 10
+
+
+def apart(pairs):
+    """Without those of a text and itself, which is no negative of itself in any case."""
+    return pairs[pairs[:, 0] != pairs[:, 1]]

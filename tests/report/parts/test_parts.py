@@ -31,6 +31,7 @@ def gated(facts):
         refused=["slerp", "ties"],
         kept=kept,
         forgot=["ties"],
+        notices=[],
     )
     return facts(verdict=verdict, limits=LIMITS)
 
@@ -98,6 +99,7 @@ def retained(facts, *, shelf="backbone", guards=("laws",)):
         refused=[],
         kept={"backbone": 1.0, "own": 0.8},
         forgot=["own"],
+        notices=[],
     )
     return facts(scores=scores, before=before, guards=list(guards), verdict=verdict, limits=LIMITS, evaluators={"sts": Sts()})
 
@@ -130,7 +132,7 @@ def test_before_and_after_come_first(facts, shown, root):
     assert "| own (this run&#39;s) | 0.7500 [0.650, 0.850] |" in shown("before", run, plain=True).replace("'", "&#39;")
     parts = yaml.safe_load((root / "conf/report.yaml").read_text(encoding="utf-8"))["parts"]
     order = sorted(parts, key=lambda name: parts[name]["order"])
-    assert order[:4] == ["before", "verdict", "merges", "retention"]
+    assert order[:5] == ["before", "verdict", "notices", "merges", "retention"]
 
 
 def test_vectors_are_shown_by_collection_and_model_and_what_was_not_measured_stays_empty(facts, shown):

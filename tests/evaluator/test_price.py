@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from pipeline.evaluator.items import summary
+from pipeline.evaluator.price import pairs_of, price
 from pipeline.models import controls
 from pipeline.protein.evaluator.affinity import Affinity
-from pipeline.protein.evaluator.price import pairs_of, price
 
 LIMITS = {"resamples": 400, "confidence": 0.95, "seed": 0}
 
