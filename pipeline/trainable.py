@@ -104,7 +104,7 @@ def check_slow(where: str, training: Mapping[str, Any], runtime: Mapping[str, An
     if str(runtime["strategy"]) in WHOLE:
         return
     for task, settings in training.get("tasks", {}).items():
-        for path, node in nodes(settings["objective"], f"{where}.tasks.{task}.objective"):
+        for path, node in nodes(settings.get("objective"), f"{where}.tasks.{task}.objective"):
             if class_value(node["_target_"], "needs_slow", path):
                 raise ValueError(
                     f"{path}: {node['_target_']} needs a slow copy of the encoder, which follows the whole weights: expected "
