@@ -21,6 +21,8 @@ class EmbeddedPairs:
     ``anchors`` are the queries that this process answers for: an objective that is a mean over queries returns the mean over
     these alone, one that looks at the whole batch (a correlation, say) returns the loss of the whole batch. The mean of what the
     processes return is the loss of the global batch, and so are the gradients: gathering sums them, the strategy averages.
+
+    ``slow`` holds one side of the task in the whole batch, without dropout; None where no objective asks for it, and in evaluation.
     """
 
     query: Float[Tensor, "B D"]
@@ -39,3 +41,4 @@ class EmbeddedPairs:
     layers: tuple[
         tuple[Float[Tensor, "B D"], Float[Tensor, "N D"]], ...
     ] = ()  # (query, document) after each block, if asked for
+    slow: tuple[Float[Tensor, "M D"], Int[Tensor, " M"]] | None = None  # vectors by a slow copy of the encoder, and text hashes

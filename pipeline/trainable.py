@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.build import class_value
+from pipeline.build import class_value, nodes
 from pipeline.manifest import check_code, modules, on_disk, poolings
 from pipeline.spelling import nearest
 from pipeline.task import KINDS, Kind
+
+WHOLE = ("auto", "ddp", "deepspeed_stage_1", "deepspeed_stage_2", "deepspeed_stage_2_offload")  # each process holds all weights
 
 
 def check_trainings(config: Mapping[str, Any]) -> None:
@@ -24,12 +26,14 @@ def check_trainings(config: Mapping[str, Any]) -> None:
     for name, training in config["train"].items():
         _check_control(f"train.{name}", training, config["curate"]["controls"])
         check_precision(f"train.{name}", training, config["runtime"])
+        check_slow(f"train.{name}", training, config["runtime"])
         check_rate(f"train.{name}", training)
         check_training(f"train.{name}", training, mined=mined, **limits)
         check_bounds(f"train.{name}", training)
     for name, phase in config["pretrain"]["phases"].items():
         where = f"pretrain.phases.{name}"
         check_precision(where, phase, config["runtime"])
+        check_slow(where, phase, config["runtime"])
         check_rate(where, phase)
         if "tasks" in phase:
             most = phase["mine"]["miner"].get("num_negatives", 0) if phase["mine"] else 0
@@ -93,6 +97,19 @@ def check_precision(where: str, training: Mapping[str, Any], runtime: Mapping[st
             f"{where}.precision: expected 32-true or bf16-mixed with runtime.strategy {runtime['strategy']}, got bf16-true, under which "
             f"most steps of most weights round to none; take bf16-mixed, or a strategy deepspeed_*, which keeps the weights in fp32 too"
         )
+
+
+def check_slow(where: str, training: Mapping[str, Any], runtime: Mapping[str, Any]) -> None:
+    """A slow copy of the encoder follows its weights, which each process must hold whole."""
+    if str(runtime["strategy"]) in WHOLE:
+        return
+    for task, settings in training.get("tasks", {}).items():
+        for path, node in nodes(settings.get("objective"), f"{where}.tasks.{task}.objective"):
+            if class_value(node["_target_"], "needs_slow", path):
+                raise ValueError(
+                    f"{path}: {node['_target_']} needs a slow copy of the encoder, which follows the whole weights: expected "
+                    f"runtime.strategy {', '.join(WHOLE)}, got {runtime['strategy']}; take one of these, or another objective"
+                )
 
 
 def check_probes(config: Mapping[str, Any]) -> None:

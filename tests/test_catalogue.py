@@ -33,6 +33,7 @@ from pipeline.corpus.row import SPLITS, Row
 from pipeline.delta import Models
 from pipeline.derivation.derivation import Text
 from pipeline.encoder.encoder import Encoder
+from pipeline.encoder.modules import pooling_modules
 from pipeline.params import _register_resolvers
 from pipeline.protein.architecture.architecture import Side
 from pipeline.shape import Config
@@ -154,16 +155,20 @@ def lined_up(pairs, *, turned):
     return pairs(
         query, document, score=torch.tensor([1.0, 0.6, 0.2, 0.0]), negative=torch.arange(4, 8)[:, None],
         teacher=torch.stack([cosine, torch.zeros(4)], dim=1), layers=((query, document),) * 3, progress=0.5,
+        slow=(torch.eye(16)[12:], torch.arange(4) + 2000),
     )  # fmt: skip
+
+
+FOR_FOUR = {"whitened": ["objective.width=2"]}  # what four pairs need
 
 
 @pytest.mark.parametrize("name", names("objective"))
 def test_every_objective_costs_less_where_pairs_stand_right_and_pulls_them_there(composed, pairs, name):
-    objective = build(composed(f"+objective={name}")["objective"])
-    for need in ("score", "negatives", "teacher", "layers"):
+    objective = build(composed(f"+objective={name}", *FOR_FOUR.get(name, []))["objective"])
+    for need in ("score", "negatives", "teacher", "layers", "slow"):
         assert isinstance(getattr(objective, f"needs_{need}"), bool)
     right, wrong = lined_up(pairs, turned=False), lined_up(pairs, turned=True)
-    costs = [objective(one) for one in (right, wrong)]
+    costs = [copy.deepcopy(objective)(one) for one in (right, wrong)]  # some have a state, which a batch moves
     assert all(cost.shape == () and torch.isfinite(cost) for cost in costs)
     assert costs[0].item() < costs[1].item()
     costs[1].backward()
@@ -189,11 +194,13 @@ def whole_and_parts(node, pairs, parts, *, rows_at_once=4096):
             leaves[0], leaves[1], positive, torch.arange(num) % 5 / 4, negative=documents[2 * num :].reshape(num, hard),
             document_text=text, anchors=anchors, teacher=torch.randn(num, 1 + hard, generator=torch.Generator().manual_seed(1)),
             progress=0.5, rows_at_once=rows_at_once, layers=tuple(zip(leaves[2::2], leaves[3::2], strict=True)),
+            slow=(drawn[0].flip(1), documents[:num] + 2000),
         )  # fmt: skip
         objective = build(node).double()  # one of its own in each process
+        objective(batch)  # some have a state, which the first batch moves
         loss = objective(batch)
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
-        found.append([loss.detach(), *gradients, *objective.buffers()])
+        found.append([loss.detach(), *gradients, *(value.double() for value in objective.buffers())])
     return [torch.stack(values).mean(0) for values in zip(*found, strict=True)]
 
 
@@ -231,14 +238,15 @@ def under_autocast(node, pairs, *, autocast, rounded=False, dtype=torch.float32)
     batch = pairs(
         given[0], given[1], positive, torch.arange(num) % 5 / 4, negative=documents[2 * num :].reshape(num, hard),
         known=[(1003, 7), (2, 5)], teacher=torch.randn(num, 1 + hard, generator=torch.Generator().manual_seed(1)), progress=0.5,
-        layers=tuple(zip(given[2::2], given[3::2], strict=True)),
+        layers=tuple(zip(given[2::2], given[3::2], strict=True)), slow=(given[0].detach().flip(1), documents[:num] + 2000),
     )  # fmt: skip
     objective = build(node)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+        objective(batch)  # some have a state, which the first batch moves
         loss = objective(batch)
     assert loss.dtype == torch.float32
     gradients = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
-    return [loss.detach(), *gradients, *objective.buffers()]
+    return [loss.detach(), *gradients, *(value.float() for value in objective.buffers())]
 
 
 def relative(found, expected):
@@ -361,18 +369,21 @@ def test_every_architecture_gives_each_complex_a_value_that_starts_where_it_is_t
 
 @pytest.mark.parametrize("name", [name for name in names("pooling") if name != "own"])
 def test_every_pooling_gives_one_vector_a_text_and_does_not_see_padding(composed, name):
-    pooling = build(composed(f"pooling={name}")["encoder"]["pooling"], later=True)(16)
-    assert type(pooling).__module__.startswith(("sentence_transformers.", "pipeline.pooling."))
+    made = pooling_modules(composed(f"pooling={name}")["encoder"]["pooling"], 16, 2)
+    assert all(type(one).__module__.startswith(("sentence_transformers.", "pipeline.pooling.")) for one in made)
+    pooling = made[-1]
     assert pooling.include_prompt
     hidden = torch.randn(3, 5, 16, generator=torch.Generator().manual_seed(0), requires_grad=True)
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 0, 0, 0, 0]])
 
     def pooled(vectors):
-        return pooling({"token_embeddings": vectors, "attention_mask": mask})["sentence_embedding"]
+        features = {"token_embeddings": vectors, "attention_mask": mask, "all_layer_embeddings": (vectors,) * 3}
+        return functools.reduce(lambda given, one: one(given), made, features)["sentence_embedding"]
 
     found = pooled(hidden)
-    assert found.shape == (3, 16) == (3, pooling.get_embedding_dimension())
-    torch.testing.assert_close(found[2], hidden[2, 0])  # a text of one token
+    assert found.shape == (3, pooling.get_embedding_dimension())
+    assert not found.shape[1] % 16
+    torch.testing.assert_close(found[2], hidden[2, 0].repeat(found.shape[1] // 16))  # a text of one token
     other = torch.where(mask[:, :, None] == 1, hidden, torch.full_like(hidden, 99.0))
     torch.testing.assert_close(pooled(other), found)
     found.sum().backward()

@@ -15,6 +15,7 @@ from torch import nn
 
 from pipeline.derivation.derivation import Text, end_with_dense, without_normalize
 from pipeline.encoder.encoder import Encoder
+from pipeline.encoder.modules import mixes
 
 
 class Shallow:
@@ -39,6 +40,8 @@ class Shallow:
         if self.layers is not None:
             if not encoder.trunks:
                 raise ValueError("the model has no transformer, so it has no layers; set layers to null")
+            if mixes(encoder.model.modules()):
+                raise ValueError("the model's vector is a mix of all its layers, so none can be cut off; set layers to null")
             for trunk in encoder.trunks:
                 keep_layers(trunk, self.layers)
         if self.dims is not None:

@@ -27,7 +27,7 @@ from pipeline.encoder.directory import folders, open_model, save_model
 from pipeline.encoder.encoding import encoded
 from pipeline.encoder.ids import ROUTE, padded, token_ids
 from pipeline.encoder.inputs import NO_LIMIT, check_inputs, modality, num_positions, plain, pooled, tokenized
-from pipeline.encoder.modules import after, pools, project, repool
+from pipeline.encoder.modules import after, mixes, pools, project, repool
 from pipeline.encoder.prompts import exported, tell_unsaid
 
 SETTINGS = "encoder.yaml"
@@ -65,7 +65,7 @@ class Encoder(nn.Module):
                     f"or a Router of these"
                 )
         if pooling is not None:
-            repool(model, pooling, self.trunk_width)
+            repool(model, pooling, self.trunk_width, self.blocks)
         if projection is not None:
             project(model, projection)
         for trunk in self.trunks:
@@ -246,8 +246,13 @@ class Encoder(nn.Module):
             return after(rest, features)
         if isinstance(first, Transformer) and not plain(first) and not layers:
             return after(rest, first({"input_ids": ids, "attention_mask": mask, "modality": modality(first)}))
+        common: dict[str, Any] = {"input_ids": ids, "modality": "text"}
+        if mixes(rest):
+            if layers:
+                raise ValueError("vectors after each block are not made by a model that mixes its layers; take another pooling")
+            every = self._read(first, ids, mask, True)
+            return after(rest, common | {"all_layer_embeddings": every} | pooled(rest, every[-1], mask, text))
         hidden = self._read(first, ids, mask, layers)
-        common = {"input_ids": ids, "modality": "text"}
         states = [hidden[-1], *hidden[1:]] if layers else [hidden]
         found = [after(rest, common | pooled(rest, state, mask, text)) for state in states]
         return (found[0], tuple(found[1:])) if layers else found[0]

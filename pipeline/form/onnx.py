@@ -23,7 +23,7 @@ from pipeline.corpus.collection import Encode
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.encoding import CPU_TOKENS, by_length
 from pipeline.encoder.inputs import plain, pooled
-from pipeline.encoder.modules import after
+from pipeline.encoder.modules import after, mixes
 
 LARGEST_BYTES = 1_900_000_000  # of one file: protobuf ends at 2 GiB
 TOKENS, TEXT = "last_hidden_state", "sentence_embedding"
@@ -72,9 +72,13 @@ class _Exported(nn.Module):
     def forward(self, input_ids: Int[Tensor, "B L"], attention_mask: Int[Tensor, "B L"]) -> tuple[Tensor, ...]:
         if self.names == [TEXT]:
             return (self.encoder(input_ids, attention_mask),)
-        hidden, _ = self.encoder.tokens(input_ids, attention_mask)
         text, rest = input_ids >= 0, self.encoder.path(0)[1:]
-        common = {"input_ids": torch.where(text, input_ids, ~input_ids), "modality": "text"}
+        common: dict[str, Any] = {"input_ids": torch.where(text, input_ids, ~input_ids), "modality": "text"}
+        if mixes(rest):
+            every, _ = self.encoder.tokens(input_ids, attention_mask, layers=True)
+            hidden, common["all_layer_embeddings"] = every[-1], every
+        else:
+            hidden, _ = self.encoder.tokens(input_ids, attention_mask)
         return hidden.float(), after(rest, common | pooled(rest, hidden, attention_mask, text))
 
 

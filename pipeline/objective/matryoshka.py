@@ -57,6 +57,10 @@ class Matryoshka(Objective):
             )
         if dims_at_once is not None and not 1 <= dims_at_once <= len(dims):
             raise ValueError(f"dims_at_once must be 1 to {len(dims)}, the number of dims, got {dims_at_once}; {where}")
+        if objective.needs_slow:
+            raise ValueError(
+                f"{type(objective).__name__} remembers whole vectors; put matryoshka inside of it, see conf/objective/queue.yaml"
+            )
         self.dims = tuple(dims)
         self.coefficients = tuple(coefficients or [1.0] * len(dims))
         self.dims_at_once = dims_at_once

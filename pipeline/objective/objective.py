@@ -5,6 +5,7 @@ Either way the mean of what the processes return is the loss of the global batch
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -24,7 +25,10 @@ class Objective(nn.Module):
     needs_negatives: bool = False
     needs_teacher: bool = False
     needs_layers: bool = False
+    needs_slow: bool = False  # then ``slow_share`` and ``slow_side`` say which vectors of a slow copy of the encoder it gets
     saves: bool = False
+    slow_share: float = 0.0  # of its weights, which the copy keeps at a step; the rest is the encoder's
+    slow_side: Literal["query", "document"] = "document"
 
     def check_scores(self, scores: Sequence[float]) -> None:
         """ValueError where the objective cannot read them: before training, of all rows that have one."""

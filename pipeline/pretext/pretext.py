@@ -21,13 +21,18 @@ from pipeline.training.trainer import module_settings, train, without_gradient
 
 
 class Pretext(ABC):
-    """A new one names its arguments in ``__init__`` (YAML gives them under `fit`), repeats ``sections``, and writes the three methods."""
+    """A new one names its arguments in ``__init__`` (YAML gives them under `fit`), repeats ``sections``, and writes the three methods, and
+    `pieces` where it does not read whole texts."""
 
     sections = {"phase": "shape.Pretext"}  # noqa: RUF012
 
+    def pieces(self, texts: Sequence[str]) -> list[str]:
+        """What is turned into tokens, in the place of the texts. Called once, before `batches`, which gets the ids of these."""
+        return list(texts)
+
     @abstractmethod
     def batches(self, ids: Sequence[Sequence[int]], encoder: Encoder, *, steps: int, seed: int, where: str) -> Planned[Any]:
-        """A batch a step, planned from the seed. ``ids``: the token ids of each text; ``where`` begins the message of a ValueError."""
+        """A batch a step, planned from the seed. ``ids``: the token ids of each piece; ``where`` begins the message of a ValueError."""
 
     @abstractmethod
     def module(self, encoder: Encoder, **settings: Any) -> ChunkedModule:
@@ -48,7 +53,7 @@ class Pretext(ABC):
         rows = read_rows(job.curated, "train")
         texts = sequences(row for corpus, row in rows if section["corpora"] is None or corpus in section["corpora"])
         steps = section["steps"]
-        ids = job.encoder.token_ids(texts, section["max_length_tokens"])
+        ids = job.encoder.token_ids(self.pieces(texts), section["max_length_tokens"])
         data = self.batches(ids, job.encoder, steps=steps, seed=job.seed, where=job.name)
         settings = module_settings(section, runtime, steps=steps, seed=job.seed)
         module = self.module(job.encoder, optimizer=build(section["optimizer"], later=True), **settings)

@@ -12,8 +12,9 @@ from pipeline.corpus.batches import Batch
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.fitting import WITH_END
+from pipeline.encoder.modules import mixes
 from pipeline.objective.objective import Objective
-from pipeline.trainable import check_precision, check_training, num_processes
+from pipeline.trainable import check_precision, check_slow, check_training, num_processes
 from pipeline.view.view import View
 
 
@@ -34,6 +35,7 @@ def check_rows(
             f"{where}.on_nonfinite: skip needs the gradients, which DeepSpeed keeps to itself; take stop, or runtime.strategy: ddp"
         )
     check_precision(where, training, runtime)
+    check_slow(where, training, runtime)
     mined = {task: settings.get("num_negatives", 0) for task, settings in training["tasks"].items()}  # `compose` asks the miner
     limits = {"longest": training["max_length_tokens"], "processes": num_processes(runtime)}
     given = {
@@ -81,6 +83,11 @@ def check_encoder(where: str, training: Mapping[str, Any], objectives: Mapping[s
     for task, objective in objectives.items():
         try:
             objective.check_encoder(width=encoder.width, blocks=encoder.blocks)
+            if objective.needs_layers and mixes(encoder.model.modules()):
+                raise ValueError(
+                    f"{type(objective).__name__} looks at the vectors after each block, which a model that mixes its layers does not "
+                    f"make; take another pooling than layer_mix, or another objective"
+                )
             for side in ("query", "document"):
                 encoder.token_ids(["text"], training["max_length_tokens"], task=task, side=side)
         except ValueError as error:

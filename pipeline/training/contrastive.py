@@ -1,20 +1,22 @@
 """The one module that all trainings share: encode the global batch, ask the objective of each task in it, step."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from pipeline.distributed import agreed, mean_of, num_processes, own_slice
 from pipeline.encoder.encoder import Encoder
 from pipeline.gradcache import cut, embedded
+from pipeline.objective.objective import Objective
 from pipeline.tensors import EmbeddedPairs
 from pipeline.training.data import Part, TextBatch
 from pipeline.training.guards import geometry
 from pipeline.training.module import ChunkedModule
+from pipeline.training.slow import slow_copy
 
 
 class ContrastiveModule(ChunkedModule):
@@ -28,7 +30,7 @@ class ContrastiveModule(ChunkedModule):
     def __init__(
         self,
         encoder: Encoder,
-        objectives: Mapping[str, nn.Module],
+        objectives: Mapping[str, Objective],
         optimizer: Callable[..., torch.optim.Optimizer],
         *,
         negatives: Mapping[str, Literal["in_batch", "gathered", "own"]],
@@ -55,6 +57,7 @@ class ContrastiveModule(ChunkedModule):
         self.objectives = nn.ModuleDict(objectives)
         self.negatives = dict(negatives)
         self.similarities_at_once = similarities_at_once
+        self.slow = slow_copy(encoder, objectives)
         self.with_layers = any(getattr(objective, "needs_layers", False) for objective in objectives.values())
 
     def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
@@ -63,6 +66,8 @@ class ContrastiveModule(ChunkedModule):
                 f"the processes hold different batches at step {self.global_step} (this one: {batch.told}), expected the same "
                 f"texts of the same task on all; start all with one configuration and the same files"
             )
+        if self.slow and self.global_step:
+            self.slow.follow(self.encoder)
         vectors = self.vectors(batch)
         terms = self._terms(batch, vectors)
         loss = torch.stack(list(terms.values())).sum()
@@ -82,7 +87,7 @@ class ContrastiveModule(ChunkedModule):
         return float(torch.stack(losses).mean())
 
     def _terms(self, batch: TextBatch, vectors: Float[Tensor, "T C D"]) -> dict[str, Tensor]:
-        torch.manual_seed(self.seed * 1_000_003 + batch.number)  # what objectives draw must be the same on every process
+        self._seed(batch)
         terms = {part.task: self._loss(batch, part, vectors) for part in batch.parts}
         others = [weight.sum() for task, one in self.objectives.items() if task not in terms for weight in one.parameters()]
         if others:  # weights that have no turn at this step: gradients of 0, or processes would wait for theirs
@@ -90,28 +95,59 @@ class ContrastiveModule(ChunkedModule):
             terms[first] = terms[first] + 0.0 * torch.stack(others).sum()
         return terms
 
+    def _seed(self, batch: TextBatch) -> None:
+        """What objectives draw must be the same on every process."""
+        torch.manual_seed(self.seed * 1_000_003 + batch.number)
+
     def vectors(self, batch: TextBatch) -> Float[Tensor, "T C D"]:
         """The final vectors of all texts, at unit length, and with C > 1 those after each block behind them."""
-        lengths = [len(ids) for ids in batch.ids]
-        chunks = cut(lengths, self.chunk_tokens)
-        flat = embedded(
-            lambda texts: self._embed([batch.ids[text] for text in texts]),
-            chunks,
-            kept_tokens=self.kept_tokens,
+        flat = self._encoded(batch, batch.ids, self._embed, kept_tokens=self.kept_tokens)
+        return flat.unflatten(1, (-1, self.encoder.width))
+
+    def _encoded(
+        self, batch: TextBatch, ids: list[Tensor], embed: Callable[[list[Tensor]], Tensor], *, kept_tokens: int
+    ) -> Float[Tensor, "n CD"]:
+        return embedded(
+            lambda texts: embed([ids[text] for text in texts]),
+            cut([len(row) for row in ids], self.chunk_tokens),
+            kept_tokens=kept_tokens,
             seed=f"{self.seed} {batch.number}",
             return_memory=self.return_memory,
         )
-        return flat.unflatten(1, (-1, self.encoder.width))
 
-    def _embed(self, ids: list[Tensor]) -> Float[Tensor, "n CD"]:
+    def _given(self, ids: list[Tensor]) -> tuple[Tensor, Tensor]:
         padded = pad_sequence([row.long() for row in ids], batch_first=True, padding_value=self.encoder.pad_id)
         length = torch.tensor([len(row) for row in ids])
         mask = (torch.arange(padded.shape[1])[None, :] < length[:, None]).long()
-        given = (padded.to(self.device), mask.to(self.device))
+        return padded.to(self.device), mask.to(self.device)
+
+    def _embed(self, ids: list[Tensor]) -> Float[Tensor, "n CD"]:
+        given = self._given(ids)
         if not self.with_layers:
             return self.encoder.unit(self.encoder(*given))
         last, layers = self.encoder(*given, layers=True)
         return torch.cat([self.encoder.unit(vectors) for vectors in (last, *layers)], dim=1)
+
+    @torch.no_grad()
+    def _slow(self, batch: TextBatch, part: Part) -> tuple[Float[Tensor, "M D"], Int[Tensor, " M"]] | None:
+        """As `EmbeddedPairs.slow` says: the whole batch's, whichever of it this process looks at."""
+        objective = self.objectives[part.task]
+        if self.slow is None or not self.training or not objective.needs_slow:
+            return None
+        encoder, query = self.slow.encoder.to(self.device), objective.slow_side == "query"
+        first, size = (part.first_query, len(part.positive)) if query else (part.first_document, part.num_documents)
+        own = slice(first, first + size)
+        found = self._encoded(batch, batch.ids[own], lambda ids: encoder.unit(encoder(*self._given(ids))), kept_tokens=10**12)
+        self._seed(batch)  # encoding has seeded anew
+        return found, batch.hashes[own]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.slow:
+            checkpoint["slow"] = self.slow.encoder.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.slow:
+            self.slow.encoder.load_state_dict(checkpoint["slow"])
 
     def _loss(self, batch: TextBatch, part: Part, vectors: Float[Tensor, "T C D"]) -> Tensor:
         """This process' share of the batch's loss: the mean over all processes is the loss."""
@@ -159,6 +195,7 @@ class ContrastiveModule(ChunkedModule):
             progress=batch.number / self.steps,
             rows_at_once=max(1, self.similarities_at_once // len(documents)),
             layers=tuple((found[0][:, c], found[1][:, c]) for c in range(1, vectors.shape[1])),
+            slow=self._slow(batch, part),
         )
 
     @torch.no_grad()

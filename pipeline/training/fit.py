@@ -97,7 +97,7 @@ def fit(
     _begin(name, objectives, encoder, seed, whole=not isinstance(strategy, DeepSpeedStrategy | FSDPStrategy))
     teachers, reader = _teachers(training, runtime), Reader(encoder, training["max_length_tokens"])
     planned = partial(_data, rows, negatives, reader, known["train"], objectives, teachers=teachers, views=views, seed=seed)
-    module = _module(encoder, objectives, training, runtime, steps=1, seed=seed)
+    module = _module(encoder, copy.deepcopy(objectives), training, runtime, steps=1, seed=seed)  # timed: no state may move
     counts = _counts(name, rows, module, planned, training, runtime, run_folder(name, training, seed, inputs))
     steps = sum(counts.values())
     data = planned(training, counts)

@@ -202,8 +202,8 @@ def test_the_lists_of_text_are_told_with_the_command_that_mends_them(root, ready
             r"unknown key train\.hp\.control; keys there: fit, .*unknown key train\.hp\.affinity|unknown key train\.hp\.affinity",
         ),
         (
-            {"train.hp.fit._target_": "pipeline.protein.pretext.residues.Masked"},
-            r"train\.hp\.fit: expected what trains experts, but pipeline\.protein\.pretext\.residues\.Masked trains phases only",
+            {"train.hp.fit._target_": "pipeline.pretext.masked.Masked"},
+            r"train\.hp\.fit: expected what trains experts, but pipeline\.pretext\.masked\.Masked trains phases only",
         ),
         ({"train.hp.affinity.bakbone": "frozen"}, r"no key 'bakbone' under train\.affinity \(did you mean 'backbone'"),
     ],

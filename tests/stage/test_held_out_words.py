@@ -5,13 +5,13 @@ import yaml
 
 from pipeline.corpus.files import write
 from pipeline.corpus.row import Row
-from pipeline.protein.pretext.residues import Masked
+from pipeline.pretext.masked import Masked
 from pipeline.training.trainer import Trained
 
 PLANTED = {"train": "qtrainq", "validation": "qvalidationq", "test": "qtestq", "probe": "qprobeq"}
 SCRATCH = {"vocabulary": 80, "width": 16, "layers": 1, "heads": 2, "intermediate": 32, "dropout": 0.1}
 
-FIT = {"_target_": "pipeline.protein.pretext.residues.Masked", "share": 0.15, "batch_size": 2}
+FIT = {"_target_": "pipeline.pretext.masked.Masked", "share": 0.15, "batch_size": 2}
 OPTIMIZER = {
     "_target_": "pipeline.training.optimizer.adamw",
     "lr": 0.1,

@@ -46,6 +46,8 @@ MINED = {
 }
 # Settings that turn losses of graded pairs off, where an objective has them: they move every text that has a grade.
 GRADED = {"cosine": 0.0, "angle": 0.0, "pearson": 0.0, "rank_kl": 0.0, "pro": 0.0}
+# The same of one objective: statistics of the batch, which move every text; a teacher that bars the query asked for.
+OF_ONE = {"whitened": {"whiten": False}, "progressive_gated": {"margin": 1.0}}
 ALSO = {
     "infonce both ways": ("infonce", {"symmetric": True, "same_side": ["query", "document"]}),
     "progressive curricular": ("progressive", {"kind": "curricular"}),
@@ -60,7 +62,7 @@ def objectives() -> dict[str, Any]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for file in sorted((CONF / "objective").glob("*.yaml")):
             composed = compose(overrides=[f"+objective={file.stem}"])["objective"]
-            nodes[file.stem] = OmegaConf.to_container(composed, resolve=True)
+            nodes[file.stem] = OmegaConf.to_container(composed, resolve=True) | OF_ONE.get(file.stem, {})
     nodes |= {name: nodes[base] | changes for name, (base, changes) in ALSO.items()}
     return {name: build(node | {key: value for key, value in GRADED.items() if key in node}) for name, node in nodes.items()}
 

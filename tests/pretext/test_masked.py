@@ -6,8 +6,8 @@ import torch
 from pipeline.corpus.files import write
 from pipeline.corpus.row import Row, sequences
 from pipeline.encoder.encoder import Encoder
+from pipeline.pretext.masked import NOT_ASKED, Masked, MaskedChains, MaskedModule
 from pipeline.protein.encoder.esm_scratch import EsmScratchBackbone
-from pipeline.protein.pretext.residues import NOT_ASKED, Masked, MaskedChains, MaskedModule
 from pipeline.training.job import Job
 from pipeline.training.optimizer import adamw
 
