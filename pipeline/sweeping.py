@@ -6,6 +6,7 @@ from typing import Any
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
@@ -41,11 +42,11 @@ def hydra_overrides(page: Page, stage: str, item: str | None, own: Sequence[str]
     if stage == "baseline":
         check_choice("baseline", str(item), "python -m pipeline baseline <name>")
         plain.append(f"+baseline={item}")
-    check_overrides(plain, own)
+    parsed = _parsed(own)
     choices = _unnamed(placed(page), named)
     if not choices and not cleared(page):
+        check_overrides(plain, own)
         return [*plain, *own]
-    parsed = OverridesParser.create().parse_overrides(list(own))
     fixed = [str(one.input_line) for one in parsed if not one.is_sweep_override() and _is_choice(one.key_or_group)]
     swept = {one.key_or_group for one in parsed if one.is_sweep_override()}
     GlobalHydra.instance().clear()
@@ -56,33 +57,44 @@ def hydra_overrides(page: Page, stage: str, item: str | None, own: Sequence[str]
         if group and group not in swept:
             own_choices = _of_item(page, stage, found.standing[group], choices, [*plain, *fixed, *added])
             added += composed_with([*plain, *fixed, *added], own_choices).added
+    if group not in swept:  # else each job has choices of its own, and its keys are looked at there
+        check_overrides([*plain, *added], own)
     return [*plain, *added, *own]
 
 
 def check_overrides(fixed: Sequence[str], own: Sequence[str]) -> None:
     """ValueError where one of a person's ``own`` overrides is none, or names a choice or a key that there is not: Hydra would print its
     search path, or a traceback. ``fixed``: those that are known to be right, which come first."""
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(own))
-    except HydraException as error:
-        raise ValueError(
-            f"{str(error).splitlines()[0]}; expected key=value, and quotes around what Hydra reads otherwise"
-        ) from None
-    choices = list(fixed)
+    parsed, choices = _parsed(own), list(fixed)
     for one in parsed:
-        group = one.key_or_group
-        if not one.is_delete() and _is_choice(group):
-            names = [str(name) for name in (one.sweep_iterator() if one.is_sweep_override() else [one.value()])]
-            for name in names:
-                check_choice(group, name, str(one.input_line))
+        if not one.is_delete() and _is_choice(one.key_or_group):
             place = f"@{one.package}" if one.package else ""
-            choices.append(f"{'+' if one.is_add() else ''}{group}{place}={names[0]}")
+            choices.append(f"{'+' if one.is_add() else ''}{one.key_or_group}{place}={_names(one)[0]}")
     GlobalHydra.instance().clear()
     with initialize_config_dir(config_dir=str(CONF.absolute()), version_base="1.3"):
         at = _composed(choices)
     for one in parsed:
         if not (one.is_add() or one.is_force_add() or one.is_delete() or _is_choice(one.key_or_group)):
             _check_key(at, one.key_or_group)
+
+
+def _parsed(own: Sequence[str]) -> list[Override]:
+    """ValueError where one is no override, or chooses what there is not."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(own))
+    except HydraException as error:
+        raise ValueError(
+            f"{str(error).splitlines()[0]}; expected key=value, and quotes around what Hydra reads otherwise"
+        ) from None
+    for one in parsed:
+        if not one.is_delete() and _is_choice(one.key_or_group):
+            for name in _names(one):
+                check_choice(one.key_or_group, name, str(one.input_line))
+    return parsed
+
+
+def _names(one: Override) -> list[str]:
+    return [str(name) for name in (one.sweep_iterator() if one.is_sweep_override() else [one.value()])]
 
 
 def _composed(overrides: Sequence[str]) -> DictConfig:
