@@ -132,7 +132,7 @@ def run(name: str, seed: int, folder: Path, stages: list[str], threads: int) -> 
     if "outside" in stages and "outside" not in found:
         found["outside"] = _outside(data, found["final"])
     RESULTS.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    file.write_text(json.dumps(found, separators=(",", ":")) + "\n", "utf-8")
 
 
 def _stages(task: str, *, twin: bool) -> Iterator[tuple[str, str | None]]:
@@ -170,7 +170,8 @@ def _scores(models: Sequence[str]) -> dict[str, Any]:
             if model != "bm25" or items["deal"] is None:
                 found["items"][model] = [round(value, 4) for value in items["ndcg@10"]]
                 if model == "backbone":
-                    found["groups"] = items["group"]
+                    names = {group: i for i, group in enumerate(dict.fromkeys(items["group"]))}
+                    found["groups"] = [names[group] for group in items["group"]]
                     found["label"] = label
         scores = json.loads(Path(f"data/metrics/evaluate/{model}.json").read_text("utf-8"))
         if "general" in scores.get("retention", {}):
