@@ -297,9 +297,8 @@ class Encoder(nn.Module):
 
     def num_tokens(self, texts: Sequence[str]) -> list[int]:
         """With special tokens, not cut."""
-        other = not isinstance(self.path(0)[0], Transformer)
-        whole = self.plain_ids(texts) if other else self.tokenizer(list(texts), verbose=False)["input_ids"]
-        return [len(row) for row in whole]
+        read = isinstance(self.path(0)[0], Transformer)
+        return list(map(len, self.tokenizer(list(texts), verbose=False)["input_ids"] if read else self.plain_ids(texts)))
 
     def padded(self, ids: Sequence[Sequence[int]]) -> tuple[Int[Tensor, "B L"], Int[Tensor, "B L"]]:
         """``(input_ids, attention_mask)``, padded at the right to the longest."""
@@ -340,14 +339,12 @@ class Encoder(nn.Module):
                 trunk.model = trunk.model.merge_and_unload()  # pyright: ignore[reportCallIssue]
         save_model(self.model, directory)
         prompts = dict(self.prompts) if self.prompts["texts"] else None
-        given = {"prompts": prompts, "adapter": self.adapter or None}
-        settings = {"max_length_tokens": self.max_length_tokens, **{key: one for key, one in given.items() if one is not None}}
-        write_yaml(directory / SETTINGS, settings)
+        settings = {"max_length_tokens": self.max_length_tokens, "prompts": prompts, "adapter": self.adapter or None}
+        write_yaml(directory / SETTINGS, {key: one for key, one in settings.items() if one is not None})
         tell_unsaid(directory / SETTINGS, self.kept_back)
 
     @classmethod
     def load(cls, directory: Path) -> "Encoder":
         """The encoder of any directory that sentence-transformers loads. ValueError where it is not whole, or brings code."""
         file = directory / SETTINGS
-        settings = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        return cls(open_model(directory), **settings)
+        return cls(open_model(directory), **(yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}))

@@ -34,7 +34,7 @@ def record_cost(name: str, seconds: float, config: Mapping[str, Any]) -> None:
 
 def of_page(config: Mapping[str, Any]) -> set[str]:
     """The stages of a composed configuration, ``stage@item`` where they have items."""
-    items = {f"{stage}@{item}" for stage, section in ITEMS.items() for item in config[section]}
+    items = {f"{stage}@{item}" for stage, section in ITEMS.items() for item in config.get(section) or ()}
     return {*STAGES, *items}
 
 

@@ -51,7 +51,7 @@ def test_the_dims_of_a_step_follow_from_progress_alone_and_all_have_their_turn(r
 def test_layers_are_shortened_too(rich):
     class Middle(torch.nn.Module):
         needs_score = needs_negatives = needs_teacher = False
-        needs_layers = True
+        needs_layers, needs_slow = True, False
 
         def forward(self, pairs):
             return pairs.layers[0][0].square().sum(1).mean() + pairs.layers[0][0].shape[1]

@@ -69,8 +69,9 @@ def ready(root, tmp_path_factory):
     write(curated / "dropped.parquet", Dropped, [])
     kept = {"train": 24, "validation": 12, "test": 12}
     card = {
-        "raw": {"rows": kept, "rejected": 0, "documents": 0},
-        "kept": kept,
+        "raw": {"rows": {"affinity": 48}, "rejected": 0, "documents": 0},
+        "kept": {f"{split}/affinity": number for split, number in kept.items()},
+        "probe": {},
         "splits": kept,
         "dropped": {},
         "funnel": [["read", 48]],

@@ -153,7 +153,7 @@ def test_the_published_split_has_its_leaks_counted_beside(workspace, run):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"related.identity": 30}, "identity must be in (0, 1], got 30; write 0.30 for 30 percent"),
+        ({"related.identity": 30}, "identity are shares, got 0.75 and 30; write 0.30 for 30 percent"),
         ({"curate.split.search.binary": "/nowhere/mmseqs"}, "MMseqs2 cannot be run"),
         (
             {"curate.split.search.binary": "/bin/false"},

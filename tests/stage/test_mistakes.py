@@ -197,7 +197,7 @@ def test_a_mistake_on_hydra_s_command_line_is_a_message_too(finished, root, mist
 
 
 def test_a_merge_by_hand_names_the_key_that_there_is_not(finished, run, capsys):
-    words = ["--base", "checkpoints/base", "--expert", "checkpoints/experts/sts", "method=ties", "out=merged"]
+    words = ["--base", "checkpoints/base", "--expert", "checkpoints/experts/sts", "merging=ties", "out=merged"]
     assert run(finished, "merge", *words, "merge.method.densty=0.5") == 1
     assert "merge.method.densty=: no key 'densty' (did you mean 'density'?)" in capsys.readouterr().err
 

@@ -29,6 +29,8 @@ RATE, DECAY, CLIP = 0.1, 0.5, 0.25
 class Still(nn.Module):
     """An objective that asks for nothing: gradients are 0."""
 
+    needs_slow = False
+
     def forward(self, pairs: Any) -> torch.Tensor:
         return (pairs.query.sum() + pairs.document.sum()) * 0
 
