@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.models import DERIVED, MERGED
+from pipeline.models import DERIVED, EXPERTS, MERGED
 from pipeline.shape import Page
 from pipeline.spelling import nearest
 
@@ -40,6 +40,29 @@ def check_derived_of_complexes(config: Mapping[str, Any]) -> None:
                 f"params.yaml: derivations.{name}.of: {one['of']} predicts the affinity of complexes; expected a model whose vectors "
                 f"are compared"
             )
+
+
+def check_controls(config: Mapping[str, Any]) -> None:
+    """ValueError where something could be made of a control that learned from another deal of the rows: the run's own test rows are among
+    what it learned, and what is made of it would be scored on these."""
+    controls = {name: config["experts"][name] for name, one in config["train"].items() if one.get("control") is not None}
+    for name, place in controls.items():
+        if EXPERTS in Path(place).parents:
+            raise ValueError(
+                f"params.yaml: experts.{name}: it learns from the split {config['train'][name]['control']}, and merges take what lies in "
+                f"{EXPERTS}; write checkpoints/controls/{name}"
+            )
+        for model, path in config["models"].items():
+            if Path(place) in Path(path).parents:
+                raise ValueError(
+                    f"params.yaml: models.{model}: {path} is of the control {name}, which learned from other rows; expected {place} itself"
+                )
+        for derived, one in config["derive"].items():
+            if Path(place) in (Path(one["of"]), *Path(one["of"]).parents):
+                raise ValueError(
+                    f"params.yaml: derivations.{derived}.of: {one['of']} learned from the split {config['train'][name]['control']}, where "
+                    f"the run's test rows may be train rows; expected a model of the run's own split"
+                )
 
 
 def _check_circle(where: str, start: str, made: Mapping[str, str]) -> None:

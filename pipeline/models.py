@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 MERGED, DERIVED, BACKBONE = Path("checkpoints/merged"), Path("checkpoints/derived"), Path("checkpoints/backbone")
+EXPERTS = Path("checkpoints/experts")  # what merges take
 
 
 def merges(models: Mapping[str, str]) -> list[str]:

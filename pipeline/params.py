@@ -171,11 +171,16 @@ def _items(
     ``twins`` also what holds for the item that it is a twin of."""
     found = {name: composer(()) for name, composer in composers.items()}
     wanted = of_items(section, choices, found)
-    wanted |= {name: [*wanted.get(of, ()), *wanted[name]] for name, of in twins.items()}
+    for name, of in twins.items():
+        wanted[name] = [*wanted.get(of, ()), *(one for one in wanted[name] if f"@{section}.{name}." in one.written)]
     parts = {name: (composers[name](wanted[name]) if wanted[name] else one).cfg for name, one in found.items()}
     _check_item_paths(page.set, section, parts)
     values = {name: dict(for_item(page.set, section, name, parts)) for name in parts}
-    values |= {name: values.get(of, {}) | values[name] for name, of in twins.items()}
+    everywhere = dict(for_item(page.set, section, "", parts))
+    for name, of in twins.items():  # what holds for every item is in the values of `of`, behind which are those of its own
+        values[name] = values.get(of, everywhere) | {
+            path: one for path, one in values[name].items() if path not in everywhere or one != everywhere[path]
+        }
     return {name: resolved(cfg, values[name], f"{PAGE}: set")[section] for name, cfg in parts.items()}
 
 

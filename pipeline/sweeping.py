@@ -106,7 +106,7 @@ def _composed(overrides: Sequence[str]) -> DictConfig:
 
 def _check_key(cfg: DictConfig, path: str) -> None:
     at: Any = cfg
-    if path.startswith("hydra."):
+    if path.startswith(("hydra.", "hydra/")):
         return
     for key in path.split("."):
         known = [str(name) for name in at] if isinstance(at, DictConfig) else []

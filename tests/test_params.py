@@ -11,7 +11,7 @@ import yaml
 
 from pipeline.build import build, check_node, load, nodes, signature
 from pipeline.choice import LISTS
-from pipeline.derivable import check_derivations, check_derived_of_complexes
+from pipeline.derivable import check_controls, check_derivations, check_derived_of_complexes
 from pipeline.params import compose_config, flat, read_page
 from pipeline.sweeping import hydra_overrides, sweep_config
 from pipeline.trainable import check_trainings
@@ -713,3 +713,49 @@ def test_what_a_source_yields_is_read_from_its_class(composed_anew):
         "retrieval": {"kind": "retrieval", "learned": False}, "sts": {"kind": "sts", "learned": False},
         "weak": {"kind": "weak", "learned": True}
     }  # fmt: skip
+
+
+RANDOM = {"retrieval": "checkpoints/experts/retrieval", "retrieval_random": "checkpoints/controls/retrieval_random"}
+
+
+def test_a_twin_on_a_random_split_has_what_the_page_says_of_its_expert(composed):
+    """Whether it says so of that, of all, or of both, where the nearer word counts; and its own word before these."""
+    choices = {
+        "objective@train.tasks.retrieval.objective": "triplet",
+        "objective@train.retrieval.tasks.retrieval.objective": "angle",
+    }
+    values = {
+        "max_length_tokens": 100,
+        "epochs": 2,
+        "retrieval": {"max_length_tokens": 50},
+        "retrieval_random": {"warmup": 0.2},
+    }
+    found = composed(experts=RANDOM, choose=OWN | choices, set={"train": values})
+    own, twin = (found["train"][name] for name in RANDOM)
+    assert (own["max_length_tokens"], own["epochs"]) == (50, 2)
+    assert twin == own | {"control": "random", "warmup": 0.2}
+    assert "random" in found["curate"]["controls"]
+    assert composed(experts=TWO_EXPERTS | {}, choose=OWN)["curate"]["controls"] == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"experts": RANDOM | {"retrieval_random": "checkpoints/experts/retrieval_random"}},
+            "experts.retrieval_random: it learns from the split random, and merges take what lies in checkpoints/experts; write "
+            "checkpoints/controls/retrieval_random",
+        ),
+        (
+            {"derivations": {"near": {"derivation": "back", "of": RANDOM["retrieval_random"], "weight": 0.5}}},
+            "derivations.near.of: checkpoints/controls/retrieval_random learned from the split random",
+        ),
+        (
+            {"models": {"early": f"{RANDOM['retrieval_random']}/snapshots/3"}},
+            "models.early: checkpoints/controls/retrieval_random/snapshots/3 is of the control retrieval_random",
+        ),
+    ],
+)
+def test_nothing_is_made_of_a_control(composed, changes, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_controls(composed(**({"experts": RANDOM, "choose": OWN} | changes)))

@@ -56,7 +56,9 @@ def _not_scored(
     for task in raw:
         kept, kind = card["kept"].get(f"test/{task}", 0), KINDS[tasks[task]["kind"]] if task in tasks else None
         if kept and kind and kind.evaluated and f"{task}/{corpus}" not in scored:
-            why = "none is judged relevant" if kind.shape == "ranked" else "the final model does not answer them"
+            reasons = {"ranked": "none is judged relevant", "labelled": "none is of a class that has train texts"}
+            searched = kind.shape == "ranked" or kind.classmates
+            why = reasons[kind.shape] if searched else "the final model does not answer them"
             lines.append(f"{corpus}: the {kept} test rows of task {task} give no score, as {why}.")
     return lines
 

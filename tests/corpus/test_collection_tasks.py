@@ -1,5 +1,7 @@
 """Rows of each evaluated task as collections; and what is refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.corpus.collection import Judged, checked_judgements, collections
@@ -50,6 +52,17 @@ def test_a_text_is_searched_among_the_train_texts_of_which_those_of_its_class_ar
 
 def test_nothing_is_scored_where_no_class_has_a_train_text(curated):
     assert curated([classed("hi", "greeting")]) == []
+
+
+def test_a_text_of_two_classes_finds_both_and_letter_case_makes_no_other_text(curated):
+    train = [
+        classed("hello", "greeting"),
+        classed("well", "smalltalk"),
+        replace(classed("Well", "greeting"), query_id="id well"),
+    ]
+    (found,) = curated([classed("hi", "greeting"), classed("hi", "smalltalk")], train)
+    assert found.judgements == {"id hi": {"id hello": 1, "id well": 1}}
+    assert found.documents == {"id hello": "hello", "id well": "well"}
 
 
 def classed(text, name):
