@@ -23,7 +23,6 @@ def run(out: Path) -> None:
     check_derivations(page)
     config = compose_config(page)
     check_derived_of_complexes(config)
-    check_controls(config)
     for line in leave_out(config):
         print(line)
     evaluators = {name: node["_target_"] for name, node in config["evaluate"]["evaluators"].items() if node is not None}
@@ -34,6 +33,7 @@ def run(out: Path) -> None:
         check_audit(kinds, class_value(config["curate"]["audit"]["_target_"], "texts", "curate.audit"))
     check_tasks(config, {name: class_value(target, "kind", name) for name, target in evaluators.items()})
     check_trainings(config)
+    check_controls(config)
     check_probes(config)
     _check_parts(config)
     write_yaml(out / CONFIG, config | {"code": code_hashes(config)})
