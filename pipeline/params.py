@@ -1,5 +1,6 @@
 """What a run is made of: `conf/` and `params.yaml` composed by Hydra, checked, resolved and written as `data/config.yaml`."""
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -113,6 +114,9 @@ def compose_config(page: Page) -> dict[str, Any]:
         whole["ingest"]["corpora"] = corpora
         config = {name: whole[name] for name in Shared.model_fields if name in whole}
         check_shared(config)  # before the items are composed, which takes a while
+        for path, named in flat(page.set):
+            if re.fullmatch(r"train\.[^.]+\.corpora", path) and isinstance(named, list):
+                check_corpora("train", {path.split(".")[1]: {"corpora": named}}, corpora)
         if set(page.experts) & set(kinds):  # what is surely trained; `compose` checks the rest
             check_audit(kinds, class_value(config["curate"]["audit"]["_target_"], "texts", "curate.audit"))
         composers = {
