@@ -182,8 +182,6 @@ def _scores(models: Sequence[str]) -> dict[str, Any]:
 
 def _beside(task: str, minutes: float, threads: int) -> dict[str, Any]:
     """sentence-transformers' trainer at its defaults, as long in processor time as ours trained."""
-    from pipeline.evaluator.scores import by_kind  # noqa: F401  what beside.py needs is there
-
     subprocess.run(
         [sys.executable, str(ROOT / "benchmarks/beside.py"), task, "sentence-transformers", "defaults", f"cpu_minutes={minutes:.3f}"],
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}, check=True,

@@ -33,7 +33,10 @@ class HeldOut(pl.LightningDataModule):
             for one in collections(self.curated, corpus, split, deal=self.deal)
         ]
         if not any(split == "test" for split, _ in found):
-            raise ValueError("no corpus has a test row to evaluate; raise curate.split.test, or add a corpus with a test split")
+            raise ValueError(
+                "no corpus has a test row to evaluate; raise curate.split.test, or add a corpus with a test split. Where test rows are "
+                "there, the lines above, and those of curate, say why none can be scored"
+            )
         self.found = [(split, one) for split, one in found if self.answers(one)]
 
     def test_dataloader(self) -> DataLoader[tuple[Split, Collection]]:
