@@ -183,9 +183,10 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("mistake", COMMANDS)
-def test_a_mistake_on_hydra_s_command_line_is_a_message_too(finished, root, mistake):
+def test_a_mistake_on_hydra_s_command_line_is_a_message_too(finished, root, tmp_path, mistake):
     words, *expected = COMMANDS[mistake]
-    command = [sys.executable, "-m", "pipeline", *words]
+    places = [f"hydra.run.dir={tmp_path}/run", f"hydra.sweep.dir={tmp_path}/sweep"]  # nothing is left in the finished workspace
+    command = [sys.executable, "-m", "pipeline", *words, *places]
     done = subprocess.run(
         command, cwd=finished, env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True, text=True, check=False
     )
