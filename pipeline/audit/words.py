@@ -79,7 +79,7 @@ class Audit:
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold must be in (0, 1], got {threshold}; write 0.30 for 30 percent")
         self.match = match
-        self.unit = unit
+        self.unit: Literal["word", "character"] = unit
         self.size = size
         self.threshold = threshold
         self.max_shown = max_shown
@@ -106,7 +106,12 @@ class Audit:
         near = np.zeros(len(asked), bool)
         for _, both in self._near(known, asked, texts):
             near[both.col[both.data >= self.threshold]] = True
-        return Reached({"texts": len(asked)}, {"texts": int(near.sum())}, near[of_rows].any(axis=1).tolist(), {})
+        return Reached(
+            {"texts": len(asked)},
+            {"texts": int(near.sum())},
+            list(map(bool, near[of_rows].max(axis=1, initial=False).tolist())),
+            {},
+        )
 
     def in_words(self, stretches: Mapping[str, Any]) -> str:
         """A sentence about `Found.stretches`, of an audit that counts what rows share in part. This one does not."""

@@ -18,10 +18,9 @@ from jaxtyping import Bool, Int
 
 from pipeline.corpus.cells import Cells, Tally
 from pipeline.corpus.columns import arrow, parquet, record
-from pipeline.corpus.identity import WHOLE
 from pipeline.corpus.mapping import ColumnMap
 from pipeline.corpus.reading import checked_kind, read_cells
-from pipeline.corpus.records import Records, Rows, compute, joined, types
+from pipeline.corpus.records import Records, Rows, coded, compute, joined, types
 from pipeline.corpus.row import SPLITS, Rejected, Row, Split
 from pipeline.corpus.values import content_id, number
 
@@ -213,11 +212,9 @@ def _check_spelling(block: Block, columns: Mapping[str, pa.Array], plain: Bool[n
             continue
         numbers = compute.and_(_true(compute.match_substring_regex(columns[role], r"^-?[0-9]+(\.0+)?$")), pa.array(plain))
         own = np.flatnonzero(numbers.to_numpy(zero_copy_only=False))
-        names, first = np.unique(columns[role].take(pa.array(own)).to_numpy(zero_copy_only=False), return_index=True)
-        for k in np.argsort(first).tolist():
-            assert WHOLE.fullmatch(names[k])
-            where = f"{block.file}:{block.lines[own[first[k]]]}"
-            if fault := of.known.misspelled(role, names[k], where):
+        number, names = coded(columns[role].take(pa.array(own)))
+        for name, first in zip(names, np.unique(number, return_index=True)[1].tolist(), strict=True):
+            if fault := of.known.misspelled(role, name, f"{block.file}:{block.lines[int(own[first])]}"):
                 raise ValueError(fault)
 
 

@@ -190,8 +190,8 @@ class CuratedData(pl.LightningDataModule):
         return found, counts
 
     def _reached(self, train: Rows, held_out: Rows) -> dict[str, Any]:
-        sides = (handed(self.audit, _texts(rows)) for rows in (train, held_out))
-        reached = self.audit.reached(*sides, self.texts)
+        known, asked = (handed(self.audit, _texts(rows)) for rows in (train, held_out))
+        reached = self.audit.reached(known, asked, self.texts)
         units = unit_keys(held_out)
         near = {unit for unit, one in zip(units, reached.near_rows, strict=True) if one}
         return {
