@@ -11,6 +11,8 @@ from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 from pipeline.build import CONFIG
 from pipeline.checkpoint import sha256
 
+_LAUNCH = "wandb.sdk.launch.inputs.internal"  # what jobs of W&B Launch are given; 1.5 s of each start, and no run here is one
+
 
 def tracker_mode(choice: str) -> str:
     """``auto``: what WANDB_MODE says, else online only where a key is already there. Never asks, never waits."""
@@ -30,6 +32,7 @@ def loggers(folder: Path, name: str, runtime: Mapping[str, Any]) -> list[Logger]
     if mode != "disabled":
         import wandb
 
+        sys.modules.setdefault(_LAUNCH, None)  # pyright: ignore[reportArgumentType]  its import fails, which W&B allows for
         settings = wandb.Settings(silent=True, console="off")
         run = wandb.init(project=runtime["project"], name=name, group=group(), dir=".", mode=mode, settings=settings)  # pyright: ignore[reportArgumentType]
         found.append(WandbLogger(experiment=run))
