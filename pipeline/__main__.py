@@ -10,6 +10,7 @@ python -m pipeline search "rolling window over a dataframe"
 python -m pipeline search corpus=notes.jsonl text=body "where the keys lie"       any table of texts
 python -m pipeline push user/name                                   checkpoints/final to the Hub, private unless --public
 python -m pipeline track                                            every stage that has run as a W&B run, with artifacts
+python -m pipeline verify                                           whether each byte of outputs and DVC's cache is as it was written
 """
 
 import argparse
@@ -37,7 +38,7 @@ STAGES = (
     "stress",
     "report",
 )
-COMMANDS = ("form", "result", "search", "push", "track")
+COMMANDS = ("form", "result", "search", "push", "track", "verify")
 ITEMS = {"train": "expert", "merge": "method", "derive": "derivation", "evaluate": "model", "baseline": "baseline"}
 
 

@@ -4,29 +4,30 @@ The directory may be anybody's, so the file holds values alone: nothing in it is
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.limits import parsed_yaml
 from pipeline.spelling import wanted
 
 SETTINGS = "encoder.yaml"
 ADAPTERS = "pipeline.adapter."
-CLOSED = ConfigDict(extra="forbid", strict=True)
 
 
-@with_config(CLOSED)
-class Prompts(TypedDict):
+class Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Prompts(Closed):
     pooled: bool
     texts: dict[str, dict[Literal["query", "document"], str]]
 
 
-@with_config(CLOSED)
-class Settings(TypedDict, total=False):
-    max_length_tokens: Annotated[int, Field(gt=2)] | None
-    prompts: Prompts | None
-    adapter: dict[str, str | int | float | list[str] | None] | None
+class Settings(Closed):
+    max_length_tokens: int | None = Field(default=None, gt=2)
+    prompts: Prompts | None = None
+    adapter: dict[str, str | int | float | list[str] | None] | None = None
 
 
 def settings_of(directory: Path) -> dict[str, Any]:
@@ -35,13 +36,13 @@ def settings_of(directory: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        found: dict[str, Any] = dict(TypeAdapter(Settings).validate_python(parsed_yaml(file)))
+        found = Settings.model_validate(parsed_yaml(file)).model_dump(exclude_unset=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise ValueError(
             f"{file}: {where}: {wanted(first)}, got {str(first['input'])[:100]!r}; it holds "
-            f"{', '.join(Settings.__annotations__)} and nothing else: take the file of this model, or remove it"
+            f"{', '.join(Settings.model_fields)} and nothing else: take the file of this model, or remove it"
         ) from None
     adapter = found.get("adapter") or {}
     target = str(adapter.get("_target_", ADAPTERS))
