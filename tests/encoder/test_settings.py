@@ -1,5 +1,6 @@
 """The file `encoder.yaml` of a directory that may be anybody's: values alone, nothing called, nothing resolved."""
 
+import json
 import os
 
 import pytest
@@ -74,8 +75,8 @@ def test_only_classes_on_the_list_become_modules(tmp_path, tiny_encoder, case, m
     monkeypatch.setattr(pipeline.__main__, "main", lambda *_: pytest.fail("it was called"))
     tiny_encoder().save(tmp_path / "saved")
     file = tmp_path / "saved/modules.json"
-    modules = yaml.safe_load(file.read_text())
+    modules = json.loads(file.read_text())
     modules[1]["type"] = MODULES[case]
-    file.write_text(yaml.safe_dump(modules, default_flow_style=True))
+    file.write_text(json.dumps(modules))
     with pytest.raises(ValueError, match=r"modules.json: .*(expected modules of|is no module of)"):
         Encoder.load(tmp_path / "saved")
