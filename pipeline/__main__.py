@@ -2,7 +2,7 @@
 
 python -m pipeline train retrieval                                  as dvc.yaml calls it: data/config.yaml decides
 python -m pipeline train expert=sts --multirun train.optimizer.lr=1e-5,3e-5    Hydra decides; writes below multirun/
-python -m pipeline merge --base DIR --expert DIR --expert DIR merging=ties out=DIR    any directories, or Hub ids id@revision
+python -m pipeline merge --base DIR --expert DIR --expert DIR merging=ties out=DIR    any directories, or Hub ids id@commit
 python -m pipeline stress joint                                     any model of params.yaml, or directory, as stage stress the final one
 python -m pipeline form joint out=DIR half binary                   the same model in smaller forms, each measured
 python -m pipeline result                                           before and after: what there was, what there is now, what it took
@@ -10,6 +10,7 @@ python -m pipeline search "rolling window over a dataframe"
 python -m pipeline search corpus=notes.jsonl text=body "where the keys lie"       any table of texts
 python -m pipeline push user/name                                   checkpoints/final to the Hub, private unless --public
 python -m pipeline track                                            every stage that has run as a W&B run, with artifacts
+python -m pipeline verify                                           whether each byte of outputs and DVC's cache is as it was written
 """
 
 import argparse
@@ -38,7 +39,7 @@ STAGES = (
     "stress",
     "report",
 )
-COMMANDS = ("form", "result", "search", "push", "track")
+COMMANDS = ("form", "result", "search", "push", "track", "verify")
 ITEMS = {"train": "expert", "merge": "method", "derive": "derivation", "evaluate": "model", "baseline": "baseline"}
 
 

@@ -5,7 +5,6 @@ Writes: checkpoints/final/, data/metrics/final.json (what each form loses on tes
         `dvc exp show` and `dvc metrics diff` show)
 """
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pipeline._version import __version__
 from pipeline.build import build
 from pipeline.checkpoint import ARCHITECTURE, PROVENANCE, read_json, whole_directory, write_json
+from pipeline.copying import copy_model
 from pipeline.corpus.collection import collections
 from pipeline.corpus.files import corpora
 from pipeline.encoder.directory import weights_hash
@@ -51,7 +51,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     print(verdict.sentence, before.sentence, sep="\n")
     source = Path(cfg["models"][verdict.final])
     with whole_directory(out / "checkpoints/final") as folder:
-        shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("snapshots"))
+        copy_model(source, folder)
         encoder = Encoder.load(folder)
         told = _notices(cfg, scores[verdict.final], encoder)
         write_json(

@@ -187,13 +187,17 @@ def reads(node, out: str) -> bool:
 
 @pytest.fixture
 def copied(finished, tmp_path):
-    """A folder with some of the finished workspace: ``made(*paths, drop=(section, key), **changes of the configuration)``."""
+    """A folder with some of the finished workspace: ``made(*paths, drop=(section, key), **changes of the configuration)``.
+
+    Without its lists of hashes, so that a test may change a file."""
 
     def made(*paths: str, drop: tuple[str, str] | None = None, **changes) -> Path:
         folder = tmp_path / "copied"
         for path in paths:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if (finished / path).is_dir() else shutil.copy)(finished / path, folder / path)
+        for listed in folder.rglob("SHA256SUMS"):
+            listed.unlink()
         file = folder / "data/config.yaml"
         config = yaml.safe_load(file.read_text(encoding="utf-8"))
         if drop:
