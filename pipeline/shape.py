@@ -249,6 +249,7 @@ class Final(Shape):
     margin: float = Field(gt=0, lt=1)
     retention: float | None = Field(ge=-1, le=1)
     resamples: int = Field(gt=0)
+    fit_texts: int = Field(gt=0)
     texts_compared: int = Field(gt=0)
 
 
