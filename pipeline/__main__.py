@@ -24,6 +24,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from pipeline.stopping import Stopped, leave, listen
+
 STAGES = (
     "compose",
     "ingest",
@@ -44,7 +46,7 @@ ITEMS = {"train": "expert", "merge": "method", "derive": "derivation", "evaluate
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0, or 1 after a message for whoever can mend the input."""
+    """Exit status: 0, 1 after a message for whoever can mend the input, or 128 and the number of the signal that stopped it."""
     # Libraries about their own insides; a person who runs a stage can do nothing about these.
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -60,6 +62,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         _run(arguments.stage, arguments.rest)
+    except Stopped as stopped:
+        print(f"\n{arguments.stage} {stopped}", file=sys.stderr)
+        return leave(stopped)
     except (ValueError, OSError) as error:
         if os.environ.get("TRIBUTARY_TRACEBACK"):
             raise
@@ -129,5 +134,6 @@ def _module(name: str) -> Any:
 
 
 if __name__ == "__main__":
+    listen()
     gc.disable()  # looking for garbage among half a million objects that stay was a fifth of what imports cost
     sys.exit(main())

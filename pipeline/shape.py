@@ -289,6 +289,7 @@ class Runtime(Shape):
     similarities_at_once: int = Field(gt=0)
     return_memory: bool
     checkpoint_every_steps: int = Field(gt=0)
+    checkpoint_every_minutes: float = Field(gt=0)
     tracker: Literal["auto", "online", "offline", "disabled"]
     project: str
     embeddings: str | None
