@@ -15,6 +15,7 @@ python -m pipeline verify                                           whether each
 
 import argparse
 import errno
+import gc
 import importlib
 import os
 import sys
@@ -22,6 +23,8 @@ import time
 import warnings
 from pathlib import Path
 from typing import Any
+
+from pipeline.stopping import Stopped, leave, listen
 
 STAGES = (
     "compose",
@@ -43,7 +46,7 @@ ITEMS = {"train": "expert", "merge": "method", "derive": "derivation", "evaluate
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0, or 1 after a message for whoever can mend the input."""
+    """Exit status: 0, 1 after a message for whoever can mend the input, or 128 and the number of the signal that stopped it."""
     # Libraries about their own insides; a person who runs a stage can do nothing about these.
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -59,6 +62,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         _run(arguments.stage, arguments.rest)
+    except Stopped as stopped:
+        print(f"\n{arguments.stage} {stopped}", file=sys.stderr)
+        return leave(stopped)
     except (ValueError, OSError) as error:
         if os.environ.get("TRIBUTARY_TRACEBACK"):
             raise
@@ -120,8 +126,14 @@ def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> d
 
 def _module(name: str) -> Any:
     """Of the folder `stage`. Found by name, so that the code of one is no part of another's hash (`pipeline.code_hash`)."""
-    return importlib.import_module(f"pipeline.stage.{name}")
+    found = importlib.import_module(f"pipeline.stage.{name}")
+    if not gc.isenabled():
+        gc.freeze()  # what was imported stays, and is no garbage
+        gc.enable()
+    return found
 
 
 if __name__ == "__main__":
+    listen()
+    gc.disable()  # looking for garbage among half a million objects that stay was a fifth of what imports cost
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""The report's pictures, as SVG without date or random ids: what was made from what, losses, behaviours, gains."""
+"""The report's pictures, as SVG without date or random ids: what was made from what, losses, behaviours, gains, sizes."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -131,6 +131,67 @@ def beside(scores: Sequence[Beside]) -> str:
 def plain(text: str) -> str:
     """``text`` as matplotlib shows it letter by letter: between two dollar signs it would read a formula."""
     return text.replace("$", r"\$")
+
+
+class Sized(NamedTuple):
+    """A form: bytes of a vector in it, and the change of a score with the ends of its interval."""
+
+    name: str
+    bytes: int
+    change: float
+    low: float
+    high: float
+
+
+def curve(measured: Mapping[str, Sequence[Sized]]) -> str:
+    """Change of a score over the bytes of a vector, an axis for each collection; the line at 0 is the model itself."""
+    with figure(len(measured), width=4.2, height=3.2) as (axes, out):
+        for axis, (name, forms) in zip(axes, measured.items(), strict=True):
+            ordered = sorted(forms, key=lambda form: (form.bytes, form.name))
+            ends = [[form.change - form.low for form in ordered], [form.high - form.change for form in ordered]]
+            places = [form.bytes for form in ordered]
+            axis.errorbar(
+                places, [form.change for form in ordered], yerr=ends, fmt="o", markersize=4, linewidth=0.8, color="#0e7490"
+            )
+            for form in ordered:
+                axis.annotate(
+                    plain(form.name), (form.bytes, form.change), xytext=(4, 3), textcoords="offset points", fontsize=7
+                )
+            axis.axhline(0, linewidth=0.6, color="#5c6b7a")
+            axis.set_xscale("log", base=2)
+            axis.set_xticks(sorted(set(places)), [str(place) for place in sorted(set(places))], fontsize=7)
+            axis.minorticks_off()
+            axis.set(title=plain(name), xlabel="bytes of a vector", ylabel="change of the score (test)")
+            axis.margins(x=0.15)
+    return out[0]
+
+
+class Member(NamedTuple):
+    """A model: bytes of its weights, weights that a token meets, tokens that it reads (None: not known), its score, and whether it is the
+    one to take."""
+
+    name: str
+    bytes: int
+    per_token: int
+    longest: int | None
+    score: float
+    best: bool
+
+
+def family_of(members: Sequence[Member]) -> str:
+    """Score over size, over what a token costs, and over length; those to take are filled."""
+    axes_of = (("bytes", "bytes of weights"), ("per_token", "weights a token meets"), ("longest", "tokens that it reads"))
+    with figure(len(axes_of), width=3.8, height=3.2) as (axes, out):
+        for axis, (key, label) in zip(axes, axes_of, strict=True):
+            for member in sorted(members):
+                if (place := getattr(member, key)) is None:
+                    continue
+                filled = "#0e7490" if member.best else "none"
+                axis.scatter([place], [member.score], s=28, facecolors=filled, edgecolors="#0e7490")
+                axis.annotate(plain(member.name), (place, member.score), xytext=(4, 3), textcoords="offset points", fontsize=7)
+            axis.set(xscale="log", xlabel=label, ylabel="mean over tasks (test)")
+            axis.margins(x=0.2, y=0.12)
+    return out[0]
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """final: the model that validation prefers, in every form it can be used in, with a card.
 
 Reads:  data/metrics/evaluate/, data/evaluated/, data/curated/, checkpoints/
-Writes: checkpoints/final/, data/metrics/final.json (what each form loses on test rows)
+Writes: checkpoints/final/, data/metrics/final.json (what each form loses on test rows), data/metrics/summary.json (what
+        `dvc exp show` and `dvc metrics diff` show)
 """
 
 from collections.abc import Mapping, Sequence
@@ -74,7 +75,21 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         card = _card(cfg, verdict, before, scores, forms, folder, encoder, told)
         (folder / "README.md").write_text(card, encoding="utf-8")
     write_json(out / "data/metrics/final.json", measured(forms))
+    write_json(out / "data/metrics/summary.json", _summary(before, verdict))
     return {f"final/{name}": value for name, value in scores[verdict.final].main().items()}
+
+
+def _summary(before: Before, verdict: Verdict) -> dict[str, Any]:
+    """The final model in a few numbers: its score on each collection, their mean over tasks, what it gained on the model off the shelf
+    and how far it agrees with it on general texts; null where that was not measured."""
+    own = before.rows[before.final]
+    return {
+        "final": before.final,
+        "mean": own["mean"],
+        "gain": None if before.difference is None else before.difference["mean"]["value"],
+        "retention": verdict.kept.get(before.final),
+        "test": {name: one["value"] for name, one in own["test"].items()},
+    }
 
 
 def _notices(cfg: Mapping[str, Any], scores: Scores, encoder: Encoder) -> list[str]:
