@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from pipeline.writing import alone, replaced, stored
 PROVENANCE = "provenance.json"
 SEEN = "seen.json"  # in an expert: what its training saw of the rows of each task, and how far it moved the weights
 OBJECTIVE = "objective.safetensors"  # beside an expert: weights of its objectives that are kept, as <task>.<weight>
+# What `architecture.yaml` may name, by its key: it may be anybody's.
+PARTS = {"load": r"pipeline(\.\w+)?\.model\.load", "merge": r"pipeline(\.\w+)?\.beside\.\w+"}
+PARTS |= {key: rf"pipeline(\.\w+)?\.{key}\.\w+\.\w+" for key in ("architecture", "head")}
 ARCHITECTURE = "architecture.yaml"  # beside an encoder: what the model is that predicts with it
 
 
@@ -87,6 +91,16 @@ def architecture_of(directory: Path) -> dict[str, Any] | None:
         raise ValueError(
             f"{file}: expected keys `load` and `merge`, which say what loads the model and what merges it, found no "
             f"{' and no '.join(lacking)}; train it anew with `dvc repro`"
+        )
+    for key, node in content.items():
+        target = str(node.get("_target_", "")) if isinstance(node, dict) else ""
+        if target and not re.fullmatch(PARTS.get(key, "nothing"), target):
+            raise ValueError(
+                f"{file}: {key}._target_: {target!r} is no part of a model that is loaded; take the file of this model"
+            )
+    if "${" in str(content) or "_target_" in str([list(node.values()) for node in content.values() if isinstance(node, dict)]):
+        raise ValueError(
+            f"{file}: expected plain values in each part, found a node in a node, or ${{...}}; take the file of this model"
         )
     return content
 

@@ -8,7 +8,16 @@ import time
 
 import pytest
 
-from pipeline.checkpoint import read_json, sha256, whole_directory, write_json, write_provenance, write_text, write_yaml
+from pipeline.checkpoint import (
+    architecture_of,
+    read_json,
+    sha256,
+    whole_directory,
+    write_json,
+    write_provenance,
+    write_text,
+    write_yaml,
+)
 
 
 def names(folder):
@@ -206,3 +215,25 @@ def test_a_damaged_json_file_is_told_by_name(tmp_path):
     (tmp_path / "x.json").write_text('{"a": 1')
     with pytest.raises(ValueError, match=r"x\.json is damaged"):
         read_json(tmp_path / "x.json")
+
+
+PARTS = {"load": {"_target_": "pipeline.protein.model.load"}, "merge": {"_target_": "pipeline.protein.beside.Beside"}}
+
+
+@pytest.mark.parametrize(
+    ("key", "node"),
+    [
+        ("load", {"_target_": "pipeline.__main__.main"}),
+        ("merge", {"_target_": "os.system"}),
+        ("head", {"_target_": "pipeline.distributed.disband"}),
+        ("other", {"_target_": "pipeline.protein.head.convbert.ConvBert"}),
+        ("head", {"_target_": "pipeline.protein.head.convbert.ConvBert", "layers": {"_target_": "pipeline.__main__.main"}}),
+        ("architecture", {"_target_": "pipeline.protein.architecture.sc.SC", "a": "${oc.env:HOME}"}),
+    ],
+)
+def test_a_model_names_parts_of_a_model_alone(tmp_path, key, node):
+    write_yaml(tmp_path / "architecture.yaml", PARTS)
+    assert architecture_of(tmp_path) == PARTS
+    write_yaml(tmp_path / "architecture.yaml", PARTS | {key: node})
+    with pytest.raises(ValueError, match=r"architecture\.yaml: .*take the file of this model"):
+        architecture_of(tmp_path)

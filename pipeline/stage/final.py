@@ -24,6 +24,7 @@ from pipeline.evaluator.before import Before, before_and_after, table
 from pipeline.evaluator.scores import Scores, by_kind
 from pipeline.evaluator.verdict import Verdict, judge
 from pipeline.models import off_the_shelf
+from pipeline.report.markdown import lettered
 from pipeline.stage.card_facts import began_as, front_matter, source_of, trained
 from pipeline.stage.forms import forms_of, measured
 from pipeline.stage.notices import notices
@@ -37,6 +38,7 @@ ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     autoescape=False,  # noqa: S701  Markdown
+    finalize=lettered,
 )
 
 

@@ -81,6 +81,9 @@ PAGE = {
 }
 
 
+SECRETS = {"WANDB_API_KEY": ("5ec4e7" * 7)[:40], "HF_TOKEN": "hf_of_a_secret_value", "MY_PASSWORD": "another secret value"}
+
+
 def questions() -> list[str]:
     """Lines of a JSONL file. A hundred pairs, one of them twice, one broken."""
     pairs = [
@@ -134,6 +137,8 @@ def run_in(folder: Path, *words: str) -> int:
         patch.chdir(folder)
         for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "TOKENIZERS_PARALLELISM"):
             patch.setenv(name, "0")
+        for name, value in SECRETS.items():
+            patch.setenv(name, value)
         try:
             return main(list(words))
         finally:
