@@ -250,6 +250,7 @@ class Final(Shape):
     retention: float | None = Field(ge=-1, le=1)
     resamples: int = Field(gt=0)
     texts_compared: int = Field(gt=0)
+    paraphrases: Node | None  # its `by_model` is asked
 
 
 class Stress(Shape):
