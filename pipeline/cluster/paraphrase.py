@@ -103,8 +103,7 @@ class Paraphrase:
         if self.by_model is not None and told.open.any():
             asked = nearest_first(told)[: self.most]
             _, member = np.unique(told.set_of, return_index=True)
-            ends = (member[side[asked]].tolist() for side in (told.left, told.right))
-            pairs = [(texts[one], texts[other]) for one, other in zip(*ends, strict=True)]
+            pairs = [(texts[int(member[told.left[k]])], texts[int(member[told.right[k]])]) for k in asked]
             same[asked] = self.by_model(pairs)
         return sorted_near(told.set_of, told.left[same], told.right[same], told.similarity[same])
 
