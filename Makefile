@@ -25,11 +25,17 @@ claims: $(VENV)/.ready
 check: $(VENV)/.ready
 	ruff format --check . && ruff check . && lint-imports && pyright
 
+# The CPU build of torch, where the extra folder has it, needs no CUDA libraries.
+HASHES := $(if $(wildcard $(UV_FIND_LINKS)/torch-*+cpu-*),hashes-cpu.txt,hashes-cuda.txt)
+
+# Nothing is installed whose hash is not known, the installer and what builds this package included.
 # Compiled at install, so that no first command pays for it (and where writing bytecode is switched off, none ever would).
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml constraints.txt hashes.txt $(HASHES)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q "uv==$(shell sed -n 's/^uv==//p' constraints.txt)"
-	$(BIN)/uv pip install -q --compile-bytecode -p $(BIN)/python -e '.[dev]' -c constraints.txt
+	sed -n '/^uv==/,/[^\\]$$/p' hashes.txt > $(VENV)/uv.txt
+	$(BIN)/python -m pip install -q --require-hashes --no-deps -r $(VENV)/uv.txt
+	$(BIN)/uv pip install -q --compile-bytecode -p $(BIN)/python --require-hashes -r $(HASHES)
+	$(BIN)/uv pip install -q --compile-bytecode -p $(BIN)/python --no-deps --no-build-isolation -e .
 	$(BIN)/python -c 'import bm25s, faiss, pytorch_lightning, pytrec_eval, transformers, wandb'  # a broken install stops here
 	touch $@
 

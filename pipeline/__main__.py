@@ -2,7 +2,7 @@
 
 python -m pipeline train retrieval                                  as dvc.yaml calls it: data/config.yaml decides
 python -m pipeline train expert=sts --multirun train.optimizer.lr=1e-5,3e-5    Hydra decides; writes below multirun/
-python -m pipeline merge --base DIR --expert DIR --expert DIR merging=ties out=DIR    any directories, or Hub ids id@revision
+python -m pipeline merge --base DIR --expert DIR --expert DIR merging=ties out=DIR    any directories, or Hub ids id@commit
 python -m pipeline stress joint                                     any model of params.yaml, or directory, as stage stress the final one
 python -m pipeline form joint out=DIR half binary                   the same model in smaller forms, each measured
 python -m pipeline result                                           before and after: what there was, what there is now, what it took
@@ -10,10 +10,12 @@ python -m pipeline search "rolling window over a dataframe"
 python -m pipeline search corpus=notes.jsonl text=body "where the keys lie"       any table of texts
 python -m pipeline push user/name                                   checkpoints/final to the Hub, private unless --public
 python -m pipeline track                                            every stage that has run as a W&B run, with artifacts
+python -m pipeline verify                                           whether each byte of outputs and DVC's cache is as it was written
 """
 
 import argparse
 import errno
+import gc
 import importlib
 import os
 import sys
@@ -21,6 +23,8 @@ import time
 import warnings
 from pathlib import Path
 from typing import Any
+
+from pipeline.stopping import Stopped, leave, listen
 
 STAGES = (
     "compose",
@@ -37,12 +41,12 @@ STAGES = (
     "stress",
     "report",
 )
-COMMANDS = ("form", "result", "search", "push", "track")
+COMMANDS = ("form", "result", "search", "push", "track", "verify")
 ITEMS = {"train": "expert", "merge": "method", "derive": "derivation", "evaluate": "model", "baseline": "baseline"}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0, or 1 after a message for whoever can mend the input."""
+    """Exit status: 0, 1 after a message for whoever can mend the input, or 128 and the number of the signal that stopped it."""
     # Libraries about their own insides; a person who runs a stage can do nothing about these.
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
@@ -58,6 +62,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         _run(arguments.stage, arguments.rest)
+    except Stopped as stopped:
+        print(f"\n{arguments.stage} {stopped}", file=sys.stderr)
+        return leave(stopped)
     except (ValueError, OSError) as error:
         if os.environ.get("TRIBUTARY_TRACEBACK"):
             raise
@@ -119,8 +126,14 @@ def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> d
 
 def _module(name: str) -> Any:
     """Of the folder `stage`. Found by name, so that the code of one is no part of another's hash (`pipeline.code_hash`)."""
-    return importlib.import_module(f"pipeline.stage.{name}")
+    found = importlib.import_module(f"pipeline.stage.{name}")
+    if not gc.isenabled():
+        gc.freeze()  # what was imported stays, and is no garbage
+        gc.enable()
+    return found
 
 
 if __name__ == "__main__":
+    listen()
+    gc.disable()  # looking for garbage among half a million objects that stay was a fifth of what imports cost
     sys.exit(main())

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.build import class_value
+from pipeline.known import known_of
 from pipeline.models import DERIVED, EXPERTS, MERGED
 from pipeline.shape import Page
 from pipeline.spelling import nearest
@@ -40,6 +42,31 @@ def check_derived_of_complexes(config: Mapping[str, Any]) -> None:
                 f"params.yaml: derivations.{name}.of: {one['of']} predicts the affinity of complexes; expected a model whose vectors "
                 f"are compared"
             )
+
+
+LACKS = {
+    "transformer": "no transformer: it is a table of words",
+    "positions": "no table of absolute positions that could be made longer, but such as are rotary or relative",
+}
+
+
+def check_known(config: Mapping[str, Any]) -> None:
+    """ValueError where a model surely lacks what a derivation needs (``needs``), or has less of what it keeps a number of (``bounded``).
+    What is not known before the model is made, stage `derive` says."""
+    for name, one in config["derive"].items():
+        node, of = one["derivation"], one["of"]
+        found = known_of(of, config)
+        for fact in class_value(node["_target_"], "needs", name) or ():
+            if getattr(found, fact) is False:
+                raise ValueError(
+                    f"params.yaml: derivations.{name}.of: {of} has {LACKS[fact]}; take another model, or another derivation"
+                )
+        for fact in class_value(node["_target_"], "bounded", name) or ():
+            most, asked = getattr(found, fact), node[fact]
+            if most is not None and asked is not None and asked > most:
+                raise ValueError(
+                    f"params.yaml: derivations.{name}.{fact}: expected at most {most}, which {of} has, got {asked}; lower it"
+                )
 
 
 def check_controls(config: Mapping[str, Any]) -> None:

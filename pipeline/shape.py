@@ -249,7 +249,9 @@ class Final(Shape):
     margin: float = Field(gt=0, lt=1)
     retention: float | None = Field(ge=-1, le=1)
     resamples: int = Field(gt=0)
+    fit_texts: int = Field(gt=0)
     texts_compared: int = Field(gt=0)
+    paraphrases: Node | None  # its `by_model` is asked
 
 
 class Stress(Shape):
@@ -288,6 +290,7 @@ class Runtime(Shape):
     similarities_at_once: int = Field(gt=0)
     return_memory: bool
     checkpoint_every_steps: int = Field(gt=0)
+    checkpoint_every_minutes: float = Field(gt=0)
     tracker: Literal["auto", "online", "offline", "disabled"]
     project: str
     embeddings: str | None

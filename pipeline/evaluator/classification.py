@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from pipeline.corpus.collection import Encode, Labelled
 from pipeline.evaluator.items import MeanOfItems, finite
@@ -37,6 +35,9 @@ class Classification(MeanOfItems):
     def evaluate(self, encode: Encode, collection: Labelled) -> tuple[dict[str, float], dict[str, list[Any]]]:
         """``(scores, items)``; an item is a text: in which share of the experiments its class was found, and the
         class that most of them named."""
+        from sklearn.exceptions import ConvergenceWarning  # slow, and who scores nothing builds evaluators too
+        from sklearn.linear_model import LogisticRegression
+
         known = [label for _, _, label in collection.examples]
         wanted = np.asarray([label for _, _, label in collection.labelled])
         if len(set(known)) < 2:

@@ -9,8 +9,6 @@ import random
 from typing import Any
 
 import numpy as np
-from sklearn.cluster import MiniBatchKMeans
-from sklearn.metrics import v_measure_score
 
 from pipeline.corpus.collection import Encode, Labelled
 from pipeline.evaluator.items import MeanOfItems, finite
@@ -37,6 +35,9 @@ class Clustering(MeanOfItems):
 
     def evaluate(self, encode: Encode, collection: Labelled) -> tuple[dict[str, float], dict[str, list[Any]]]:
         """``(scores, items)``: the mean over experiments, and each experiment's V-measure."""
+        from sklearn.cluster import MiniBatchKMeans  # slow, and who scores nothing builds evaluators too
+        from sklearn.metrics import v_measure_score
+
         labels = np.asarray([label for _, _, label in collection.labelled])
         if len(set(labels)) < 2:
             raise ValueError(f"{collection.corpus}: clustering needs two classes or more, got {sorted(set(labels))}")

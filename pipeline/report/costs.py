@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.checkpoint import read_json, write_json, write_text
 from pipeline.code_hash import ITEMS, STAGES
-from pipeline.distributed import first_process
+from pipeline.launched import first_process
 from pipeline.report.render import rendered
 
 COSTS = Path("costs")

@@ -18,6 +18,7 @@ from pipeline.corpus.files import Dropped, corpora, read
 from pipeline.evaluator.mteb_tasks import results
 from pipeline.evaluator.scores import Entries, Scores, by_kind
 from pipeline.models import called, controls, merges
+from pipeline.report.sizes import Size, sizes
 from pipeline.report.told import Model, told
 
 METRICS, EVALUATED, CURATED = Path("data/metrics"), Path("data/evaluated"), Path("data/curated")
@@ -99,6 +100,7 @@ class Facts:
     curves: list[tuple[str, Points]]  # by the name of the training
     searches: list[Search]
     made: Mapping[str, Made]
+    sizes: Mapping[str, Size]  # by directory
     pooling: Mapping[str, Any] | None  # that replaces the backbone's own
 
     @property
@@ -138,6 +140,7 @@ def gather(cfg: Mapping[str, Any]) -> Facts:
         curves=_curves(cfg["experts"]),
         searches=_searches(cfg["models"]),
         made=_made({*cfg["models"].values(), *cfg["experts"].values()}),
+        sizes=sizes(cfg["models"].values()),
         pooling=_pooling(Path("checkpoints/base")),
     )
 

@@ -14,11 +14,10 @@ from typing import Any
 from pipeline._version import __version__
 from pipeline.build import build
 from pipeline.checkpoint import architecture_of, whole_directory, write_json, write_provenance
-from pipeline.corpus.files import read_rows
-from pipeline.derivation.derivation import Derivation, Text
+from pipeline.corpus.train_texts import train_texts
+from pipeline.derivation.derivation import Derivation
 from pipeline.distributed import encoding_devices
 from pipeline.encoder.encoder import Encoder
-from pipeline.task import kind_of
 from pipeline.training.prepare import prepare
 
 CURATED = Path("data/curated")
@@ -33,7 +32,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         raise ValueError(f"{source} predicts complexes; derive.{item} needs a model whose vectors are compared")
     encoder = Encoder.load(source)
     encoder.spread(encoding_devices(runtime)[:1])  # copies on further devices would stay as they are
-    texts = train_texts() if derivation.needs_texts else []
+    texts = train_texts(CURATED) if derivation.needs_texts else []
     try:
         found = derivation.derive(encoder, texts, batch_tokens=runtime["batch_tokens"])
     except ValueError as error:
@@ -47,15 +46,3 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         write_json(folder / "derivation.json", found)
     print(f"{item}, of {source}: " + ", ".join(f"{name} {value:.4g}" for name, value in found.items()))
     return dict(found)
-
-
-def train_texts() -> list[Text]:
-    """Of all curated train rows. Names of classes are no texts, and a complex has no vector."""
-    found: list[Text] = []
-    for _, row in read_rows(CURATED, "train"):
-        shape = kind_of(row).shape
-        if shape != "complexes":
-            found.append(Text(row.task, "query", row.query))
-        if shape not in ("complexes", "labelled"):
-            found.append(Text(row.task, "document", row.document))
-    return found

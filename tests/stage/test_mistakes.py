@@ -36,6 +36,20 @@ PAGE = {
         "params.yaml: corpora: expected names of up to 100 characters",
         "got '../mine'",
     ),
+    "a corpus with the end of a text in its name": (
+        {"corpora": {"a\0b": QUESTIONS}},
+        "params.yaml: corpora: expected names of up to 100 characters",
+        "control characters",
+    ),
+    "a corpus of letters of four bytes": ({"corpora": {"\U0001f9ed" * 70: QUESTIONS}}, "params.yaml: corpora: expected names of up to"),
+    "an expert in place of all": (
+        {"experts": {"retrieval": "checkpoints/experts/."}},
+        "params.yaml: experts: expected a directory below checkpoints/experts",
+    ),
+    "an expert within another": (
+        {"experts": {"retrieval": "checkpoints/experts/a", "sts": "checkpoints/experts/a/b"}},
+        "params.yaml: experts: expected a directory for each, got 'checkpoints/experts/a/b' within 'checkpoints/experts/a'",
+    ),
     "an expert where something else is": (
         {"experts": {"retrieval": "my_notes"}},
         "params.yaml: experts: expected a directory below checkpoints/experts",
@@ -127,6 +141,17 @@ FILES = {
     "twice": (b"set: {}\nset: {}\n", "params.yaml is not valid YAML", "found duplicate key set"),
     "empty": (b"", "params.yaml: choose is missing", "params.yaml: set is missing"),
     "a list": (b"- choose\n", "params.yaml: the whole file: expected lines of `name: value`, got ['choose']"),
+    "lists a thousand deep": (b"set: " + b"[" * 1000 + b"]" * 1000, "params.yaml: expected lists at most 64 deep"),
+    "aliases that stand for a billion values": (
+        b"a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+        + b"".join(b"%c: &%c [%s]\n" % (c + 1, c + 1, b", ".join([b"*%c" % c] * 10)) for c in b"abcdefgh"),
+        "params.yaml: expected at most 1,000,000 values, found 1,234,567,9",
+        "by aliases",
+    ),
+    "ten million bytes": (
+        b"set: {a: '" + b"x" * 10_000_000 + b"'}",
+        "params.yaml: expected at most 1,048,576 bytes, found 10,000,0",
+    ),
 }
 
 
