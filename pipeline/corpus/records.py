@@ -18,6 +18,7 @@ from jaxtyping import Bool, Int, UInt
 
 from pipeline.corpus.files import read
 from pipeline.corpus.row import IF_ANY, SPLITS, Row, filled
+from pipeline.sums import check_file
 from pipeline.task import Kind, kind_named
 
 T = TypeVar("T")
@@ -190,10 +191,13 @@ def bytes_of(texts: pa.Array) -> tuple[UInt[np.ndarray, " D"], Int[np.ndarray, "
 
 
 def read_records(path: Path, kind: type[T]) -> Records[T]:
-    """What `write` wrote; ValueError, as `pipeline.corpus.files.read` says it, where the file is missing or holds other records."""
-    if not path.is_file():
+    """What `write_records` wrote; ValueError, as `pipeline.corpus.files.read` says it, where the file is missing, damaged or holds other
+    records."""
+    try:
+        check_file(path)
+        table = pq.read_table(path, page_checksum_verification=True)
+    except (pa.ArrowException, OSError):
         return Records.of(kind, read(path, kind))
-    table = pq.read_table(path)
     columns: dict[str, pa.Array] = {}
     for one in dataclasses.fields(kind):  # pyright: ignore[reportArgumentType]
         type_ = types(kind)[one.name]
@@ -216,6 +220,11 @@ def whole(column: Any) -> Any:
 def _sound(kind: type[Any], columns: Mapping[str, pa.Array]) -> bool:
     """Whether every value is one that the schema allows."""
     hints = get_type_hints(kind)
+    try:
+        for column in columns.values():
+            column.validate(full=True)  # texts are UTF-8
+    except pa.ArrowInvalid:
+        return False
     if any(column.null_count for name, column in columns.items() if hints[name] in (str, int)):
         return False
     if kind is not Row:
@@ -236,7 +245,7 @@ def write_records(path: Path, records: Records[Any]) -> None:
     names = [one.name for one in fields if one.metadata != IF_ANY or records.columns[one.name].null_count < len(records)]
     narrow = {pa.large_string(): pa.string()}
     schema = pa.schema([(name, narrow.get(types(records.kind)[name], types(records.kind)[name])) for name in names])
-    with pq.ParquetWriter(path, schema, compression="zstd") as file:
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as file:
         for first in range(0, max(1, len(records)), GROUP_ROWS):
             parts = [records.columns[name].slice(first, GROUP_ROWS).cast(schema.field(name).type) for name in names]
             file.write_table(pa.table(parts, schema=schema))
