@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -163,6 +164,7 @@ def bag(text: str) -> Bag:
     return found if len(found) >= SHORT else {word: word for word in words}
 
 
+@lru_cache(maxsize=1 << 20)
 def stem(word: str) -> str:
     """``word`` without an English ending, as far as bags need it: `copies`, `copied` and `copy` are one, and so `plan` and `planned`."""
     if not word.isascii() or not word.isalpha():

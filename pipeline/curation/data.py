@@ -32,7 +32,7 @@ RAW = Path("data/raw")
 HELD_OUT: tuple[Split, ...] = ("test", "validation")
 GIVES_WAY: dict[Split, tuple[Split, ...]] = {"test": ("train", "validation"), "validation": ("train",)}
 Normal = Callable[[str], str]
-Measure = Callable[[Sequence[Row], Sequence[Row], Normal], dict[str, Any]]
+Measure = Callable[[Sequence[Row], Sequence[Row], Normal], dict[str, Any] | None]
 BETWEEN = "removed to part the splits"  # rows that a split gave none
 TIED, NEAR_PROBE = "tied to a probe row", "text of a probe row"
 DOCUMENT_OF = (("document", "query"), ("#document", "#query"))
@@ -204,17 +204,17 @@ class CuratedData(pl.LightningDataModule):
         } | ({"stretches": reached.stretches} if reached.stretches else {})
 
     def measured(self) -> dict[str, Any]:
-        """What the measures say of train and each held-out split."""
+        """What the measures say of train and each held-out split; one that says None was not taken."""
         if not self.measures:
             return {}
         parts = {split: self._of(split) for split in SPLITS}
-        return {
-            f"{held_out} {name} in train": measure(
-                handed(measure, parts["train"]), handed(measure, parts[held_out]), self.texts
-            )
-            for name, measure in sorted(self.measures.items())
-            for held_out in HELD_OUT
-        }
+        found: dict[str, Any] = {}
+        for name, measure in sorted(self.measures.items()):
+            for held_out in HELD_OUT:
+                one = measure(handed(measure, parts["train"]), handed(measure, parts[held_out]), self.texts)
+                if one is not None:
+                    found[f"{held_out} {name} in train"] = one
+        return found
 
     def _of(self, split: Split) -> Rows:
         return joined(Row, [rows.where(splits_of(rows) == SPLITS.index(split)) for rows in self.rows.values()])
