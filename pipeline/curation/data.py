@@ -222,9 +222,9 @@ class CuratedData(pl.LightningDataModule):
     def _filtered(self, corpus: str, rows: Rows) -> Rows:
         """The rows that no filter objects to. Evaluation rows whose split the source fixed are not asked about."""
         for _, judge in sorted(self.filters.items()):
-            asked = np.flatnonzero(~is_in(rows.columns["split"], HELD_OUT))
-            verdicts = judge(handed(judge, rows.take(asked)))
-            faults = [(i, fault) for i, fault in zip(asked.tolist(), verdicts, strict=True) if fault is not None]
+            asked = ~is_in(rows.columns["split"], HELD_OUT)
+            verdicts = judge(handed(judge, rows.where(asked)))
+            faults = [(i, fault) for i, fault in zip(np.flatnonzero(asked), verdicts, strict=True) if fault is not None]
             if faults:
                 gone = np.array([i for i, _ in faults])
                 reasons, details = ([fault[k] for _, fault in faults] for k in (0, 1))

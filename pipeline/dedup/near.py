@@ -39,10 +39,10 @@ class Near:
     def __call__(self, corpus: str, rows: Sequence[Row], normal: Callable[[str], str]) -> tuple[Rows, DroppedRows]:
         table, texts = compared(rows, normal)
         left, repeated = Exact()(corpus, table, texts)
-        open_ = np.flatnonzero(~is_in(left.columns["split"], ("validation", "test")))
-        set_of, near = self._sets(left.take(open_), texts)
-        gone, twin, similarity = self._gone(left.take(open_), set_of, near)
-        out = dropped_rows(corpus, left.take(open_[gone]), NEAR, twins=left.take(open_[twin]), similarity=similarity)
+        asked = ~is_in(left.columns["split"], ("validation", "test"))
+        rows, open_ = left.where(asked), np.flatnonzero(asked)
+        gone, twin, similarity = self._gone(rows, *self._sets(rows, texts))
+        out = dropped_rows(corpus, rows.take(gone), NEAR, twins=rows.take(twin), similarity=similarity)
         stays = np.ones(len(left), bool)
         stays[open_[gone]] = False
         return left.where(stays), repeated + out
