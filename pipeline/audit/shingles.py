@@ -95,9 +95,10 @@ def _parted(signs: UInt[np.ndarray, " D"], starts: Int[np.ndarray, " T+1"]) -> t
     begins[1:] &= ~inside[:-1]
     at = starts[:-1][starts[:-1] < len(signs)]
     begins[at] = inside[at]
+    ends = inside.copy()
+    ends[:-1] &= ~inside[1:] | begins[1:]
     places = np.flatnonzero(begins)
-    kept = np.concatenate([[0], np.cumsum(inside)])
-    offsets = np.append(kept[places], kept[-1])
+    offsets = np.concatenate([[0], np.cumsum(np.flatnonzero(ends) + 1 - places)])
     buffers = [None, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(signs[inside])]
     return pa.Array.from_buffers(pa.large_string(), len(places), buffers), np.searchsorted(places, starts)
 
@@ -188,9 +189,12 @@ _LETTERS = _Letters()
 
 def _words(text: str) -> list[str]:
     """`_runs`, but in a script without blanks each letter with its marks."""
+    runs = _runs(text)
+    if not any(_alone(character) for character in set(text) if character > "\x7f"):
+        return runs
     found: list[str] = []
-    for run in _runs(text):
-        if run.isascii() or not any(map(_alone, run)):
+    for run in runs:
+        if run.isascii():
             found.append(run)
             continue
         words, alone = [""], False

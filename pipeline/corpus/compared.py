@@ -1,6 +1,7 @@
 """Every text of a curation once: as it stands, as it is compared, and which of them are near. What the parts of curation share."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,11 @@ import pyarrow as pa
 from jaxtyping import Int
 
 from pipeline.corpus.near import Near, restricted
-from pipeline.corpus.records import Records, Rows, compute, types
+from pipeline.corpus.records import Records, Rows, compute, types, written_out
 from pipeline.corpus.row import Row
 
 SIDES = ("query", "document")
+TEXTS, THREADS = 50_000, 2  # normalised at a time, and at once; speed only
 
 
 class Compared:
@@ -38,19 +40,27 @@ class Compared:
         """``rows``, with the numbers of their texts as notes."""
         if rows.noted("query") is not None:
             return rows
-        sides = [rows.columns[side] for side in SIDES]
+        sides = [written_out(rows.columns[side]) for side in SIDES]
         found: Any = pa.concat_arrays([self.texts, *sides]).dictionary_encode()
+        del sides
         known, new = len(self.texts), found.dictionary.slice(len(self.texts))
         if len(new):
             self.texts = found.dictionary
-            self.plain = pa.concat_arrays([self.plain, self._normalised(new)])
+            self.plain = pa.concat_arrays([self.plain, *self._normalised(new)])
             self._alike, self._near = np.zeros(0, np.int32), {}
         query, document = (found.indices.slice(known + side * len(rows), len(rows)) for side in (0, 1))
-        return rows.replaced(**{"#query": query, "#document": document})
+        return self.referring(rows.replaced(**{"#query": query, "#document": document}))
 
-    def _normalised(self, texts: pa.Array) -> pa.Array:
-        if column := getattr(self.normal, "column", None):
-            return column(texts)
+    def referring(self, rows: Rows) -> Rows:
+        """``rows``, whose texts are those of here: they share them, and are joined without a copy."""
+        return rows.replaced(**{side: pa.DictionaryArray.from_arrays(rows.columns[f"#{side}"], self.texts) for side in SIDES})
+
+    def _normalised(self, texts: pa.Array) -> list[pa.Array]:
+        column = getattr(self.normal, "column", None) or self._one_by_one
+        with ThreadPoolExecutor(THREADS) as pool:
+            return list(pool.map(column, (texts.slice(first, TEXTS) for first in range(0, len(texts), TEXTS))))
+
+    def _one_by_one(self, texts: pa.Array) -> pa.Array:
         return pa.array([self.normal(text) for text in texts.to_pylist()], pa.large_string())
 
     @property

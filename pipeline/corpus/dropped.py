@@ -7,7 +7,7 @@ import pyarrow as pa
 from jaxtyping import Float
 
 from pipeline.corpus.files import Dropped
-from pipeline.corpus.records import Records, Rows, compute
+from pipeline.corpus.records import Records, Rows, compute, written_out
 
 DroppedRows = Records[Dropped]
 
@@ -32,8 +32,8 @@ def dropped_rows(
         "corpus": pa.repeat(pa.scalar(corpus, pa.large_string()), len(rows)),
         "task": rows.columns["task"],
         "reason": same,
-        "query": rows.columns["query"],
-        "document": rows.columns["document"],
+        "query": written_out(rows.columns["query"]),
+        "document": written_out(rows.columns["document"]),
     }
     if twins is None:
         nothing = pa.nulls(len(rows), pa.large_string())
@@ -44,6 +44,6 @@ def dropped_rows(
             twins.columns["query_id"], twins.columns["document_id"], pa.scalar(" | ", pa.large_string())
         )
         columns |= {"detail": ids if details is None else pa.array(details, pa.large_string())}
-        columns |= {"twin_query": twins.columns["query"], "twin_document": twins.columns["document"]}
+        columns |= {f"twin_{side}": written_out(twins.columns[side]) for side in ("query", "document")}
         columns |= {"similarity": pa.array(np.ones(len(rows)) if similarity is None else similarity, pa.float64())}
     return Records(Dropped, columns)

@@ -31,7 +31,7 @@ _TYPES = {float | None: pa.float64(), int: pa.int64()}
 
 class Records(Sequence[T], Generic[T]):
     """``columns``: an Arrow array for each field of ``kind``, all of one length; others, whose names begin with "#", are notes of a stage
-    that go where the records go, and are never written."""
+    that go where the records go, and are never written. A column of texts may refer to a list of texts (Arrow's dictionary type)."""
 
     def __init__(self, kind: type[T], columns: Mapping[str, pa.Array]) -> None:
         self.kind = kind
@@ -119,7 +119,21 @@ def joined(kind: type[T], parts: Sequence[Records[T]]) -> Records[T]:
     if not parts:
         return Records.of(kind, [])
     names = [name for name in parts[0].columns if all(name in part.columns for part in parts)]
-    return Records(kind, {name: pa.concat_arrays([part.columns[name] for part in parts]) for name in names})
+    return Records(kind, {name: _concatenated([part.columns[name] for part in parts]) for name in names})
+
+
+def _concatenated(columns: Sequence[pa.Array]) -> pa.Array:
+    """One column; where all refer to one list of texts, it does so, too."""
+    if all(pa.types.is_dictionary(column.type) for column in columns):
+        known: list[Any] = [column.dictionary for column in columns]
+        if len({(len(one), one.buffers()[2].address if one.buffers()[2] else 0) for one in known}) == 1:
+            return pa.DictionaryArray.from_arrays(pa.concat_arrays([column.indices for column in columns]), known[0])
+    return pa.concat_arrays([written_out(column) for column in columns])
+
+
+def written_out(column: Any) -> Any:
+    """A column of texts that refers to a list of texts, with the texts themselves."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def pairs_of(rows: Rows, one: str, other: str) -> list[tuple[Any, Any]]:
@@ -193,21 +207,27 @@ def bytes_of(texts: pa.Array) -> tuple[UInt[np.ndarray, " D"], Int[np.ndarray, "
 def read_records(path: Path, kind: type[T]) -> Records[T]:
     """What `write_records` wrote; ValueError, as `pipeline.corpus.files.read` says it, where the file is missing, damaged or holds other
     records."""
+    columns: dict[str, pa.Array] = {}
     try:
         check_file(path)
-        table = pq.read_table(path, page_checksum_verification=True)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            _read_columns(file, kind, columns)
     except (pa.ArrowException, OSError):
         return Records.of(kind, read(path, kind))
-    columns: dict[str, pa.Array] = {}
-    for one in dataclasses.fields(kind):  # pyright: ignore[reportArgumentType]
-        type_ = types(kind)[one.name]
-        if one.name not in table.column_names and one.metadata == IF_ANY:
-            columns[one.name] = pa.nulls(len(table), type_)
-        elif one.name in table.column_names and table.schema.field(one.name).type in (type_, pa.string()):
-            columns[one.name] = whole(table[one.name].cast(type_))
     if len(columns) < len(types(kind)) or not _sound(kind, columns):
         return Records.of(kind, read(path, kind))
     return Records(kind, columns)
+
+
+def _read_columns(file: pq.ParquetFile, kind: type[Any], columns: dict[str, pa.Array]) -> None:
+    """Fill ``columns`` with what the file holds of ``kind``, one after the other, so that no more than one is held twice."""
+    schema = file.schema_arrow
+    for one in dataclasses.fields(kind):  # pyright: ignore[reportArgumentType]
+        type_ = types(kind)[one.name]
+        if one.name not in schema.names and one.metadata == IF_ANY:
+            columns[one.name] = pa.nulls(file.metadata.num_rows, type_)
+        elif one.name in schema.names and schema.field(one.name).type in (type_, pa.string()):
+            columns[one.name] = whole(file.read(columns=[one.name])[one.name].cast(type_))
 
 
 def whole(column: Any) -> Any:
@@ -247,5 +267,7 @@ def write_records(path: Path, records: Records[Any]) -> None:
     schema = pa.schema([(name, narrow.get(types(records.kind)[name], types(records.kind)[name])) for name in names])
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as file:
         for first in range(0, max(1, len(records)), GROUP_ROWS):
-            parts = [records.columns[name].slice(first, GROUP_ROWS).cast(schema.field(name).type) for name in names]
+            parts = [
+                written_out(records.columns[name].slice(first, GROUP_ROWS)).cast(schema.field(name).type) for name in names
+            ]
             file.write_table(pa.table(parts, schema=schema))

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Int
 
 from pipeline.checkpoint import read_json, sha256, write_json
+from pipeline.corpus.compared import first_seen, sides
 from pipeline.corpus.dropped import DroppedRows
 from pipeline.corpus.files import deal_folder
 from pipeline.corpus.records import Rows, coded, compute, is_in, of_kinds, read_records, tallied, write_records
@@ -58,7 +60,7 @@ def write_card(
         "largest_group": _largest_groups(rows),
         "sha256": {file.relative_to(target).as_posix(): sha256(file) for file in sorted(target.rglob("*.parquet"))},
     }
-    if without := counted(_beyond_ascii(rows)):
+    if without := counted(_beyond_ascii(corpus, data)):
         card["without_blanks"] = without
     write_json(target / "card.json", card)
     return card
@@ -75,7 +77,7 @@ def tell(corpus: str, card: Mapping[str, Any], data: CuratedData) -> None:
         print(f"{corpus}: none of the {card['raw']['rows'][task]} rows of task {task} is left")
     if without := card.get("without_blanks"):
         print(
-            f"{corpus}: {listed(without)} of {_num_texts(data.rows[corpus])} kept texts are in a script without blanks: "
+            f"{corpus}: {listed(without)} of {len(_kept(corpus, data))} kept texts are in a script without blanks: "
             "compared by letters, each of which counts as a word (near in conf/config.yaml)"
         )
     if (shared := len(sharing_a_document(data.dropped[corpus]))) > MANY * (shared + card["splits"]["train"]):
@@ -103,14 +105,15 @@ def vanished(card: Mapping[str, Any]) -> list[str]:
     return [task for task in card["raw"]["rows"] if task not in left]
 
 
-def _num_texts(rows: Rows) -> int:
-    return int(compute.count_distinct(pa.concat_arrays([rows.columns["query"], rows.columns["document"]])).as_py())
+def _kept(corpus: str, data: CuratedData) -> Int[np.ndarray, " T"]:
+    """The numbers of the kept texts, each once."""
+    return first_seen(sides(data.texts.numbered(data.rows[corpus])).ravel())
 
 
-def _beyond_ascii(rows: Rows) -> list[str]:
-    """The different texts that are not in ASCII, which no script without blanks is."""
-    both = pa.concat_arrays([rows.columns["query"], rows.columns["document"]])
-    return compute.unique(both.filter(compute.invert(compute.string_is_ascii(both)))).to_pylist()
+def _beyond_ascii(corpus: str, data: CuratedData) -> list[str]:
+    """The different kept texts that are not in ASCII, as all texts in a script without blanks are."""
+    texts = data.texts.texts.take(pa.array(_kept(corpus, data)))
+    return texts.filter(compute.invert(compute.string_is_ascii(texts))).to_pylist()
 
 
 def _counted(names: pa.Array, prefix: str = "") -> dict[str, int]:

@@ -20,7 +20,18 @@ from pipeline.audit.words import Audit, Found
 from pipeline.corpus.compared import Compared
 from pipeline.corpus.dropped import DroppedRows, dropped_rows
 from pipeline.corpus.files import Dropped, corpora, read
-from pipeline.corpus.records import Records, Rows, compute, is_in, joined, of_kinds, read_records, splits_of, tallied
+from pipeline.corpus.records import (
+    Records,
+    Rows,
+    compute,
+    is_in,
+    joined,
+    of_kinds,
+    read_records,
+    splits_of,
+    tallied,
+    written_out,
+)
 from pipeline.corpus.row import SPLITS, Rejected, Row, Split
 from pipeline.corpus.verdict import Verdict
 from pipeline.split.contamination import Contamination, Twins
@@ -87,7 +98,7 @@ class CuratedData(pl.LightningDataModule):
             corpus: self.texts.numbered(_readable(corpus)) for corpus in corpora(RAW)
         }  # all texts first: near ones are sought once
         for corpus in list(raw):
-            self._curate(corpus, raw.pop(corpus))
+            self._curate(corpus, self.texts.referring(raw.pop(corpus)))
         for corpus, rows in self.rows.items():
             out = ~of_kinds(rows, lambda kind: kind.evaluated) & (splits_of(rows) != SPLITS.index("train"))
             task, split = (rows.columns[name].filter(pa.array(out)).to_pylist() for name in ("task", "split"))
@@ -293,6 +304,7 @@ def _texts(rows: Rows) -> Rows:
     if not labelled.any():
         return rows
     mask = pa.array(labelled)
+    rows = rows.replaced(**{side: written_out(rows.columns[side]) for side in ("query", "document")})
     sides = {
         name: compute.if_else(mask, rows.columns[other], rows.columns[name])
         for name, other in DOCUMENT_OF

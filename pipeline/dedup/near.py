@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from pipeline.corpus.compared import SIDES, Compared, compared, first_seen, sides
 from pipeline.corpus.dropped import DroppedRows, dropped_rows
 from pipeline.corpus.near import Near as NearTexts
-from pipeline.corpus.records import Rows, compute, is_in
+from pipeline.corpus.records import Rows, compute, is_in, written_out
 from pipeline.corpus.row import Row
 from pipeline.dedup.exact import Exact
 
@@ -88,7 +88,8 @@ class Near:
 
     def _in_order(self, rows: Rows, places: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
         """``places`` in the order in which rows are preferred."""
-        length = [compute.utf8_length(rows.columns[side]).to_numpy()[places].astype(np.int64) for side in SIDES]
+        own = rows.take(places)
+        length = [compute.utf8_length(written_out(own.columns[side])).to_numpy().astype(np.int64) for side in SIDES]
         filled = sum(
             (~rows.columns[name].is_null().to_numpy(zero_copy_only=False)[places]).astype(np.int64)
             for name in ("score", "group")

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numba import njit
 
-from pipeline.corpus.records import Records, bytes_of
+from pipeline.corpus.records import Records, bytes_of, written_out
 from pipeline.corpus.row import Row
 from pipeline.corpus.verdict import Fault, Verdict
 
@@ -24,7 +24,7 @@ class Identical:
         table = Records.of(Row, rows)
         fault = Fault("query equals document", "")
         found: list[Verdict] = [None] * len(table)
-        query, document = table.columns["query"], table.columns["document"]
+        query, document = (written_out(table.columns[side]) for side in ("query", "document"))
         alike = _may_be_alike(*bytes_of(query), *bytes_of(document)) & table.columns["score"].is_null().to_numpy(
             zero_copy_only=False
         )
