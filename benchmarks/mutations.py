@@ -148,7 +148,8 @@ MUTATIONS = (
         "rows = [row for split in (\"train\", \"validation\", \"test\") for _, row in read_rows(CURATED, split)]"),
     at("cluster/join.py", "cluster/test_join.py::test_pairs_exactly_at_the_threshold_are_found_whatever_their_sizes")(
         "bounds are not rounded to the safe side", "SLACK = 1e-9", "SLACK = 0.0"),
-    group("groups are torn apart", "loose = rows.columns[\"group\"].is_null().to_numpy(zero_copy_only=False)", "loose = np.ones(len(rows), bool)"),
+    group("groups are torn apart",
+          "loose = rows.columns[\"group\"].is_null().to_numpy(zero_copy_only=False)", "loose = np.ones(len(rows), bool)"),
     group("one group may fill a split", "min(room[fit][task], most[fit][task]) >= n", "room[fit][task] >= n"),
     at("protein/split/alignment.py", "protein/split/test_alignment.py")(
         "identity by the shorter chain", "return Pair(same / max(1, len(over)),", "return Pair(same / max(1, min(len(left), len(right))),"),
