@@ -251,6 +251,7 @@ class Final(Shape):
     resamples: int = Field(gt=0)
     fit_texts: int = Field(gt=0)
     texts_compared: int = Field(gt=0)
+    paraphrases: Node | None  # its `by_model` is asked
 
 
 class Stress(Shape):

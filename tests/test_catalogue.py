@@ -691,6 +691,7 @@ def test_every_behaviour_gives_a_value_for_each_of_its_columns_or_is_not_measure
         encode=lambda texts, side, task, *, max_length_tokens=None: _vectors(texts, side, task),
         tokens=lambda texts, side, task: [_vectors(text.split(), side, task) for text in texts],
         count=lambda texts: [len(text.split()) + 2 for text in texts], max_length_tokens=64, collections=[ranked], seed=0,
+        train=lambda: [f"{text} for {i} times" for i, text in enumerate(documents.values())],
     )  # fmt: skip
     found = behaviour.measure(subject)
     assert found.rows

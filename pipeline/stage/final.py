@@ -27,6 +27,7 @@ from pipeline.models import off_the_shelf
 from pipeline.report.markdown import lettered
 from pipeline.stage.card_facts import began_as, front_matter, source_of, trained
 from pipeline.stage.forms import forms_of, measured
+from pipeline.stage.in_other_words import in_other_words
 from pipeline.stage.notices import notices
 from pipeline.training.prepare import prepare
 
@@ -97,7 +98,7 @@ def _summary(before: Before, verdict: Verdict) -> dict[str, Any]:
 def _notices(cfg: Mapping[str, Any], scores: Scores, encoder: Encoder) -> list[str]:
     cards = {corpus: read_json(CURATED / corpus / "card.json") for corpus in corpora(CURATED)}
     test = [c for corpus in cards for c in collections(CURATED, corpus, "test") if c.name in scores.test]
-    found = notices(cfg, cards, list(scores.test), encoder, test)
+    found = notices(cfg, cards, list(scores.test), encoder, test) + in_other_words(CURATED, cfg["final"]["paraphrases"])
     for line in found:
         print(line)
     return found

@@ -134,7 +134,7 @@ def last_whole(folder: Path) -> Path | None:
     found = checkpoints(folder)
     while found:
         path = found.pop()
-        if path.stem.split("-")[1] == sha256(path)[:HASHED]:
+        if path.stem.partition("-")[2] == sha256(path)[:HASHED]:
             return path
         if first_process():
             instead = f"goes on from {found[-1].name}" if found else "begins anew"
