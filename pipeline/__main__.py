@@ -14,7 +14,6 @@ python -m pipeline verify                                           whether each
 """
 
 import argparse
-import errno
 import gc
 import importlib
 import os
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.stopping import Stopped, leave, listen
+from pipeline.system import told
 
 STAGES = (
     "compose",
@@ -65,26 +65,13 @@ def main(argv: list[str] | None = None) -> int:
     except Stopped as stopped:
         print(f"\n{arguments.stage} {stopped}", file=sys.stderr)
         return leave(stopped)
-    except (ValueError, OSError) as error:
-        if os.environ.get("TRIBUTARY_TRACEBACK"):
+    except Exception as error:
+        message = told(error)
+        if message is None or os.environ.get("TRIBUTARY_TRACEBACK"):
             raise
-        print(f"\nerror in {arguments.stage}: {_told(error)}", file=sys.stderr)
+        print(f"\nerror in {arguments.stage}: {message}", file=sys.stderr)
         return 1
     return 0
-
-
-def _told(error: ValueError | OSError) -> str:
-    """Of the system's own errors the file, and what can be done about the common ones."""
-    if not isinstance(error, OSError) or error.strerror is None:
-        return str(error)
-    remedy = {
-        errno.ENOSPC: "free some space; what was there before is whole, and the same command goes on",
-        errno.EDQUOT: "free some space; what was there before is whole, and the same command goes on",
-        errno.EROFS: "run in a folder that may be written to",
-        errno.EACCES: "change its rights, or run as the user it belongs to",
-        errno.EFBIG: "raise the limit of a file's size (ulimit -f)",
-    }.get(error.errno or 0, "see whether the file is there and whole")
-    return f"{error.filename or 'a file'}: {error.strerror}; {remedy}"
 
 
 def _run(stage: str, rest: list[str]) -> None:
