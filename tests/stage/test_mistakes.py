@@ -110,6 +110,12 @@ PAGE = {
     "a seed of five billion": ({"set": {"seed": 5_000_000_000}}, "seed: expected less than 4294967296, got 5000000000"),
     "layers below nothing": ({"set": {"encoder.backbone.layers": -1}}, "encoder.backbone.layers: ", "got -1; write more than 0"),
     "a dropout of 2": ({"set": {"encoder.backbone.dropout": 2.0}}, "encoder.backbone.dropout: ", "got 2.0; write less than 1"),
+    "steps without end": ({"set": {"train.steps_per_task": 10**30}}, "steps_per_task: expected less than 2147483648, got 1000000"),
+    "draws without end": ({"set": {"evaluate.resamples": 10**12}}, "evaluate.resamples: expected 1000000 or less, got 1000000000000"),
+    "a width below nothing": ({"set": {"encoder.backbone.width": -32}}, "encoder.backbone.width: ", "got -32"),
+    "no heads": ({"set": {"encoder.backbone.heads": 0}}, "encoder.backbone.heads: ", "got 0"),
+    "no words": ({"set": {"encoder.backbone.vocabulary": 0}}, "encoder.backbone.vocabulary: ", "got 0"),
+    "a width of a billion": ({"set": {"encoder.backbone.width": 10**9}}, "encoder.backbone.width: ", "got 1000000000"),
     "a search that is not deep enough": (
         {"set": {"evaluate.evaluators.retrieval.depth": 3}},
         "evaluate.evaluators.retrieval.depth: ",
