@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     except Stopped as stopped:
         print(f"\n{arguments.stage} {stopped}", file=sys.stderr)
         return leave(stopped)
-    except Exception as error:
+    except BaseException as error:
         message = told(error)
         if message is None or os.environ.get("TRIBUTARY_TRACEBACK"):
             raise

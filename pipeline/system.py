@@ -30,6 +30,8 @@ def told(error: BaseException) -> str | None:
         return f"{error.filename or 'a file'}: {error.strerror}; {remedy}"
     words = str(error)
     remedy = next((remedy for pattern, remedy in WORDS.items() if re.search(pattern, words)), None)
+    if type(error).__name__ == "PanicException":  # of a library in Rust, and no Exception
+        return f"a compiled library gave up ({words.splitlines()[0][:200]}); is a tokenizer.json damaged? Take that of these weights"
     if isinstance(error, MemoryError):
         return f"no memory is left{f' ({words})' if words else ''}; {MEMORY}"
     if isinstance(error, ValueError) or (isinstance(error, OSError) and remedy is None):

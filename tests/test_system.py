@@ -48,3 +48,13 @@ def test_a_fault_of_the_code_stays_a_traceback(monkeypatch, tmp_path):
     error = FULL[2]
     assert main(["compose"]) == 1
     assert told(ValueError("a text")) == "a text"
+
+
+class PanicException(BaseException):
+    pass
+
+
+def test_a_panic_of_a_compiled_library_is_told_and_an_exit_is_none():
+    assert "a compiled library gave up (no entry); is a tokenizer.json damaged" in told(PanicException("no entry\nat 3"))
+    assert told(SystemExit(2)) is None
+    assert told(KeyboardInterrupt()) is None
