@@ -11,7 +11,7 @@ from pipeline.report.markdown import lettered
 from pipeline.report.pictures import Beside, Point, against, behaviours, beside, graph, losses
 
 HTML = "</title><script>alert(1)</script>"
-FORMULAS = ("$\\frac{1}{2}$", "$_$", "$", "a $x$ b $y", "$$", "\\$1", HTML, "&amp;", "日本")
+FORMULAS = ("$\\frac{1}{2}$", "$_$", "$", "a $x$ b $y", "$$", "\\$1", HTML, "&amp;", "größer")
 
 
 def letters(svg):
