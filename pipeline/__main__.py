@@ -20,11 +20,14 @@ import os
 import sys
 import time
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from pipeline.launched import first_process
 from pipeline.stopping import Stopped, leave, listen
 from pipeline.system import told
+from pipeline.writing import alone
 
 STAGES = (
     "compose",
@@ -89,9 +92,10 @@ def _run(stage: str, rest: list[str]) -> None:
         from pipeline.build import load
         from pipeline.report.costs import record_cost
 
-        start, config = time.monotonic(), load()
-        _stage(stage, config, rest[0] if rest else None, Path())
-        record_cost("@".join([stage, *rest[:1]]), time.monotonic() - start, config)
+        start, config, name = time.monotonic(), load(), "@".join([stage, *rest[:1]])
+        with alone(Path(name.replace("/", "-"))) if first_process() else nullcontext():
+            _stage(stage, config, rest[0] if rest else None, Path())
+        record_cost(name, time.monotonic() - start, config)
 
 
 def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> dict[str, float]:

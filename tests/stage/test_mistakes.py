@@ -264,3 +264,13 @@ def test_a_page_without_derivations_is_one_for_dvc_too(workspace, root):
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert {"compose", "train@sts", "report"} <= set(done.stdout.split())
+
+
+def test_a_stage_that_runs_twice_at_once_is_told_by_whom(workspace, run, monkeypatch, capsys):
+    folder, states = workspace(), []
+    assert run(folder, "compose") == 0
+    monkeypatch.setattr("pipeline.stage.mine.run", lambda *_: states.append(main(["mine"])) or {})
+    assert run(folder, "mine") == 0
+    assert states == [1]
+    assert f"error in mine: mine is being made by process {os.getpid()} on " in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
