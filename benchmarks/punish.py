@@ -116,7 +116,7 @@ def _told(error: ValueError | OSError, folder: Path) -> tuple[str, str]:
         return "told", f"{error.filename}: {error.strerror}"
     words = str(error)
     ours = len(words) < 3000 and any(
-        name in words for name in (str(folder), "model/", "x.", "set/", "path must be", "expected data")
+        name in words for name in (str(folder), str(folder.parent), "model/", "x.", "set/", "path must be", "expected data")
     )
     return ("told" if ours else "foreign message"), words[:300]
 
