@@ -83,3 +83,10 @@ def test_a_workbook_whose_entities_grow_is_told(tmp_path):
             new.writestr(name, bomb if "sheet1" in name else old.read(name))
     with pytest.raises(ValueError, match=r"x\.xlsx"):
         read(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n"])
+def test_a_file_without_a_record_is_told_beside_others(tmp_path, capsys, content):
+    (tmp_path / "x.jsonl").write_bytes(content)
+    assert read(tmp_path / "x.jsonl") == []
+    assert capsys.readouterr().out == f"{tmp_path / 'x.jsonl'}: no record stands in it\n"
