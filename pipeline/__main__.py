@@ -14,17 +14,20 @@ python -m pipeline verify                                           whether each
 """
 
 import argparse
-import errno
 import gc
 import importlib
 import os
 import sys
 import time
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from pipeline.launched import first_process
 from pipeline.stopping import Stopped, leave, listen
+from pipeline.system import told
+from pipeline.writing import alone
 
 STAGES = (
     "compose",
@@ -65,26 +68,13 @@ def main(argv: list[str] | None = None) -> int:
     except Stopped as stopped:
         print(f"\n{arguments.stage} {stopped}", file=sys.stderr)
         return leave(stopped)
-    except (ValueError, OSError) as error:
-        if os.environ.get("TRIBUTARY_TRACEBACK"):
+    except BaseException as error:
+        message = told(error)
+        if message is None or os.environ.get("TRIBUTARY_TRACEBACK"):
             raise
-        print(f"\nerror in {arguments.stage}: {_told(error)}", file=sys.stderr)
+        print(f"\nerror in {arguments.stage}: {message}", file=sys.stderr)
         return 1
     return 0
-
-
-def _told(error: ValueError | OSError) -> str:
-    """Of the system's own errors the file, and what can be done about the common ones."""
-    if not isinstance(error, OSError) or error.strerror is None:
-        return str(error)
-    remedy = {
-        errno.ENOSPC: "free some space; what was there before is whole, and the same command goes on",
-        errno.EDQUOT: "free some space; what was there before is whole, and the same command goes on",
-        errno.EROFS: "run in a folder that may be written to",
-        errno.EACCES: "change its rights, or run as the user it belongs to",
-        errno.EFBIG: "raise the limit of a file's size (ulimit -f)",
-    }.get(error.errno or 0, "see whether the file is there and whole")
-    return f"{error.filename or 'a file'}: {error.strerror}; {remedy}"
 
 
 def _run(stage: str, rest: list[str]) -> None:
@@ -102,9 +92,10 @@ def _run(stage: str, rest: list[str]) -> None:
         from pipeline.build import load
         from pipeline.report.costs import record_cost
 
-        start, config = time.monotonic(), load()
-        _stage(stage, config, rest[0] if rest else None, Path())
-        record_cost("@".join([stage, *rest[:1]]), time.monotonic() - start, config)
+        start, config, name = time.monotonic(), load(), "@".join([stage, *rest[:1]])
+        with alone(Path(name.replace("/", "-"))) if first_process() else nullcontext():
+            _stage(stage, config, rest[0] if rest else None, Path())
+        record_cost(name, time.monotonic() - start, config)
 
 
 def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> dict[str, float]:

@@ -23,6 +23,7 @@ from transformers.utils import logging as transformers_logging
 
 from pipeline.checkpoint import sha256, write_json
 from pipeline.encoder.fitting import check_tokenizer, check_weights, unlike_shapes
+from pipeline.encoder.plausible import check_config, check_growth
 from pipeline.limits import parsed_json
 from pipeline.manifest import MODULES, OTHER_INPUTS, OWN, check_code, modules, read_json
 from pipeline.weights import WEIGHTS, Weights, weight_files
@@ -187,7 +188,10 @@ def _check_files(directory: Path, kinds: dict[str, str]) -> None:
             raise ValueError(
                 f"{directory / folder / 'config.json'} is missing, but {MODULES} names the module {kind}; fetch the model again"
             )
-    Weights(directory)  # whether the files are whole
+    weights = Weights(directory)  # whether the files are whole
+    for place in (directory / folder for folder in kinds or [""]):
+        check_config(place / "config.json", weights)
+        check_growth(place / "tokenizer.json")
 
 
 def _own_class(directory: Path, kind: str) -> type[Module]:

@@ -6,6 +6,7 @@ import io
 import lzma
 import resource
 import zipfile
+from collections import deque
 
 import openpyxl
 import pyarrow as pa
@@ -44,7 +45,7 @@ def test_a_packed_file_that_unpacks_to_much_more_is_told(tmp_path, ending, line)
     with pytest.raises(
         ValueError, match=f"x.jsonl.{ending} unpacks to more than 200 times its size; if that is right, unpack it by hand"
     ):
-        read(path)
+        deque(read_cells(path, file=path.name, **FORM), maxlen=0)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
 
 
@@ -82,3 +83,10 @@ def test_a_workbook_whose_entities_grow_is_told(tmp_path):
             new.writestr(name, bomb if "sheet1" in name else old.read(name))
     with pytest.raises(ValueError, match=r"x\.xlsx"):
         read(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n"])
+def test_a_file_without_a_record_is_told_beside_others(tmp_path, capsys, content):
+    (tmp_path / "x.jsonl").write_bytes(content)
+    assert read(tmp_path / "x.jsonl") == []
+    assert capsys.readouterr().out == f"{tmp_path / 'x.jsonl'}: no record stands in it\n"
