@@ -5,6 +5,7 @@ python -m pipeline train expert=sts --multirun train.optimizer.lr=1e-5,3e-5    H
 python -m pipeline merge --base DIR --expert DIR --expert DIR merging=ties out=DIR    any directories, or Hub ids id@revision
 python -m pipeline stress joint                                     any model of params.yaml, or directory, as stage stress the final one
 python -m pipeline form joint out=DIR half binary                   the same model in smaller forms, each measured
+python -m pipeline plan                                             what `dvc repro` would run, why, and what it takes, before it starts
 python -m pipeline result                                           before and after: what there was, what there is now, what it took
 python -m pipeline search "rolling window over a dataframe"
 python -m pipeline search corpus=notes.jsonl text=body "where the keys lie"       any table of texts
@@ -39,7 +40,7 @@ STAGES = (
     "stress",
     "report",
 )
-COMMANDS = ("form", "result", "search", "push", "track")
+COMMANDS = ("form", "plan", "result", "search", "push", "track")
 ITEMS = {"train": "expert", "merge": "method", "derive": "derivation", "evaluate": "model", "baseline": "baseline"}
 
 

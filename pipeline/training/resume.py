@@ -125,7 +125,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.split("-")[0])
+    return int(checkpoint.stem.partition("-")[0])
 
 
 def last_whole(folder: Path) -> Path | None:
@@ -134,7 +134,7 @@ def last_whole(folder: Path) -> Path | None:
     found = checkpoints(folder)
     while found:
         path = found.pop()
-        if path.stem.split("-")[1] == sha256(path)[:HASHED]:
+        if path.stem.partition("-")[2] == sha256(path)[:HASHED]:
             return path
         if first_process():
             instead = f"goes on from {found[-1].name}" if found else "begins anew"
