@@ -1,7 +1,8 @@
-"""python benchmarks/punish_kills.py FOLDER [--kill 200] [--term 50] [--interrupt 50] [--minutes 60] [--seed 0]
+"""python benchmarks/punish_kills.py FOLDER [--forked] [--kill 200] [--term 50] [--interrupt 50] [--minutes 60] [--seed 0]
 
 Kills `dvc repro` of a tiny run, at random moments of random stages, and looks at what is left. FOLDER holds two workspaces: one that is
-not disturbed, and one that is killed. A second call goes on counting where the first stood.
+not disturbed, and one that is killed. A second call goes on counting where the first stood. With ``--forked`` there is no DVC: each stage
+is a fork of one process that has imported all there is, which takes a tenth of the time, and is killed wherever it stands.
 
 After each kill every output of a stage must be absent or equal to the undisturbed one, byte by byte; a training that goes on must begin at
 its last checkpoint; the log must hold no traceback; SIGTERM and Ctrl-C must end the stage with 143 and 130. Prints a table, and writes
@@ -9,7 +10,9 @@ FOLDER/kills.json.
 """
 
 import argparse
+import contextlib
 import csv
+import importlib
 import json
 import os
 import random
@@ -20,21 +23,26 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
+from pipeline.__main__ import main as main_of_stage
 from pipeline.checkpoint import sha256
+from pipeline.stopping import Stopped, listen
 from pipeline.training.resume import checkpoints, step_of
 
 ROOT = Path(__file__).parents[1]
 SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "interrupt": signal.SIGINT}
 STATUS = {"term": 143, "interrupt": 130}
 STEPS = 30  # of each task
+KILLS_OF_A_STAGE = 6  # with --forked, at most, before it is left to end
 START_SECONDS = 3.0  # of Python and its imports, beside what a stage tells of itself
-PATIENCE_SECONDS = 60  # within which all processes must be gone
+PATIENCE_SECONDS = 120  # within which all processes must be gone
 
 
 def workspace(folder: Path) -> Path:
@@ -117,9 +125,12 @@ class Punished:
 
     def __init__(self, folder: Path, reference: Path, seconds: dict[str, float], draw: random.Random) -> None:
         self.folder, self.reference, self.seconds, self.draw = folder, reference, seconds, draw
-        self.hashes = {path: sha256(reference / path) for path in outputs(reference)}
+        self.hashes = {path: sha256(reference / path) for path in self.outputs()}
         self.file = folder.parent / "kills.json"
         self.rows: list[dict[str, Any]] = json.loads(self.file.read_text()) if self.file.is_file() else []
+
+    def outputs(self) -> list[str]:
+        return outputs(self.reference)
 
     def strike(self, kind: str) -> None:
         """One start, killed at a random moment of one of the next stages; or run to its end, where that comes first."""
@@ -192,6 +203,95 @@ class Punished:
         return sum(row["kind"] == kind for row in self.rows)
 
 
+class Forked(Punished):
+    """Stage by stage, without DVC."""
+
+    def __init__(self, folder: Path, reference: Path, draw: random.Random) -> None:
+        import pipeline.training.fit  # noqa: F401  imported here, not in each fork
+
+        for module in (ROOT / "pipeline/stage").glob("*.py"):
+            importlib.import_module(f"pipeline.stage.{module.stem}")
+        tests, nodes = (runpy.run_path(str(ROOT / "tests" / name)) for name in ("stage/conftest.py", "stand_in.py"))
+        self.fresh = not reference.is_dir()
+        if self.fresh:
+            self.run_all(workspace(reference), tests, nodes)
+        self.nodes = tests["in_order"](nodes["nodes"](reference))
+        self.at, self.tries = 0, 0
+        seconds = json.loads((reference.parent / "forked.json").read_text())
+        super().__init__(folder, reference, seconds, draw)
+
+    def run_all(self, reference: Path, tests: dict[str, Any], nodes: dict[str, Any]) -> None:
+        seconds = {}
+        if self.run(reference, ["compose"])[0]:
+            sys.exit((reference / "log").read_text()[-3000:])
+        for node in tests["in_order"](nodes["nodes"](reference)):
+            status, seconds[node.name] = self.run(reference, node.command.split()[3:])
+            if status:
+                sys.exit((reference / "log").read_text()[-3000:])
+        (reference.parent / "forked.json").write_text(json.dumps(seconds))
+
+    def outputs(self) -> list[str]:
+        return sorted(out for node in self.nodes for out in node.outs)
+
+    def run(self, folder: Path, words: list[str], signum: int = 0, after: float = 0.0) -> tuple[int, float]:
+        """Exit status and seconds of a stage, killed ``after`` so many."""
+        start, child = time.monotonic(), os.fork()
+        if not child:
+            os.setsid()
+            os.chdir(folder)
+            with open("log", "w") as log:  # noqa: PTH123  its number is wanted
+                os.dup2(log.fileno(), 1)
+                os.dup2(log.fileno(), 2)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            torch.set_num_threads(1)
+            try:
+                listen()
+                status = main_of_stage(words)
+            except Stopped as stopped:
+                status = stopped.status
+            except BaseException:  # of a fork: nothing may leave this block
+                traceback.print_exc()
+                status = 70
+            sys.stdout.flush()
+            os._exit(status)
+        if signum:
+            time.sleep(after)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signum)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), time.monotonic() - start
+
+    def strike(self, kind: str) -> None:
+        """The stage that comes next, killed; after some kills it may end, and the next one comes."""
+        node = self.nodes[self.at]
+        words = node.command.split()[3:]
+        saved = {run: step_of(kept[-1]) for run in self.folder.glob("data/runs/*") if (kept := checkpoints(run))}
+        known = set(self.folder.glob("data/runs/*/version_*/metrics.csv"))
+        last = self.tries >= KILLS_OF_A_STAGE
+        after = self.draw.uniform(0.02, 1.1) * self.seconds[node.name]
+        status, seconds = self.run(self.folder, words, 0 if last else SIGNALS[kind], after)
+        faults = self.faults(kind, saved, known)
+        if status == 0:
+            faults += [f"{out} differs at its end" for out in node.outs if sha256(self.folder / out) != self.hashes[out]]
+            self.at, self.tries = self.at + 1, 0
+        elif last or status not in (STATUS.get(kind, -SIGNALS[kind]), -SIGNALS[kind]):
+            faults.append(f"{node.name} ended with {status}")
+        self.tries += status != 0
+        if status or faults:
+            after = seconds - min(after, seconds)
+            self.add({"kind": kind, "stage": node.name, "seconds": round(after, 2), "dvc": status, "faults": faults})
+        if self.at == len(self.nodes):
+            left = list(self.folder.glob("data/runs/*")) + list(self.folder.glob("checkpoints/**/.*.partial"))
+            faults = [f"left over: {path.name}" for path in left]
+            self.add({"kind": "run to its end", "stage": "", "seconds": 0.0, "dvc": 0, "faults": faults})
+            self.begin()
+
+    def begin(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        workspace(self.folder)
+        self.run(self.folder, ["compose"])
+        self.at = self.tries = 0
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """One line a kind: how often, in which stages, with what faults, how long until all processes were gone."""
     lines = ["| kind | times | stages | faults | median and longest seconds to the end |", "|---|---|---|---|---|"]
@@ -224,16 +324,21 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     for kind, times in (("kill", 200), ("term", 50), ("interrupt", 50)):
         parser.add_argument(f"--{kind}", type=int, default=times)
+    parser.add_argument("--forked", action="store_true")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     end, folder = time.monotonic() + 60 * given.minutes, given.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    seconds = undisturbed(folder / "whole")
-    if not (folder / "killed").is_dir():
-        workspace(folder / "killed")
     draw = random.Random(f"{given.seed} {time.time() if (folder / 'kills.json').is_file() else 0}")
-    punished = Punished(folder / "killed", folder / "whole", seconds, draw)
+    if given.forked:
+        punished = Forked(folder / "killed", folder / "whole", draw)
+        punished.begin()
+    else:
+        seconds = undisturbed(folder / "whole")
+        if not (folder / "killed").is_dir():
+            workspace(folder / "killed")
+        punished = Punished(folder / "killed", folder / "whole", seconds, draw)
     while time.monotonic() < end:
         left = [kind for kind in SIGNALS for _ in range(getattr(given, kind) - punished.count(kind))]
         if not left:

@@ -62,7 +62,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         _run(arguments.stage, arguments.rest)
     except Stopped as stopped:
-        print(f"\n{arguments.stage} {stopped}", file=sys.stderr)
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes one says it
+            print(f"\n{arguments.stage} {stopped}", file=sys.stderr)
         return leave(stopped)
     except (ValueError, OSError) as error:
         if os.environ.get("TRIBUTARY_TRACEBACK"):
@@ -129,5 +130,9 @@ def _module(name: str) -> Any:
 
 
 if __name__ == "__main__":
-    listen()
-    sys.exit(main())
+    try:
+        listen()
+        sys.exit(main())
+    except Stopped as before:  # the stage began, or behind its end
+        print(f"\n{before}", file=sys.stderr)
+        sys.exit(leave(before))
