@@ -212,13 +212,17 @@ class Forked(Punished):
         for module in (ROOT / "pipeline/stage").glob("*.py"):
             importlib.import_module(f"pipeline.stage.{module.stem}")
         tests, nodes = (runpy.run_path(str(ROOT / "tests" / name)) for name in ("stage/conftest.py", "stand_in.py"))
-        self.fresh = not reference.is_dir()
-        if self.fresh:
+        if not (reference.parent / "forked.json").is_file():
+            shutil.rmtree(reference, ignore_errors=True)
             self.run_all(workspace(reference), tests, nodes)
         self.nodes = tests["in_order"](nodes["nodes"](reference))
-        self.at, self.tries = 0, 0
         seconds = json.loads((reference.parent / "forked.json").read_text())
         super().__init__(folder, reference, seconds, draw)
+        self.at = self.tries = 0
+        if not (folder / "data/config.yaml").is_file():
+            self.begin()
+        while self.at < len(self.nodes) - 1 and all((folder / out).exists() for out in self.nodes[self.at].outs):
+            self.at += 1
 
     def run_all(self, reference: Path, tests: dict[str, Any], nodes: dict[str, Any]) -> None:
         seconds = {}
@@ -333,7 +337,6 @@ def main() -> int:
     draw = random.Random(f"{given.seed} {time.time() if (folder / 'kills.json').is_file() else 0}")
     if given.forked:
         punished = Forked(folder / "killed", folder / "whole", draw)
-        punished.begin()
     else:
         seconds = undisturbed(folder / "whole")
         if not (folder / "killed").is_dir():
