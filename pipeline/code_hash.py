@@ -187,7 +187,7 @@ def _in_directory(place: str, config: Mapping[str, Any]) -> Any:
     experts = config["experts"]
     if Path(place).parent == DERIVED and Path(place).name in config["derive"]:  # has the modules of what it is of
         return _in_directory(config["derive"][Path(place).name]["of"], config)
-    merged = Path(place).parent == MERGED
+    merged = Path(place).parent == MERGED or Path(place) == EXPERTS
     trained = [name for name, path in experts.items() if (Path(path).parent == EXPERTS if merged else path == place)]
     if place in MADE or trained or merged:
         return [_kept(config["train"][name]) for name in trained]

@@ -6,6 +6,7 @@ from typing import Any
 
 MODULES = "modules.json"
 ROUTERS = ("router_config.json", "config.json")  # the second: as older versions wrote it
+HOLDERS = ("Router", "Asym", "SideBySide")  # modules that hold others
 OWN, THEIRS = "pipeline.", "sentence_transformers."
 OTHER_INPUTS = ("preprocessor_config.json", "processor_config.json")
 
@@ -32,7 +33,7 @@ def modules(directory: Path) -> dict[str, str]:
         folder = module["path"]
         found[folder] = module["type"]
         router = next((f for name in ROUTERS if (f := directory / folder / name).is_file()), None)
-        if module["type"].rsplit(".", 1)[-1] in ("Router", "Asym") and router is not None:
+        if module["type"].rsplit(".", 1)[-1] in HOLDERS and router is not None:
             types = read_json(router)["types"]
             found |= {f"{folder}/{name}".lstrip("/"): kind for name, kind in types.items()}
     for folder in found:

@@ -15,6 +15,7 @@ from pipeline.build import build
 from pipeline.checkpoint import PROVENANCE, read_json, sha256
 from pipeline.corpus.collection import Collection, collections
 from pipeline.corpus.files import Dropped, corpora, read
+from pipeline.encoder.directory import weights_hash
 from pipeline.evaluator.mteb_tasks import results
 from pipeline.evaluator.scores import Entries, Scores, by_kind
 from pipeline.models import called, controls, merges
@@ -194,10 +195,16 @@ def _searches(models: Mapping[str, str]) -> list[Search]:
 
 def _made(folders: Iterable[str]) -> dict[str, Made]:
     return {
-        name: Made(sha256=sha256(Path(name) / "model.safetensors"), inputs=read_json(Path(name) / PROVENANCE)["inputs"])
+        name: Made(sha256=_weights(Path(name)), inputs=read_json(Path(name) / PROVENANCE)["inputs"])
         for name in sorted(folders)
         if (Path(name) / PROVENANCE).is_file()
     }
+
+
+def _weights(folder: Path) -> str:
+    """The hash of the model's own file of weights, or of all files of its modules where it has none."""
+    own = folder / "model.safetensors"
+    return sha256(own) if own.is_file() else weights_hash(folder)
 
 
 def _pooling(base: Path) -> dict[str, Any] | None:
