@@ -290,13 +290,13 @@ def test_vectors_in_half_precision_cost_what_the_same_values_cost_in_full(compos
 # --- teachers
 
 
-def cross_encoder_at(place, encoder):
-    """The words that choose a small cross-encoder with random weights, saved in ``place``."""
+def cross_encoder_at(place, encoder, group):
+    """The words that choose a small cross-encoder with random weights, saved in ``place``, for a choice of ``group``."""
     torch.manual_seed(0)
     config = BertConfig.from_dict(encoder.backbone.config.to_dict() | {"num_labels": 1})
     BertForSequenceClassification(config).save_pretrained(place)
     encoder.tokenizer.save_pretrained(place)
-    return [f"teacher.name={place}", f"teacher.sha256={sha256(place)}"]
+    return [f"{group}.name={place}", f"{group}.sha256={sha256(place)}"]
 
 
 @pytest.mark.parametrize("name", names("teacher"))
@@ -306,7 +306,7 @@ def test_every_teacher_scores_the_main_positive_and_the_mined_negatives_of_each_
     for place in ("base", "backbone"):
         tiny_encoder().save(tmp_path / f"checkpoints/{place}")
     monkeypatch.chdir(tmp_path)
-    given = cross_encoder_at(tmp_path / "reranker", tiny_encoder()) if name == "cross_encoder" else []
+    given = cross_encoder_at(tmp_path / "reranker", tiny_encoder(), "teacher") if name == "cross_encoder" else []
     teacher = build(composed(f"+teacher={name}", *given)["teacher"])
     teacher.load(max_length_tokens=12, batch_tokens=64)
     asked = ["the cat", "a dog"], ["a mat", "the park", "rows"], torch.tensor([[0, 2], [1, -1]]), torch.tensor([[2], [-1]])
@@ -775,7 +775,8 @@ def test_every_derivation_makes_another_model_that_every_loader_reads_alike(
 def test_every_baseline_answers_a_task_like_a_model_or_leaves_it(composed, tiny_encoder, tmp_path, monkeypatch, name):
     tiny_encoder().save(tmp_path / "checkpoints/backbone")
     monkeypatch.chdir(tmp_path)
-    baseline = build(composed(f"+baseline={name}")["baseline"])
+    given = cross_encoder_at(tmp_path / "reranker", tiny_encoder(), "baseline") if name == "reranked" else []
+    baseline = build(composed(f"+baseline={name}", *given)["baseline"])
     answered = []
     for evaluator in (build(composed(f"+evaluator={task}")["evaluator"]) for task in names("evaluator")):
         answer = baseline.answer(evaluator, small_collection(evaluator.kind))

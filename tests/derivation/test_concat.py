@@ -80,6 +80,17 @@ def test_prompts_are_read_by_every_member(members, tmp_path):
         Concat(members=None).join(prompted)
 
 
+def test_the_hash_of_what_evaluates_it_covers_the_module_that_it_brings():
+    from pipeline.code_hash import Code, code_of
+
+    node = {"_target_": "pipeline.derivation.concat.Concat", "members": None}
+    config = {
+        "derive": {"beside": {"of": "checkpoints/experts", "derivation": node}}, "models": {"one": "checkpoints/derived/beside"},
+        "experts": {}, "train": {}, "evaluate": {}, "encoder": {}, "left_out": {},
+    }  # fmt: skip
+    assert "encoder/side_by_side.py" in code_of(Code(), config, "evaluate", "one")
+
+
 def test_models_that_do_not_read_the_same_ids_are_refused(members, tiny_encoder):
     with pytest.raises(ValueError, match="unlike tokenizers or prompts"):
         Concat(members=None).join([members[0], tiny_encoder()])
