@@ -5,6 +5,7 @@ Scores, items and the verdict must be there. Whatever else a run may lack is emp
 
 import base64
 import csv
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,12 @@ from pipeline.build import build
 from pipeline.checkpoint import PROVENANCE, read_json, sha256
 from pipeline.corpus.collection import Collection, collections
 from pipeline.corpus.files import Dropped, corpora, read
-from pipeline.encoder.directory import weights_hash
 from pipeline.evaluator.mteb_tasks import results
 from pipeline.evaluator.scores import Entries, Scores, by_kind
 from pipeline.models import called, controls, merges
 from pipeline.report.sizes import Size, sizes
 from pipeline.report.told import Model, told
+from pipeline.weights import WEIGHTS, weight_files
 
 METRICS, EVALUATED, CURATED = Path("data/metrics"), Path("data/evaluated"), Path("data/curated")
 FINAL, MTEB = Path("checkpoints/final"), Path("data/mteb")
@@ -202,9 +203,9 @@ def _made(folders: Iterable[str]) -> dict[str, Made]:
 
 
 def _weights(folder: Path) -> str:
-    """The hash of the model's own file of weights, or of all files of its modules where it has none."""
-    own = folder / "model.safetensors"
-    return sha256(own) if own.is_file() else weights_hash(folder)
+    """The hash of the model's own file of weights, or over those of its modules' files where it has none."""
+    own = folder / WEIGHTS
+    return sha256(own) if own.is_file() else hashlib.sha256("".join(map(sha256, weight_files(folder))).encode()).hexdigest()
 
 
 def _pooling(base: Path) -> dict[str, Any] | None:
