@@ -147,7 +147,8 @@ def _ours(
     loss.begin(width=encoder.width, blocks=encoder.blocks)
     data = TrainingData(
         {"retrieval": rows}, {"retrieval": negatives}, Reader(encoder, limit), known=[], shuffled=[],
-        feeds={"retrieval": Feed(size, 1, 1.0, True)}, num_negatives={"retrieval": mined}, steps=steps, seed=0, mixed=False, by_length=False, teachers={}, views={},
+        feeds={"retrieval": Feed(size, 1, 1.0, True)}, num_negatives={"retrieval": mined},
+        steps=steps, seed=0, mixed=False, by_length=False, teachers={}, views={},
     )  # fmt: skip
     without_gradient(encoder, lambda: _of_one_text(encoder))
     module = ContrastiveModule(
