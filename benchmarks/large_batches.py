@@ -146,15 +146,16 @@ def _ours(
     loss = build(node)
     loss.begin(width=encoder.width, blocks=encoder.blocks)
     data = TrainingData(
-        {"t": rows}, {"t": negatives}, Reader(encoder, limit), known=[], shuffled=[], feeds={"t": Feed(size, 1, 1.0, True)},
-        num_negatives={"t": mined}, steps=steps, seed=0, mixed=False, by_length=False, teachers={}, views={},
+        {"retrieval": rows}, {"retrieval": negatives}, Reader(encoder, limit), known=[], shuffled=[],
+        feeds={"retrieval": Feed(size, 1, 1.0, True)}, num_negatives={"retrieval": mined},
+        steps=steps, seed=0, mixed=False, by_length=False, teachers={}, views={},
     )  # fmt: skip
     without_gradient(encoder, lambda: _of_one_text(encoder))
     module = ContrastiveModule(
         encoder,
-        {"t": loss},
+        {"retrieval": loss},
         lambda *weights: adamw(*weights, lr=2e-5, weight_decay=0.01, betas=[0.9, 0.999], layer_decay=1.0),
-        negatives={"t": "gathered"},
+        negatives={"retrieval": "gathered"},
         steps=steps,
         warmup_steps=0,
         seed=0,
@@ -188,7 +189,7 @@ def _speed(name: str) -> dict[str, float]:
     pairs = _pairs(PAIRS * STEPS)
     tokens = sum(len(ids) for side in zip(*pairs, strict=True) for ids in encoder.token_ids(side, 256))
     if name == "tributary":
-        rows = [Row("t", f"q{i}", q, f"d{i}", d) for i, (q, d) in enumerate(pairs)]
+        rows = [Row("retrieval", f"q{i}", q, f"d{i}", d) for i, (q, d) in enumerate(pairs)]
         clock, _ = _ours(
             encoder,
             rows,
@@ -252,7 +253,7 @@ def _memory(size: int, mined: int, objective: str) -> dict[str, float]:
     scratch = ScratchBackbone(vocabulary=8192, width=128, layers=2, heads=2, intermediate=512, dropout=0.1)
     model = scratch([" ".join(words)] * 2)
     encoder = Encoder(model, max_length_tokens=128)
-    rows = [Row("t", f"q{i}", f"{i} {text()}", f"d{i}", f"{i} {text()}") for i in range(size)]
+    rows = [Row("retrieval", f"q{i}", f"{i} {text()}", f"d{i}", f"{i} {text()}") for i in range(size)]
     known = {row.query: [f"{i} {j} {text()}" for j in range(mined)] for i, row in enumerate(rows)} if mined else {}
     clock, loss = _ours(
         encoder,
