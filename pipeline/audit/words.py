@@ -129,8 +129,7 @@ class Audit:
         """Similarities of blocks of ``train``, whose first place comes with each, with all of ``evaluation``; of pairs the lower."""
         if not len(train) or not len(evaluation):
             return
-        plain = [[texts.plain.take(pa.array(side)) for side in of.T] for of in (train, evaluation)]
-        blocks = [self._similarities(*both) for both in zip(*plain, strict=True)]
+        blocks = [self._similarities(*both, texts.plain) for both in zip(train.T, evaluation.T, strict=True)]
         for first, *parts in zip(range(0, len(train), BLOCK_TEXTS), *blocks, strict=True):
             yield first, (parts[0] if len(parts) == 1 else parts[0].minimum(parts[1])).tocoo()
 
@@ -151,13 +150,15 @@ class Audit:
                 found.append((once[:, None], _places(once, chosen)))
         return texts, *found
 
-    def _similarities(self, train: pa.Array, evaluation: pa.Array) -> Iterator[csr_array]:
-        """Jaccard similarity of blocks of ``train`` with all of ``evaluation``; zeros are not stored."""
-        shingles = Shingles(self.unit, self.size, evaluation)
+    def _similarities(
+        self, train: Int[np.ndarray, " T"], evaluation: Int[np.ndarray, " E"], plain: pa.Array
+    ) -> Iterator[csr_array]:
+        """Jaccard similarity of blocks of ``train`` with all of ``evaluation``, by their places in ``plain``; zeros are not stored."""
+        shingles = Shingles(self.unit, self.size, plain.take(pa.array(evaluation)))
         of_evaluation = shingles.known.T.tocsr()
 
         def one(first: int) -> csr_array:
-            block, sizes = shingles.of(train.slice(first, BLOCK_TEXTS))
+            block, sizes = shingles.of(plain.take(pa.array(train[first : first + BLOCK_TEXTS])))
             shared = (block @ of_evaluation).tocoo()
             union = sizes[shared.row] + shingles.sizes[shared.col] - shared.data
             return csr_array((shared.data / union, (shared.row, shared.col)), shape=shared.shape)
