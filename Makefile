@@ -11,6 +11,7 @@ export PATH := $(BIN):$(PATH)
 
 .PHONY: repro test check claims clean-env
 repro: $(VENV)/.ready
+	@-python -m pipeline plan brief  # what would run; `python -m pipeline plan` tries the trainings and says what they take
 	dvc repro
 	-python -m pipeline track  # W&B runs of what ran, offline unless logged in; nothing waits for it
 	@python -m pipeline result  # before and after
@@ -25,11 +26,17 @@ claims: $(VENV)/.ready
 check: $(VENV)/.ready
 	ruff format --check . && ruff check . && lint-imports && pyright
 
+# The CPU build of torch, where the extra folder has it, needs no CUDA libraries.
+HASHES := $(if $(wildcard $(UV_FIND_LINKS)/torch-*+cpu-*),hashes-cpu.txt,hashes-cuda.txt)
+
+# Nothing is installed whose hash is not known, the installer and what builds this package included.
 # Compiled at install, so that no first command pays for it (and where writing bytecode is switched off, none ever would).
-$(VENV)/.ready: pyproject.toml constraints.txt
+$(VENV)/.ready: pyproject.toml constraints.txt hashes.txt $(HASHES)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q "uv==$(shell sed -n 's/^uv==//p' constraints.txt)"
-	$(BIN)/uv pip install -q --compile-bytecode -p $(BIN)/python -e '.[dev]' -c constraints.txt
+	sed -n '/^uv==/,/[^\\]$$/p' hashes.txt > $(VENV)/uv.txt
+	$(BIN)/python -m pip install -q --require-hashes --no-deps -r $(VENV)/uv.txt
+	$(BIN)/uv pip install -q --compile-bytecode -p $(BIN)/python --require-hashes -r $(HASHES)
+	$(BIN)/uv pip install -q --compile-bytecode -p $(BIN)/python --no-deps --no-build-isolation -e .
 	$(BIN)/python -c 'import bm25s, faiss, pytorch_lightning, pytrec_eval, transformers, wandb'  # a broken install stops here
 	touch $@
 

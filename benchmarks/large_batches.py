@@ -2,6 +2,7 @@
 
     python benchmarks/large_batches.py speed [repeats]      against sentence-transformers' trainer with its cached loss
     python benchmarks/large_batches.py memory               peak of one step, batch 256 to 8192; draws docs/large_batches.png
+    python benchmarks/large_batches.py objectives           peak of one step of objectives that hold more than a batch, 512 to 4096
     python benchmarks/large_batches.py negatives            one step of 13,334 queries against 80,004 documents
 
 Each measurement is a process of its own. ``speed``: all-MiniLM-L6-v2 on docstrings of the installed packages, whose lengths are
@@ -63,6 +64,12 @@ def memory() -> None:
     plt.savefig("docs/large_batches.png")
 
 
+def objectives() -> None:
+    for name in ("infonce", "queue", "whitened", "metrix"):
+        peaks = [child(__file__, "memory", str(size), "0", name)["peak_mb"] for size in (512, 2048, 4096)]
+        print(f"{name:12} peaks {', '.join(f'{peak:.0f}' for peak in peaks)} MB, {100 * (peaks[-1] / peaks[0] - 1):+.1f} %")
+
+
 def negatives() -> None:
     run = child(__file__, "memory", "13334", "5")
     cost = f"{run['seconds']:.0f} s, {run['cpu_s']:.0f} CPU-s, peak {run['peak_mb']:.0f} MB"
@@ -120,11 +127,13 @@ def ours(
     return_memory: bool,
     chunk_tokens: int,
     kept_tokens: int,
+    objective: str = "infonce",
     precision: Any = "32-true",
     callbacks: Any = (),
 ) -> Any:
     import pytorch_lightning as pl
-    import yaml
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
 
     from pipeline.build import build
     from pipeline.corpus.batches import Feed
@@ -135,7 +144,10 @@ def ours(
     from pipeline.training.reading import Reader
     from pipeline.training.trainer import without_gradient
 
-    objective = build(yaml.safe_load(Path("conf/objective/infonce.yaml").read_text(encoding="utf-8")))
+    with initialize_config_dir(str(Path("conf").resolve()), version_base="1.3"):
+        node: Any = OmegaConf.to_container(compose(overrides=[f"+objective={objective}"])["objective"], resolve=True)
+    loss = build(node)
+    loss.begin(width=encoder.width, blocks=encoder.blocks)
     data = TrainingData(
         {TASK: rows}, {TASK: negatives}, Reader(encoder, limit), known=[], shuffled=[], feeds={TASK: Feed(size, 1, 1.0, True)},
         num_negatives={TASK: mined}, steps=steps, seed=0, mixed=False, by_length=False, teachers={}, views={},
@@ -143,7 +155,7 @@ def ours(
     without_gradient(encoder, lambda: _of_one_text(encoder))
     module = ContrastiveModule(
         encoder,
-        {TASK: objective},
+        {TASK: loss},
         lambda *weights: adamw(*weights, lr=2e-5, weight_decay=0.01, betas=[0.9, 0.999], layer_decay=1.0),
         negatives={TASK: "gathered"},
         steps=steps,
@@ -224,7 +236,7 @@ def _theirs(folder: str, pairs: list[tuple[str, str]], *, tokens: int | None) ->
     return clock
 
 
-def _memory(size: int, mined: int) -> dict[str, float]:
+def _memory(size: int, mined: int, objective: str) -> dict[str, float]:
     import random
 
     import torch
@@ -257,6 +269,7 @@ def _memory(size: int, mined: int) -> dict[str, float]:
         return_memory=True,
         chunk_tokens=STEP_TOKENS,
         kept_tokens=STEP_TOKENS,
+        objective=objective,
     )
     return {"peak_mb": peak_mb(), "seconds": clock.wall, "cpu_s": clock.cpu, "loss": loss}
 
@@ -267,8 +280,9 @@ if __name__ == "__main__":
 
         logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
         kind, *words = sys.argv[2:]
-        print(json.dumps(_speed(words[0]) if kind == "speed" else _memory(int(words[0]), int(words[1]) if words[1:] else 0)))
+        mined, objective = (int(words[1]) if words[1:] else 0), (words[2] if words[2:] else "infonce")
+        print(json.dumps(_speed(words[0]) if kind == "speed" else _memory(int(words[0]), mined, objective)))
     elif sys.argv[1] == "speed":
         speed(int(sys.argv[2]) if sys.argv[2:] else 3)
     else:
-        {"memory": memory, "negatives": negatives}[sys.argv[1]]()
+        {"memory": memory, "objectives": objectives, "negatives": negatives}[sys.argv[1]]()

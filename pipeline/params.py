@@ -31,6 +31,7 @@ from pipeline.choice import (
     placed,
     shared,
 )
+from pipeline.limits import parsed_yaml
 from pipeline.models import singles
 from pipeline.shape import Page, Shared
 from pipeline.spelling import nearest
@@ -42,12 +43,15 @@ def read_page(path: Path = PAGE) -> Page:
     """`params.yaml`, checked against the groups and names that `conf/` holds."""
     if not path.is_file():
         raise ValueError(f"{path} is missing: it says what a run is made of; restore it from git")
+    parsed_yaml(path)  # ValueError where it is none, or so large or deep that it would be read for hours
     try:
         raw = OmegaConf.to_container(OmegaConf.load(path))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not in UTF-8 (byte {error.start}); save it as UTF-8 in your editor") from error
     except (yaml.YAMLError, OSError) as error:
         raise ValueError(f"{path} is not valid YAML: {error}") from error
+    except RecursionError:
+        raise ValueError(
+            f"{path}: expected values that can be read, found ${{...}} too deep in each other; write them plainly"
+        ) from None
     except OmegaConfBaseException as error:
         raise ValueError(
             f"{path}: {str(error).splitlines()[0]} (at {error.full_key}); ${{...}} names another value: close it, or quote a plain text "

@@ -8,17 +8,20 @@ until the kernel wants them back, and would be counted as ours. Layout: github.c
 """
 
 import json
+import math
 import os
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
 from pipeline.manifest import modules, read_json
+from pipeline.sums import check_folder
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PART = 1 << 18  # elements that are worked on at a time: 1 MiB in fp32, so that a few of them stay in the cache
@@ -35,6 +38,7 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 HALF = ("F16", "BF16")
+MOST_HEADER = 100_000_000  # as safetensors itself
 PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 
@@ -53,18 +57,19 @@ class Place:
 
     @property
     def numel(self) -> int:
-        return torch.Size(self.shape).numel()
+        return math.prod(self.shape)
 
 
 class Weights:
     """The tensors of a model directory and of its modules: one `model.safetensors` each, or shards with their index. ValueError where
-    there are none."""
+    there are none, or the directory is not what its list of hashes says."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.files = weight_files(directory)
         if not self.files:
             raise ValueError(f"{directory} holds no {WEIGHTS}: merging needs encoder directories; train it with `dvc repro`")
+        check_folder(directory)
         self.places: dict[str, Place] = {}
         for file in self.files:
             folder = file.parent.relative_to(directory).as_posix()
@@ -153,7 +158,12 @@ def _files(directory: Path) -> list[str]:
     if (directory / WEIGHTS).is_file():
         return [WEIGHTS]
     if (directory / INDEX).is_file():
-        names = sorted(set(read_json(directory / INDEX)["weight_map"].values()))
+        named = read_json(directory / INDEX).get("weight_map")
+        if not isinstance(named, dict) or not named or not all(isinstance(name, str) for name in named.values()):
+            raise ValueError(
+                f"{directory / INDEX}: expected `weight_map`, the shard of each tensor, found {str(named)[:80]}; fetch it again"
+            )
+        names = sorted(set(named.values()))
         for name in names:
             if Path(name).name != name or not (directory / name).is_file():
                 raise ValueError(f"{directory / INDEX} names the shard {name!r}, which is not there; fetch the model again")
@@ -177,18 +187,39 @@ def _header(file: Path) -> Iterator[tuple[str, Place]]:
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
         if length > size - 8:
             raise ValueError(f"{file} is no safetensors file (a pickle under that name?); save the model as safetensors")
+        if length > MOST_HEADER:
+            raise ValueError(
+                f"{file}: expected a header of at most {MOST_HEADER:,} bytes, found {length:,}; fetch or write it again"
+            )
         try:
-            header: Mapping[str, dict] = json.loads(opened.read(length))
-        except ValueError:
+            header: Any = json.loads(opened.read(length))
+        except (ValueError, RecursionError):
             raise ValueError(f"{file} is no safetensors file: its header is not JSON; save the model again") from None
+    if not isinstance(header, dict):
+        raise ValueError(
+            f"{file} is no safetensors file: its header is {type(header).__name__}, not an object; save the model again"
+        )
     for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        if entry["dtype"] not in DTYPES:
-            raise ValueError(f"{file}, tensor {name}: type {entry['dtype']} is unknown; known: {', '.join(DTYPES)}")
-        place = Place(file, 8 + length + entry["data_offsets"][0], entry["dtype"], tuple(entry["shape"]))
-        if entry["data_offsets"][1] - entry["data_offsets"][0] != place.numel * place.dtype.itemsize:
-            raise ValueError(f"{file}, tensor {name}: shape and length disagree; the file is damaged, fetch it again")
-        if 8 + length + entry["data_offsets"][1] > size:
-            raise ValueError(f"{file} ends in the middle of tensor {name}; fetch or write it again")
-        yield name, place
+        if name != "__metadata__":
+            yield name, _place(file, name, entry, start=8 + length, size=size)
+
+
+def _place(file: Path, name: str, entry: Any, *, start: int, size: int) -> Place:
+    """``start``: where the tensors begin in a ``file`` of ``size`` bytes. ValueError where the header's ``entry`` cannot be right."""
+    kind, shape, offsets = (entry.get(key) if isinstance(entry, dict) else None for key in ("dtype", "shape", "data_offsets"))
+    if not isinstance(kind, str) or not _sizes(shape, size) or not _sizes(offsets, size) or len(offsets) != 2:
+        raise ValueError(
+            f"{file}, tensor {name}: expected dtype, shape and data_offsets within the file, found {str(entry)[:100]}; fetch it again"
+        )
+    if kind not in DTYPES:
+        raise ValueError(f"{file}, tensor {name}: type {kind} is unknown; known: {', '.join(DTYPES)}")
+    place = Place(file, start + offsets[0], kind, tuple(shape))
+    if offsets[1] - offsets[0] != place.numel * place.dtype.itemsize:
+        raise ValueError(f"{file}, tensor {name}: shape and length disagree; the file is damaged, fetch it again")
+    if start + offsets[1] > size:
+        raise ValueError(f"{file} ends in the middle of tensor {name}; fetch or write it again")
+    return place
+
+
+def _sizes(found: Any, most: int) -> TypeGuard[list[int]]:
+    return isinstance(found, list) and all(type(n) is int and 0 <= n <= most for n in found)

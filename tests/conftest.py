@@ -145,6 +145,7 @@ def _facts(**changes):
         "curves": [],
         "searches": [],
         "made": {},
+        "sizes": {},
     }
     return Facts(**(plain | changes))
 

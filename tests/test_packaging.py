@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import re
 import sys
 import tomllib
 
@@ -77,3 +78,34 @@ def test_no_module_is_there_for_tests_and_benchmarks_alone(root):
     used = begins.union(*(graph.find_upstream_modules(module) for module in begins))
     packages = {name for name in graph.modules if (root.joinpath(*name.split("."))).is_dir()}
     assert graph.modules - used - packages == set()
+
+
+def hashed(root, name):
+    text = (root / name).read_text(encoding="utf-8")
+    return {match[1]: match for match in re.finditer(r"^([\w.-]+)==(\S+)(.*(?:\n    .*)*)", text, re.M)}
+
+
+def test_every_version_of_the_lock_has_the_hashes_of_its_files(root):
+    lines = (root / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if "==" in line)
+    found = hashed(root, "hashes.txt")
+    assert {name: match[2] for name, match in found.items()} == {name: pin for name, pin in pins.items() if name != "torch"}
+    assert {"uv", "setuptools"} <= found.keys()
+    for name in ("hashes-cpu.txt", "hashes-cuda.txt"):
+        build = hashed(root, name)
+        assert build["torch"][2].split("+")[0] == pins["torch"]
+        assert "\n-r hashes.txt\n" in (root / name).read_text(encoding="utf-8")
+        found |= {f"{name}: {package}": match for package, match in build.items()}
+    assert [name for name, match in found.items() if not re.search(r"--hash=sha256:[0-9a-f]{64}", match[3])] == []
+
+
+def test_make_installs_nothing_without_a_hash_but_this_package(root):
+    lines = [line for line in (root / "Makefile").read_text(encoding="utf-8").splitlines() if "pip install" in line]
+    assert len(lines) == 3
+    assert [line for line in lines if "--require-hashes" not in line] == [line for line in lines if line.endswith(" -e .")]
+    assert [line for line in lines if line.endswith("--no-deps --no-build-isolation -e .")] != []
+
+
+def test_what_a_killed_process_leaves_is_none_of_dvc_s_business(root):
+    lines = (root / ".dvcignore").read_text(encoding="utf-8").splitlines()
+    assert {".*.partial", ".*.before", ".*.writer"} <= set(lines)

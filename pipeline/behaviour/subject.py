@@ -21,7 +21,8 @@ class EncodeCut(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """``tokens``: a unit vector of each token of each text. ``count``: tokens of each text, special ones too."""
+    """``tokens``: a unit vector of each token of each text. ``count``: tokens of each text, special ones too. ``train``: the texts of the
+    train rows, for what learns from them; those alone may teach what is then asked about the collections."""
 
     encode: EncodeCut
     tokens: Callable[[Sequence[str], str, str], list[Float[np.ndarray, "L D"]]]
@@ -29,6 +30,7 @@ class Subject:
     max_length_tokens: int
     collections: Sequence[Collection]
     seed: int
+    train: Callable[[], Sequence[str]] = list
 
     def texts(self) -> list[str]:
         """The documents of all collections, sorted, each once; where there are none, second texts of pairs, else labelled texts."""

@@ -74,7 +74,7 @@ class Spread:
             shards = [Path(folder) / f"{first:012}.parquet" for first in range(0, max(1, len(texts)), SHARD_TEXTS)]
             for k, shard in enumerate(shards):
                 part = pa.array(texts[k * SHARD_TEXTS : (k + 1) * SHARD_TEXTS], pa.large_string())
-                pq.write_table(pa.table({"text": part}), shard)
+                pq.write_table(pa.table({"text": part}), shard, write_page_checksum=True)
             return self.shards(shards, "text")
 
     def shards(self, shards: Sequence[Path], column: str) -> Near:

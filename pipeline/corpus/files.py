@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.corpus.row import IF_ANY, Row, Split, fault
+from pipeline.sums import check_file
 
 T = TypeVar("T")
 
@@ -68,15 +69,19 @@ def write(path: Path, kind: type[Any], records: Iterable[Any]) -> None:
         one.name for one in fields(kind) if one.metadata != IF_ANY or any(record[one.name] is not None for record in found)
     ]
     schema = pa.schema([(name, _TYPES.get(hints[name], pa.string())) for name in columns])
-    pq.write_table(pa.Table.from_pylist(found, schema=schema), path, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(found, schema=schema), path, compression="zstd", write_page_checksum=True)
 
 
 def read(path: Path, kind: type[T]) -> list[T]:
-    """ValueError where the file is missing (an earlier stage has not run) or does not hold such records (another version wrote it)."""
+    """ValueError where the file is missing (an earlier stage has not run), damaged, or does not hold such records (another version wrote
+    it)."""
     if not path.is_file():
         raise ValueError(f"{path} is missing; run `dvc repro`, which makes it")
+    check_file(path)
     try:
-        return _schema(kind).validate_python(pq.read_table(path).to_pylist())
+        return _schema(kind).validate_python(pq.read_table(path, page_checksum_verification=True).to_pylist())
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); restore it (`dvc checkout --force {path}`), or make it anew") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ValueError(

@@ -12,7 +12,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import pyarrow as pa
 
@@ -20,6 +20,10 @@ from pipeline.corpus.place import PACKED, checked_file
 
 HEAD_BYTES = 1 << 20  # that encoding and line ends are seen in
 MOST_CHARACTERS = 1 << 26  # of a line: 64 million; beyond, the file holds no lines
+PLENTY, MOST_TIMES = (
+    1 << 28,
+    200,
+)  # of what a packed file may hold: bytes that are always right, and how many for each of its own
 MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, OSError, pa.ArrowException)
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\x00\x00": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -56,15 +60,42 @@ def opened(path: Path) -> BinaryIO:
         raise ValueError(f"{path} is a damaged archive (it does not begin as one does); fetch it again, or rename it")
     match kind:
         case "gzip":
-            return cast(BinaryIO, gzip.open(path, "rb"))
+            unpacked = cast(BinaryIO, gzip.open(path, "rb"))  # noqa: SIM115  closed by whoever asked
         case "bz2":
-            return cast(BinaryIO, bz2.open(path, "rb"))
+            unpacked = cast(BinaryIO, bz2.open(path, "rb"))  # noqa: SIM115
         case "xz":
-            return cast(BinaryIO, lzma.open(path, "rb"))
+            unpacked = cast(BinaryIO, lzma.open(path, "rb"))  # noqa: SIM115
         case "zstd":
-            return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, pa.input_stream(str(path), compression="zstd"))))
+            unpacked = cast(BinaryIO, pa.input_stream(str(path), compression="zstd"))
         case _:
             return path.open("rb")
+    return cast(BinaryIO, io.BufferedReader(Unpacked(unpacked, path), buffer_size=1 << 18))
+
+
+class Unpacked(io.RawIOBase):
+    """What ``stream`` gives of the packed file ``path``. ValueError where it is `MOST_TIMES` the file's size and more than `PLENTY`: a few
+    kilobytes can unpack to all the memory there is."""
+
+    def __init__(self, stream: BinaryIO, path: Path) -> None:
+        self.stream, self.path = stream, path
+        self.left = max(PLENTY, MOST_TIMES * path.stat().st_size)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self.stream.read(len(buffer))
+        buffer[: len(content)] = content
+        self.left -= len(content)
+        if self.left < 0:
+            raise ValueError(
+                f"{self.path} unpacks to more than {MOST_TIMES} times its size; if that is right, unpack it by hand"
+            )
+        return len(content)
+
+    def close(self) -> None:
+        self.stream.close()
+        super().close()
 
 
 def damaged(path: Path, error: Exception) -> ValueError:

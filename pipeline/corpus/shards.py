@@ -11,5 +11,5 @@ BATCH_ROWS = 100_000
 
 def batches(shard: Path, columns: list[str] | None) -> Iterator[pa.RecordBatch]:
     """``columns`` None: all of them."""
-    with pq.ParquetFile(shard) as file:
+    with pq.ParquetFile(shard, page_checksum_verification=True) as file:
         yield from file.iter_batches(BATCH_ROWS, columns=columns)

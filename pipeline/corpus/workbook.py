@@ -11,6 +11,7 @@ import openpyxl
 from openpyxl.utils.exceptions import InvalidFileException
 
 from pipeline.corpus.cells import Cells, Needed, characters, checked_header, matching
+from pipeline.corpus.lines import MOST_TIMES, PLENTY
 from pipeline.corpus.row import Rejected
 from pipeline.spelling import nearest
 
@@ -23,6 +24,7 @@ def workbook(path: Path, file: str, needed: Needed, also: Needed, sheet: str | N
 
     ``sheet``: its name; None: the first one, and one line names the others.
     """
+    _check_sizes(path)
     with path.open("rb") as content:  # a path would be refused where its name does not end like that of a workbook
         try:
             book = openpyxl.load_workbook(content, read_only=True, data_only=True)
@@ -32,6 +34,17 @@ def workbook(path: Path, file: str, needed: Needed, also: Needed, sheet: str | N
             yield from _records(book, path, file, needed, also, sheet)
         finally:
             book.close()
+
+
+def _check_sizes(path: Path) -> None:
+    """ValueError where the archive unpacks to more than any sheet needs: its table of texts is read whole."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    except (*FAULTS, ValueError, NotImplementedError) as error:
+        raise ValueError(f"{path} is a damaged workbook ({error}); fetch it again, or save it as .xlsx") from error
+    if size > max(PLENTY, MOST_TIMES * path.stat().st_size):
+        raise ValueError(f"{path} unpacks to {size:,} bytes, more than {MOST_TIMES} times its size; save the sheet as CSV")
 
 
 def _records(book: Any, path: Path, file: str, needed: Needed, also: Needed, sheet: str | None) -> Iterator[Cells | Rejected]:

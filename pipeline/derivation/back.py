@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from pipeline.derivation.derivation import Text
+from pipeline.corpus.train_texts import Text
 from pipeline.encoder.encoder import Encoder
 
 SHELF, BASE = "checkpoints/backbone", "checkpoints/base"  # which stage `derive` reads anyway

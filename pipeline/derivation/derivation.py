@@ -1,26 +1,24 @@
 """What a derivation is: a finished model is changed in place, without a gradient step, and is then saved as a model of its own."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import torch
 from sentence_transformers.base.modules import Normalize
 from sentence_transformers.sentence_transformer.modules import Dense
 from torch import Tensor, nn
 
+from pipeline.corpus.train_texts import Text
 from pipeline.encoder.encoder import Encoder
 
 
-class Text(NamedTuple):
-    """A text of a train row, with the task and the side (``query`` or ``document``) whose prompt it is read with."""
-
-    task: str
-    side: str
-    text: str
-
-
 class Derivation(Protocol):
-    """``needs_texts``: the derivation looks at train texts. Without them, `derive` is given none."""
+    """``needs_texts``: the derivation looks at train texts. Without them, `derive` is given none.
+
+    `compose` reads literals of the class, where it has them: ``needs`` names facts of `pipeline.known.Known` that must hold of the model,
+    ``bounded`` values that may not be above the fact of their name, and ``leaves`` what is so of the model that comes out.
+    A derivation of ``several`` models has `join` in place of `derive` (`pipeline.derivation.concat`).
+    """
 
     needs_texts: bool
 

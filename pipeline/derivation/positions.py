@@ -9,14 +9,15 @@ Source: Zhu et al. 2024, arXiv:2404.12096 (LongEmbed), sec. 4: grouped, recurren
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from sentence_transformers.base.modules import Transformer
 from torch import Tensor, nn
 
-from pipeline.derivation.derivation import Text
+from pipeline.corpus.train_texts import Text
 from pipeline.encoder.encoder import Encoder
 
 WAYS = ("recurrent", "grouped", "interpolated")
@@ -41,8 +42,9 @@ class Positions:
     late."""
 
     needs_texts = False
+    needs = ("transformer", "positions")
 
-    def __init__(self, *, factor: int, way: str) -> None:
+    def __init__(self, *, factor: Annotated[int, Field(ge=1)], way: Literal["recurrent", "grouped", "interpolated"]) -> None:
         if factor < 1:
             raise ValueError(f"factor must be 1 (the model itself) or more, got {factor}; write 4 for texts four times as long")
         if way not in WAYS:

@@ -13,7 +13,8 @@ import torch
 from sentence_transformers.base.modules import Transformer
 from torch import nn
 
-from pipeline.derivation.derivation import Text, end_with_dense, without_normalize
+from pipeline.corpus.train_texts import Text
+from pipeline.derivation.derivation import end_with_dense, without_normalize
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.modules import mixes
 
@@ -22,6 +23,7 @@ class Shallow:
     """``layers`` blocks of every transformer of the model, and ``dims`` numbers of its vector are kept; None keeps all."""
 
     needs_texts = False
+    bounded = ("layers", "dims")
 
     def __init__(self, *, layers: int | None, dims: int | None) -> None:
         if layers is None and dims is None:

@@ -19,7 +19,8 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.derivation.derivation import Text, without_normalize
+from pipeline.corpus.train_texts import Text
+from pipeline.derivation.derivation import without_normalize
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.inputs import NO_LIMIT, plain
 from pipeline.encoder.modules import after
@@ -32,6 +33,8 @@ class Static:
     ``max_length_tokens`` (None: where the model cuts it)."""
 
     needs_texts = True
+    needs = ("transformer",)
+    leaves = {"transformer": False, "positions": False, "rotary": False, "layers": 0}  # noqa: RUF012  a literal, which `compose` reads
 
     def __init__(self, *, texts: int, max_length_tokens: int | None, seed: int) -> None:
         if texts < 0:

@@ -10,14 +10,15 @@ Source: Zhou et al. 2024, arXiv:2410.24200 (TempScale), the softmax with tempera
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from pipeline.derivation.derivation import Text
+from pipeline.corpus.train_texts import Text
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.inputs import plain
 
@@ -35,8 +36,9 @@ class Temperature:
     """Attention scores are divided by ``tau`` in every layer of every transformer of the model."""
 
     needs_texts = False
+    needs = ("transformer",)
 
-    def __init__(self, *, tau: float) -> None:
+    def __init__(self, *, tau: Annotated[float, Field(ge=0.05, le=20)]) -> None:
         if not 0.05 <= tau <= 20:
             raise ValueError(
                 f"tau must lie between 0.05 and 20, where 1 leaves the model as it is, got {tau}; write 0.80 for 80 percent"

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from pipeline.derivation.derivation import Text, end_with_dense, without_normalize
+from pipeline.corpus.train_texts import Text
+from pipeline.derivation.derivation import end_with_dense, without_normalize
 from pipeline.encoder.encoder import Encoder
 
 LEAST_SPREAD = 1e-4  # of a direction, as a share of the vectors' length: below, rounding of 32-bit numbers would be blown up
@@ -60,6 +61,7 @@ class Whiten:
     (None: where the model cuts it). ``dims`` of the directions are kept; None: all that vary."""
 
     needs_texts = True
+    bounded = ("dims",)
 
     def __init__(self, *, dims: int | None, texts: int, max_length_tokens: int | None, seed: int) -> None:
         if texts < 2 or (dims is not None and dims < 1):

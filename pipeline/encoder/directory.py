@@ -23,6 +23,8 @@ from transformers.utils import logging as transformers_logging
 
 from pipeline.checkpoint import sha256, write_json
 from pipeline.encoder.fitting import check_tokenizer, check_weights, unlike_shapes
+from pipeline.encoder.plausible import check_config, check_growth
+from pipeline.limits import parsed_json
 from pipeline.manifest import MODULES, OTHER_INPUTS, OWN, check_code, modules, read_json
 from pipeline.weights import WEIGHTS, Weights, weight_files
 
@@ -155,7 +157,7 @@ def quiet() -> Iterator[None]:
 def _reason(error: Exception, directory: Path, kinds: dict[str, str]) -> str:
     """What a library said, with its kind where the words alone do not tell, and what it does not say."""
     for file in sorted(directory.rglob("*.json")):
-        read_json(file)  # ValueError names the file that is damaged
+        parsed_json(file)  # ValueError names the file that is damaged
     if "ignore_mismatched_sizes" in str(error):
         with quiet():
             found = [told for folder in _transformers(kinds) if (told := unlike_shapes(directory, folder))]
@@ -186,16 +188,19 @@ def _check_files(directory: Path, kinds: dict[str, str]) -> None:
             raise ValueError(
                 f"{directory / folder / 'config.json'} is missing, but {MODULES} names the module {kind}; fetch the model again"
             )
-    Weights(directory)  # whether the files are whole
+    weights = Weights(directory)  # whether the files are whole
+    for place in (directory / folder for folder in kinds or [""]):
+        check_config(place / "config.json", weights)
+        check_growth(place / "tokenizer.json")
 
 
 def _own_class(directory: Path, kind: str) -> type[Module]:
     name, _, last = kind.rpartition(".")
     try:
         found = getattr(importlib.import_module(name), last, None)
-    except ModuleNotFoundError:
+    except (ModuleNotFoundError, ValueError):  # the second: of a name that is none
         found = None
-    if not (isinstance(found, type) and issubclass(found, Module)):
+    if not (isinstance(found, type) and issubclass(found, Module) and found.__module__ == name):
         raise ValueError(f"{directory / MODULES}: {kind} is no module of this package; save the model with this version of it")
     return found
 

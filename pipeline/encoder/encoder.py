@@ -14,7 +14,6 @@ from typing import Any, Literal, overload
 import numpy as np
 import torch
 import torch.nn.functional as F
-import yaml
 from jaxtyping import Float, Int
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import InputModule, Normalize, Router, Transformer
@@ -25,12 +24,13 @@ from pipeline.build import Node
 from pipeline.checkpoint import write_yaml
 from pipeline.encoder.directory import folders, open_model, save_model
 from pipeline.encoder.encoding import encoded
+from pipeline.encoder.fitting import checked
 from pipeline.encoder.ids import ROUTE, padded, token_ids
 from pipeline.encoder.inputs import NO_LIMIT, check_inputs, modality, num_positions, plain, pooled, tokenized
 from pipeline.encoder.modules import after, mixes, pools, project, repool
 from pipeline.encoder.prompts import exported, tell_unsaid
+from pipeline.encoder.settings import SETTINGS, settings_of
 
-SETTINGS = "encoder.yaml"
 SIDES = {"query": ("query",), "document": ("document", "passage", "corpus")}  # their prompts' names in sentence-transformers
 
 
@@ -346,5 +346,4 @@ class Encoder(nn.Module):
     @classmethod
     def load(cls, directory: Path) -> "Encoder":
         """The encoder of any directory that sentence-transformers loads. ValueError where it is not whole, or brings code."""
-        file = directory / SETTINGS
-        return cls(open_model(directory), **(yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}))
+        return checked(directory, cls(open_model(directory), **settings_of(directory)))

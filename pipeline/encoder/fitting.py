@@ -182,6 +182,25 @@ def check_vectors(where: Path | str, model: SentenceTransformer) -> None:
             )
 
 
+@torch.no_grad()
+def checked(where: Path, encoder: Any) -> Any:
+    """``encoder``, a `pipeline.encoder.encoder.Encoder`. ValueError where it makes no vector of a short text, or none of numbers."""
+    if encoder.tokenizer is None or _table(encoder.path(0)[0]) is None:  # a model of images
+        return encoder
+    try:
+        for side in ("query", "document"):
+            vectors = encoder(*encoder.padded(encoder.token_ids(["a text"], None, side=side)))
+    except Exception as error:
+        kinds = ", ".join(type(module).__name__ for module in encoder.model)
+        raise ValueError(
+            f"{where}: the modules {kinds} make no vector of a text: {type(error).__name__}: {_first_line(error)}; fetch or save the model "
+            f"again"
+        ) from error
+    if not torch.isfinite(vectors).all():
+        raise ValueError(f"{where}: the vector of a text holds NaN or infinity; fetch or train it again")
+    return encoder
+
+
 def _routes(model: SentenceTransformer) -> Iterator[str | None]:
     router = next((module for module in model if isinstance(module, Router)), None)
     yield from [None] if router is None else router.sub_modules

@@ -24,6 +24,8 @@ class Cut(NamedTuple):
     def told(self) -> str:
         if self.tokens >= NO_LIMIT:
             return f"texts of any length are read whole; {self.texts} train texts"
+        if not self.texts:
+            return f"texts are cut at {self.tokens} tokens"
         return f"texts are cut at {self.tokens} tokens; {100 * self.longer:.1f} % of {self.texts} train texts fill these or are longer"
 
 

@@ -17,16 +17,16 @@ SPECIAL = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask
 
 
 class ScratchBackbone:
-    """Called with the training texts: learns the vocabulary, draws the weights (seed torch first)."""
+    """Called with the training texts: learns the vocabulary, draws the weights (seed torch first). ValueError where there are none."""
 
     def __init__(
         self,
         *,
-        vocabulary: Annotated[int, Field(gt=0)],
-        width: Annotated[int, Field(gt=0)],
-        layers: Annotated[int, Field(gt=0)],
+        vocabulary: Annotated[int, Field(gt=0, le=2**24)],
+        width: Annotated[int, Field(gt=0, le=2**16)],
+        layers: Annotated[int, Field(gt=0, le=1000)],
         heads: Annotated[int, Field(gt=0)],
-        intermediate: Annotated[int, Field(gt=0)],
+        intermediate: Annotated[int, Field(gt=0, le=2**18)],
         dropout: Annotated[float, Field(ge=0, lt=1)],
     ) -> None:
         if width % heads:
@@ -39,7 +39,12 @@ class ScratchBackbone:
         self.dropout = dropout
 
     def __call__(self, texts: Iterable[str]) -> SentenceTransformer:
-        vocabulary = _vocabulary(list(texts), self.vocabulary)
+        known = list(texts)
+        if not known:
+            raise ValueError(
+                "encoder scratch learns its words from train texts, and there are none; take another encoder (choose.encoder: minilm)"
+            )
+        vocabulary = _vocabulary(known, self.vocabulary)
         names = {f"{role}_token": token for role, token in SPECIAL.items()}
         tokenizer = PreTrainedTokenizerFast(
             tokenizer_object=BertWordPieceTokenizer(vocabulary, lowercase=True)._tokenizer, **names

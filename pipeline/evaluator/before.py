@@ -55,6 +55,8 @@ def before_and_after(
         sentence = f"{final} predicts what the model off the shelf has no answer to, so it stands beside the baselines alone."
     else:
         sentence = _sentence(final, shelf, found, better, train_rows=train_rows, kept=kept, entries=entries)
+    if {*scores} <= {shelf, *baselines}:
+        sentence = f"{final}, the model off the shelf, is final: the page makes no other."
     sentence += _ahead(rows, final, baselines)
     return Before(shelf, final, rows, None if found is None else asdict(found), better, sentence)
 

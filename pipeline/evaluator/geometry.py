@@ -22,7 +22,7 @@ def geometry(vectors: Float[np.ndarray, "N D"]) -> dict[str, float]:
         "uniformity": uniformity(vectors),
         "rankme": float(np.exp(entropy)),
         "singular_entropy": entropy / float(np.log(len(spread))),  # 1: all directions alike
-        "condition_number": float(kept[0] / kept[-1]),
+        "condition_number": float(kept[0] / kept[-1]) if len(kept) else 0.0,  # 0: all texts have one vector
         "isotropy": isotropy(vectors),
     }
 

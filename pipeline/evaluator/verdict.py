@@ -19,7 +19,7 @@ from pipeline.models import called, challengers, made_here, off_the_shelf
 class Verdict:
     """The model that becomes final, the best single one, how each merge and derived model (``merges``) stands against that, and what that
     says. ``kept``: by model, how far it agrees with the model off the shelf, where that was measured; ``forgot``: those that kept too
-    little to become final."""
+    little to become final. ``best_single`` is the model off the shelf where the page trains none."""
 
     final: str
     best_single: str
@@ -48,7 +48,10 @@ def judge(
     fallback = not enough
     if fallback:
         enough = [shelf] if shelf is not None else [max(singles, key=lambda name: kept[name])]
-    mean_of = means(evaluators, {model: validation[model] for model in (*enough, *gated)})
+    choice = [*enough, *gated]
+    mean_of = (
+        means(evaluators, {model: validation[model] for model in choice}) if len(choice) > 1 else dict.fromkeys(choice, 0.0)
+    )
     best = max(enough, key=lambda name: mean_of[name])
     own = at_home(items[best]["validation"], guards)
     limits = {name: section[name] for name in ("resamples", "confidence", "margin", "task_confidence")}
@@ -61,7 +64,7 @@ def judge(
     unseen = unlike(at_home(scores[best].test, guards), {one["task"] for one in own.values()})
     rows = _rows(stands, own, section, unseen, called(models)[0])
     sentence = _sentence(final, best, stands, called(models) if gated else None, section["margin"], fallback)
-    told = _told(final, kept, forgot, section["retention"], fallback, shelf)
+    told = _told(final, kept, forgot, section["retention"], fallback and bool(singles), shelf)
     refused = [name for name in gated if name not in passed]
     return Verdict(final, best, stands, refused, kept, forgot, f"{sentence}{told}", rows)
 
@@ -78,7 +81,7 @@ def _singles(
     singles = [name for name in known if averaged(evaluators, validation[name])] or known
     if silent := sorted(set(known) - set(singles)):
         print(f"{', '.join(silent)}: no score on validation rows, so no candidates")
-    if not singles:
+    if not singles and off_the_shelf(models) is None:
         raise ValueError(
             f"final.candidates names no single model that is evaluated: {candidates}; add one to `models` in params.yaml"
         )

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pipeline.checkpoint import sha256
+from pipeline.limits import parsed_yaml
 from pipeline.manifest import MODULES, modules, read_json
 
 ATTENTION = "is_causal"  # ours: absent where a model attends as it came
@@ -106,7 +105,8 @@ def _tell_reading(expert: Path, base: Path) -> None:
 
 def _settings(file: Path) -> dict[str, Any]:
     if file.suffix == ".yaml":
-        return yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        content = parsed_yaml(file) if file.is_file() else {}
+        return content if isinstance(content, dict) else {}
     return read_json(file)
 
 

@@ -50,7 +50,7 @@ class Landscape:
             axis.plot(*zip(self.began, self.ended, strict=True), "w-", linewidth=1)
             axis.plot(*self.began, "wo", markersize=5, label="start")
             axis.plot(*self.ended, "w*", markersize=10, label="found")
-            axis.set(xlabel=self.labels[0], ylabel=self.labels[1])
+            axis.set(**{side: text.replace("$", r"\$") for side, text in zip(("xlabel", "ylabel"), self.labels, strict=True)})
             axis.legend(facecolor="0.5", fontsize=8)
             out = io.BytesIO()
             figure.savefig(out, format="png", dpi=110, metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""The report's pictures, as SVG without date or random ids: what was made from what, losses, behaviours, gains."""
+"""The report's pictures, as SVG without date or random ids: what was made from what, losses, behaviours, gains, sizes."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,11 +32,11 @@ def graph(edges: Sequence[tuple[str, str]], hashes: Mapping[str, str], *, final:
         x, y, v = x + BOX_WIDTH, y + BOX_HEIGHT / 2, v + BOX_HEIGHT / 2
         lines.append(f'<path d="M{x} {y} C{x + GAP_X / 2} {y} {u - GAP_X / 2} {v} {u} {v}" class="edge"/>')
     for name, (x, y) in sorted(at.items()):
-        kind = "box chosen" if name == final else "box"
+        kind, shown = "box chosen" if name == final else "box", escape(hashes.get(name, ""))
         lines.append(
-            f'<g><title>{escape(name)} {hashes.get(name, "")}</title><rect x="{x}" y="{y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" '
+            f'<g><title>{escape(name)} {shown}</title><rect x="{x}" y="{y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" '
             f'rx="5" class="{kind}"/><text x="{x + 8}" y="{y + 17}">{escape(_short(name))}</text>'
-            f'<text x="{x + 8}" y="{y + 32}" class="hash">{hashes.get(name, "")[:12]}</text></g>'
+            f'<text x="{x + 8}" y="{y + 32}" class="hash">{escape(hashes.get(name, "")[:12])}</text></g>'
         )
     return "\n".join([*lines, "</svg>"])
 
@@ -53,8 +53,10 @@ def losses(tables: Sequence[tuple[str, Sequence[Mapping[str, str]]]]) -> str:
         for axis, (name, table) in zip(axes, tables, strict=False):
             for column in sorted(c for c in table[0] if c.startswith("loss/")):
                 points = [(int(point["step"]), float(point[column])) for point in table if point[column]]
-                axis.plot(*zip(*points, strict=True), ".-", linewidth=1, markersize=3, label=column.removeprefix("loss/"))
-            axis.set(title=name, xlabel="step", ylabel="loss")
+                axis.plot(
+                    *zip(*points, strict=True), ".-", linewidth=1, markersize=3, label=plain(column.removeprefix("loss/"))
+                )
+            axis.set(title=plain(name), xlabel="step", ylabel="loss")
             axis.legend(frameon=False, fontsize=8)
     return out[0]
 
@@ -68,14 +70,14 @@ def behaviours(measured: Mapping[str, Mapping[str, Any]]) -> str:
         for axis, (name, one) in zip(axes, drawn.items(), strict=True):
             places = range(len(one["at"]))
             for row, values in one["rows"].items():
-                axis.plot(places, values, ".-", linewidth=1, markersize=4, label=row)
+                axis.plot(places, values, ".-", linewidth=1, markersize=4, label=plain(row))
             values = [value for row in one["rows"].values() for value in row]
-            axis.set(title=name, xlabel=one["axis"], ylim=(min(0, *values), 1.03 * max(1, *values)))
+            axis.set(title=plain(name), xlabel=plain(one["axis"]), ylim=(min(0, *values), 1.03 * max(1, *values)))
             axis.set_xticks(places, [str(value) for value in one["at"]])
             if len(one["rows"]) > 1:
                 axis.legend(frameon=False, fontsize=8)
             else:
-                axis.set_ylabel(next(iter(one["rows"])))
+                axis.set_ylabel(plain(next(iter(one["rows"]))))
     return out[0]
 
 
@@ -93,7 +95,7 @@ def against(points: Sequence[Point], margin: float | None) -> str:
     with figure(1, width=6.2, height=3.4) as ((axis,), out):
         for point in sorted(points):
             axis.scatter([point.kept], [point.gain], s=42 if point.final else 18, c="#0e7490" if point.final else "#5c6b7a")
-            axis.annotate(point.name, (point.kept, point.gain), xytext=(4, 3), textcoords="offset points", fontsize=8)
+            axis.annotate(plain(point.name), (point.kept, point.gain), xytext=(4, 3), textcoords="offset points", fontsize=8)
         axis.axhline(0, linewidth=0.6, color="#5c6b7a")
         if margin is not None:
             axis.axvline(margin, linewidth=0.8, linestyle="--", color="#b91c1c")
@@ -120,9 +122,79 @@ def beside(scores: Sequence[Beside]) -> str:
             axis.errorbar(
                 [value for value, _, _ in values], places, xerr=ends, fmt="o", markersize=5, color=colour, label=label
             )
-        axis.set_yticks(range(len(scores)), [one.name for one in reversed(scores)])
+        axis.set_yticks(range(len(scores)), [plain(one.name) for one in reversed(scores)])
         axis.set(xlabel="score on test rows", ylim=(-0.6, len(scores) - 0.4))
         axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return out[0]
+
+
+def plain(text: str) -> str:
+    """``text`` as matplotlib shows it letter by letter: between two dollar signs it would read a formula."""
+    return text.replace("$", r"\$")
+
+
+class Sized(NamedTuple):
+    """A form: bytes of a vector in it, and the change of a score with the ends of its interval."""
+
+    name: str
+    bytes: int
+    change: float
+    low: float
+    high: float
+
+
+def curve(measured: Mapping[str, Sequence[Sized]]) -> str:
+    """Change of a score over the bytes of a vector, an axis for each collection; the line at 0 is the model itself."""
+    with figure(len(measured), width=4.2, height=3.2) as (axes, out):
+        for axis, (name, forms) in zip(axes, measured.items(), strict=True):
+            ordered = sorted(forms, key=lambda form: (form.bytes, form.name))
+            ends = [[form.change - form.low for form in ordered], [form.high - form.change for form in ordered]]
+            places = [form.bytes for form in ordered]
+            axis.errorbar(
+                places, [form.change for form in ordered], yerr=ends, fmt="o", markersize=4, linewidth=0.8, color="#0e7490"
+            )
+            for form in ordered:
+                axis.annotate(
+                    plain(form.name), (form.bytes, form.change), xytext=(4, 3), textcoords="offset points", fontsize=7
+                )
+            axis.axhline(0, linewidth=0.6, color="#5c6b7a")
+            axis.set_xscale("log", base=2)
+            axis.set_xticks(sorted(set(places)), [str(place) for place in sorted(set(places))], fontsize=7)
+            axis.minorticks_off()
+            axis.set(title=plain(name), xlabel="bytes of a vector", ylabel="change of the score (test)")
+            axis.margins(x=0.15)
+    return out[0]
+
+
+class Member(NamedTuple):
+    """A model: bytes of its weights, weights that a token meets, tokens that it reads (None: not known), its score, and whether it is the
+    one to take."""
+
+    name: str
+    bytes: int
+    per_token: int
+    longest: int | None
+    score: float
+    best: bool
+
+
+def family_of(members: Sequence[Member]) -> str:
+    """Score over size, over what a token costs, and over length; those to take are filled."""
+    axes_of = (
+        ("bytes", "MB of weights", 1e6),
+        ("per_token", "weights a token meets", 1),
+        ("longest", "tokens that it reads", 1),
+    )
+    with figure(len(axes_of), width=3.8, height=3.2) as (axes, out):
+        for axis, (key, label, unit) in zip(axes, axes_of, strict=True):
+            for member in sorted(members):
+                if (place := getattr(member, key)) is None:
+                    continue
+                place, filled = place / unit, "#0e7490" if member.best else "none"
+                axis.scatter([place], [member.score], s=28, facecolors=filled, edgecolors="#0e7490")
+                axis.annotate(plain(member.name), (place, member.score), xytext=(4, 3), textcoords="offset points", fontsize=7)
+            axis.set(xscale="linear" if key == "bytes" else "log", xlabel=label, ylabel="mean over tasks (test)")
+            axis.margins(x=0.2, y=0.12)
     return out[0]
 
 

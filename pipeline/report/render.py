@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from pipeline.build import build
+from pipeline.report.markdown import lettered
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -29,9 +30,9 @@ def sections(parts: Mapping[str, Any], facts: Any) -> list[Section]:
     found = []
     for _, _, node in chosen:
         part = build(node, later=True)
-        shown = part(facts)
-        if shown is not None:
-            found.append(_section(part.func, shown))
+        values = part(facts)
+        if values is not None:
+            found.append(_section(part.func, values))
     return found
 
 
@@ -45,15 +46,16 @@ def environment(*folders: Path) -> Environment:
         loader=FileSystemLoader([*folders, TEMPLATES]),
         undefined=StrictUndefined,
         autoescape=select_autoescape(("html",)),
+        finalize=lettered,
         trim_blocks=True,
         lstrip_blocks=True,
     )
 
 
-def _section(part: Any, shown: Mapping[str, Any]) -> Section:
+def _section(part: Any, values: Mapping[str, Any]) -> Section:
     """A module of parts elsewhere says in ``TEMPLATES`` where its templates lie."""
     name = part.__name__
     templates = environment(getattr(sys.modules[part.__module__], "TEMPLATES", TEMPLATES))
     plain = f"{name}.md" in templates.list_templates()
-    markdown = templates.get_template(f"{name}.md").render(shown) if plain else ""
-    return Section(name, templates.get_template(f"{name}.html").render(shown), markdown)
+    markdown = templates.get_template(f"{name}.md").render(values) if plain else ""
+    return Section(name, templates.get_template(f"{name}.html").render(values), markdown)

@@ -27,6 +27,7 @@ from pipeline.corpus.asked import KINDS, questions
 from pipeline.corpus.documented import Documented, Parsed, parsed_file, public_objects, without_boilerplate
 from pipeline.corpus.linked import Links, matched_pairs
 from pipeline.corpus.row import Record, Row
+from pipeline.stopping import workers
 
 CHUNK_FILES = 16  # handed to a process at a time: large enough to hide the hand-over, small enough to end together
 
@@ -142,5 +143,7 @@ def _mapped(
     if processes == 1:
         yield map(work, files)
         return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+    with workers():
+        pool = multiprocessing.get_context("spawn").Pool(processes)
+    with pool:
         yield pool.imap(work, files, chunksize=CHUNK_FILES)

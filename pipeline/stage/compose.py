@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.build import CONFIG, build, class_value, nodes
 from pipeline.checkpoint import write_yaml
 from pipeline.code_hash import code_hashes
-from pipeline.derivable import check_controls, check_derivations, check_derived_of_complexes
+from pipeline.derivable import check_controls, check_derivations, check_derived_of_complexes, check_known
 from pipeline.left_out import leave_out
 from pipeline.params import compose_config, read_page
 from pipeline.task import KINDS
@@ -23,6 +23,7 @@ def run(out: Path) -> None:
     check_derivations(page)
     config = compose_config(page)
     check_derived_of_complexes(config)
+    check_known(config)
     for line in leave_out(config):
         print(line)
     evaluators = {name: node["_target_"] for name, node in config["evaluate"]["evaluators"].items() if node is not None}

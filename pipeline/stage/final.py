@@ -1,10 +1,10 @@
 """final: the model that validation prefers, in every form it can be used in, with a card.
 
 Reads:  data/metrics/evaluate/, data/evaluated/, data/curated/, checkpoints/
-Writes: checkpoints/final/, data/metrics/final.json (what each form loses on test rows)
+Writes: checkpoints/final/, data/metrics/final.json (what each form loses on test rows), data/metrics/summary.json (what
+        `dvc exp show` and `dvc metrics diff` show)
 """
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pipeline._version import __version__
 from pipeline.build import build
 from pipeline.checkpoint import ARCHITECTURE, PROVENANCE, read_json, whole_directory, write_json
+from pipeline.copying import copy_model
 from pipeline.corpus.collection import collections
 from pipeline.corpus.files import corpora
 from pipeline.encoder.directory import weights_hash
@@ -23,8 +24,10 @@ from pipeline.evaluator.before import Before, before_and_after, table
 from pipeline.evaluator.scores import Scores, by_kind
 from pipeline.evaluator.verdict import Verdict, judge
 from pipeline.models import off_the_shelf
+from pipeline.report.markdown import lettered
 from pipeline.stage.card_facts import began_as, front_matter, source_of, trained
 from pipeline.stage.forms import forms_of, measured
+from pipeline.stage.in_other_words import in_other_words
 from pipeline.stage.notices import notices
 from pipeline.training.prepare import prepare
 
@@ -36,6 +39,7 @@ ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     autoescape=False,  # noqa: S701  Markdown
+    finalize=lettered,
 )
 
 
@@ -50,7 +54,7 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
     print(verdict.sentence, before.sentence, sep="\n")
     source = Path(cfg["models"][verdict.final])
     with whole_directory(out / "checkpoints/final") as folder:
-        shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("snapshots"))
+        copy_model(source, folder)
         encoder = Encoder.load(folder)
         told = _notices(cfg, scores[verdict.final], encoder)
         write_json(
@@ -74,13 +78,27 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         card = _card(cfg, verdict, before, scores, forms, folder, encoder, told)
         (folder / "README.md").write_text(card, encoding="utf-8")
     write_json(out / "data/metrics/final.json", measured(forms))
+    write_json(out / "data/metrics/summary.json", _summary(before, verdict))
     return {f"final/{name}": value for name, value in scores[verdict.final].main().items()}
+
+
+def _summary(before: Before, verdict: Verdict) -> dict[str, Any]:
+    """The final model in a few numbers: its score on each collection, their mean over tasks, what it gained on the model off the shelf
+    and how far it agrees with it on general texts; null where that was not measured."""
+    own = before.rows[before.final]
+    return {
+        "final": before.final,
+        "mean": own["mean"],
+        "gain": None if before.difference is None else before.difference["mean"]["value"],
+        "retention": verdict.kept.get(before.final),
+        "test": {name: one["value"] for name, one in own["test"].items()},
+    }
 
 
 def _notices(cfg: Mapping[str, Any], scores: Scores, encoder: Encoder) -> list[str]:
     cards = {corpus: read_json(CURATED / corpus / "card.json") for corpus in corpora(CURATED)}
     test = [c for corpus in cards for c in collections(CURATED, corpus, "test") if c.name in scores.test]
-    found = notices(cfg, cards, list(scores.test), encoder, test)
+    found = notices(cfg, cards, list(scores.test), encoder, test) + in_other_words(CURATED, cfg["final"]["paraphrases"])
     for line in found:
         print(line)
     return found

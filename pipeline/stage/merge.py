@@ -4,7 +4,6 @@ Reads:  checkpoints/base/, checkpoints/experts/; data/curated/ where the method 
 Writes: checkpoints/merged/<method>/
 """
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +24,7 @@ from pipeline.checkpoint import (
     write_provenance,
     write_text,
 )
+from pipeline.copying import copy_model
 from pipeline.delta import UNMOVED, Models, Written, check_distance, total
 from pipeline.distributed import first_process
 from pipeline.merging.alike import check_alike
@@ -33,7 +33,7 @@ from pipeline.weights import INDEX
 
 BASE, EXPERTS = Path("checkpoints/base"), Path("checkpoints/experts")
 CURATED = Path("data/curated")
-NOT_COPIED = ("snapshots", "*.safetensors", INDEX, PROVENANCE, "*.bin", "*.pt", "*.onnx", ".git*", ".cache")
+NOT_COPIED = ("*.safetensors", INDEX, PROVENANCE)
 
 
 class Beside(Protocol):
@@ -99,7 +99,7 @@ def merge_directories(
     if not first_process():
         return {}
     with whole_directory(target) as folder:
-        shutil.copytree(base, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
+        copy_model(base, folder, without=NOT_COPIED)
         gram = _written(module, models, experts, folder, max_distance=section["max_distance"])
         if beside is not None:
             beside.write(experts, build(section["method"]), folder)

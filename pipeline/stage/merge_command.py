@@ -1,9 +1,10 @@
-"""merge --base: a merge without the DAG, of any directories or Hub ids (``id@revision``) with a common base.
+"""merge --base: a merge without the DAG, of any directories or Hub ids (``id@commit``) with a common base.
 
 ``python -m pipeline merge --base DIR --expert DIR --expert DIR merging=ties out=DIR [merge.method.density=0.5]``
 """
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,13 +47,20 @@ def run(words: Sequence[str]) -> None:
 
 
 def _local(name: str) -> Path:
-    """The directory, or that of the Hub's ``id`` or ``id@revision``, fetched without code and pickles."""
+    """The directory, or that of the Hub's ``id@commit``, fetched without code and pickles. ValueError where no commit is named: a branch is
+    another model tomorrow."""
     if Path(name).is_dir():
         return Path(name)
     from huggingface_hub import snapshot_download
 
     repository, _, revision = name.partition("@")
+    if not re.fullmatch("[0-9a-f]{40}", revision):
+        raise ValueError(
+            f"{name}: expected a directory, or a model of the Hub at a commit, {repository}@<40 hex digits>, "
+            f"{f'found {revision!r}' if revision else 'found no commit'}; copy it from "
+            f"https://huggingface.co/{repository}/commits/{revision or 'main'}"
+        )
     try:
-        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=HUB_FILES))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=HUB_FILES))
     except Exception as error:
         raise ValueError(f"{name} is no directory, and the Hub does not give it: {str(error).splitlines()[0]}") from error

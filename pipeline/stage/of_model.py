@@ -9,13 +9,13 @@ Reads:  data/config.yaml, the model's directory, data/curated/
 Writes: outputs/stress/<model>.json (out=FILE), or DIR. DVC knows neither.
 """
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.build import build, load
 from pipeline.checkpoint import whole_directory, write_json
+from pipeline.copying import copy_model
 from pipeline.encoder.encoder import Encoder
 from pipeline.evaluator.scores import by_kind
 from pipeline.spelling import nearest
@@ -67,7 +67,7 @@ def _form(config: Mapping[str, Any], directory: Path, named: Sequence[str], out:
     chosen = config["final"] | {"forms": {name: known[name] for name in named or known}}
     evaluators = by_kind({name: build(node) for name, node in config["evaluate"]["evaluators"].items() if node is not None})
     with whole_directory(out) as folder:
-        shutil.copytree(directory, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("snapshots"))
+        copy_model(directory, folder)
         encoder = Encoder.load(folder)
         forms = forms_of({**config, "final": chosen}, config["runtime"], folder, encoder, evaluators, path=str(out))
         write_json(folder / "forms.json", forms)

@@ -98,6 +98,7 @@ def _phase(
             with whole_directory(end) as folder:
                 save_model(encoder, str(folder / "weights.safetensors"))
                 write_json(folder / "curve.json", fitted.curve)
+            job.forget()
         together()
     with safe_open(end / "weights.safetensors", "pt") as kept:
         if set(kept.keys()) - set(encoder.state_dict()):  # of the adapter, which the phase put on

@@ -20,7 +20,8 @@ from pipeline.behaviour.subject import Subject
 from pipeline.build import build
 from pipeline.checkpoint import write_json
 from pipeline.corpus.collection import collections
-from pipeline.corpus.files import corpora
+from pipeline.corpus.files import corpora, read_rows
+from pipeline.corpus.row import sequences
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.encoding import CPU_TOKENS, by_length
 from pipeline.training.prepare import prepare
@@ -61,6 +62,7 @@ def _subject(encoder: Encoder, batch_tokens: int, seed: int) -> Subject:
         max_length_tokens=encoder.max_length_tokens,
         collections=[c for corpus in corpora(CURATED) for c in collections(CURATED, corpus, "test")],
         seed=seed,
+        train=lambda: sequences(row for _, row in read_rows(CURATED, "train")),
     )
 
 

@@ -5,7 +5,6 @@ Writes: the expert's directory (params.yaml: experts), in it snapshots/<step>/ w
 """
 
 import copy
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,8 +56,8 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         if fitted.seen:
             _write_seen(folder, fitted.seen, str(item))
         _write_provenance(folder, section, seed)
-    shutil.rmtree(job.scratch, ignore_errors=True)
     write_text(out / f"data/metrics/train/{item}.csv", curve_text(fitted.curve))
+    job.forget()
     last = [point["loss"] for point in fitted.curve[-5:]]
     return {"loss": sum(last) / len(last)}
 

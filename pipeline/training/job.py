@@ -3,6 +3,7 @@
 Experts and phases have a node `fit`. It names a class whose instances are called with a `Job`.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from pipeline.encoder.encoder import Encoder
-from pipeline.training.trainer import Point
+from pipeline.training.trainer import Point, run_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class Job:
 
     ``mined`` is the folder of hard negatives that an earlier stage found; None in a phase, which finds its own.
     ``inputs`` holds hashes of what the training reads: a stopped training goes on only if these, its section and its seed are the same.
-    ``scratch`` is a folder for what must outlive a stopped training beside its checkpoint; the stage removes it.
+    ``scratch`` is a folder for what must outlive a stopped training beside its checkpoint.
     """
 
     encoder: Encoder
@@ -32,6 +33,11 @@ class Job:
     mined: Path | None
     inputs: Mapping[str, str]
     scratch: Path
+
+    def forget(self) -> None:
+        """Remove what a stopped training would go on from. Called when what it made is published, and not before."""
+        for folder in (self.scratch, run_folder(self.name, self.section, self.seed, self.inputs)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Model(Protocol):

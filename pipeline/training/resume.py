@@ -1,7 +1,10 @@
-"""Checkpoints to go on from: one, whole, whatever the strategy; and the weights out of a sharded one."""
+"""Checkpoints to go on from, whole, whatever the strategy; and the weights out of a sharded one."""
 
 import math
 import shutil
+import signal
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,22 +15,34 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import Tensor
 
-from pipeline.distributed import first_process
+from pipeline.checkpoint import sha256
+from pipeline.distributed import first_process, mean_of, num_processes
+from pipeline.stopping import Stopped, asked, take_over
 from pipeline.training.optimizer import plain
 
+KEPT = 2
+HASHED = 16  # hex digits of the hash that stand in a checkpoint's name
 _PREFIX = "encoder."  # of the encoder's weights in the module
 
 
 class Resumable(Callback):
-    """Every so many steps a checkpoint ``<step>.ckpt`` in ``folder`` (a file, or a folder of shards), then the older one is removed.
+    """Checkpoints ``<step>-<hash>.ckpt`` in ``folder`` (a file, or a folder of shards), every so many steps and every so many minutes; the
+    last `KEPT` are kept. It ends the training behind the step in which a signal asked for that, with a checkpoint of it.
 
-    It is written under another name and renamed, so a kill leaves the older or the newer. Nothing that is no number is saved.
+    A checkpoint is written under another name and renamed, so a kill leaves the older ones or the newer one too. Nothing that is no
+    number is saved.
     """
 
-    def __init__(self, folder: Path, *, every_steps: int) -> None:
+    def __init__(self, folder: Path, *, every_steps: int, every_minutes: float) -> None:
         self.folder = folder
         self.every_steps = every_steps
+        self.every_minutes = every_minutes
+        self.saved = time.monotonic()
         self.whole: dict[str, Tensor] | None = None  # under FSDP: the module's weights at the end
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        take_over()  # Lightning's own handlers end a training with status 0
+        self.saved = time.monotonic()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if isinstance(trainer.strategy, FSDPStrategy):  # before the trainer takes its shards from the device
@@ -40,11 +55,36 @@ class Resumable(Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *rest: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         check_sharded_gradient(trainer)
         step = trainer.global_step
-        if step % self.every_steps == 0 and step < trainer.max_steps:
-            save(trainer, self.folder / f"{step}.ckpt")
-            if first_process():
-                for old in checkpoints(self.folder)[:-1]:
-                    remove(old)
+        if step == trainer.max_steps:  # what is trained is handed over within seconds
+            return
+        stop, due = self._wanted(pl_module.device)
+        if stop or due or step % self.every_steps == 0:
+            self._keep(trainer, step)
+        if stop:
+            told = f"at step {step} of {trainer.max_steps}, which is saved; the same command goes on from there"
+            raise Stopped(asked() or signal.SIGTERM, told)
+
+    def _wanted(self, device: torch.device) -> tuple[bool, bool]:
+        """Whether a signal asked for the end, and whether the minutes are over, on any process: all act alike."""
+        own = [asked() is not None, time.monotonic() - self.saved >= 60 * self.every_minutes]
+        if num_processes() == 1:
+            return own[0], own[1]
+        stop, due = (mean_of(torch.tensor(own, dtype=torch.float32, device=device)) > 0).tolist()
+        return stop, due
+
+    def _keep(self, trainer: pl.Trainer, step: int) -> None:
+        partial = _written(trainer, self.folder / f".{step}.partial")
+        if first_process():
+            target = self.folder / f"{step}-{sha256(partial)[:HASHED]}.ckpt"
+            remove(target)
+            partial.replace(target)
+            before = [path for path in checkpoints(self.folder) if path != target]
+            older = [path for path in before if step_of(path) < step][1 - KEPT :]
+            for path in before:
+                if path not in older:  # one of a later step was found damaged
+                    remove(path)
+        trainer.strategy.barrier()
+        self.saved = time.monotonic()
 
 
 def check_sharded_gradient(trainer: pl.Trainer) -> None:
@@ -62,22 +102,44 @@ def check_sharded_gradient(trainer: pl.Trainer) -> None:
 
 def save(trainer: pl.Trainer, target: Path) -> None:
     """On all processes together."""
-    partial = target.parent / f".{target.name}.partial"
-    if first_process():
-        remove(partial)
-        target.parent.mkdir(parents=True, exist_ok=True)
-    trainer.strategy.barrier()
-    trainer.save_checkpoint(partial)
-    trainer.strategy.barrier()
+    partial = _written(trainer, target.parent / f".{target.name}.partial")
     if first_process():
         remove(target)
         partial.replace(target)
     trainer.strategy.barrier()
 
 
+def _written(trainer: pl.Trainer, partial: Path) -> Path:
+    if first_process():
+        remove(partial)
+        partial.parent.mkdir(parents=True, exist_ok=True)
+    trainer.strategy.barrier()
+    trainer.save_checkpoint(partial)
+    trainer.strategy.barrier()
+    return partial
+
+
 def checkpoints(folder: Path) -> list[Path]:
     """Oldest first."""
-    return sorted(folder.glob("[0-9]*.ckpt"), key=lambda path: int(path.stem))
+    return sorted(folder.glob("[0-9]*.ckpt"), key=step_of)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.stem.partition("-")[0])
+
+
+def last_whole(folder: Path) -> Path | None:
+    """The last checkpoint whose bytes have the hash in its name; a damaged one is named, and the one before is taken. None: the training
+    begins at its first step."""
+    found = checkpoints(folder)
+    while found:
+        path = found.pop()
+        if path.stem.partition("-")[2] == sha256(path)[:HASHED]:
+            return path
+        if first_process():
+            instead = f"goes on from {found[-1].name}" if found else "begins anew"
+            print(f"{path} is damaged: its bytes have not the hash in its name; the training {instead}", file=sys.stderr)
+    return None
 
 
 def remove(path: Path) -> None:

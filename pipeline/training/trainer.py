@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import json
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,13 +15,16 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from torch import Tensor, nn
 
 from pipeline.distributed import first_process
+from pipeline.stopping import put_off
 from pipeline.training.module import ChunkedModule
-from pipeline.training.resume import Resumable, checkpoints, whole_weights
+from pipeline.training.probe import Probe
+from pipeline.training.resume import Resumable, last_whole, whole_weights
+from pipeline.training.spikes import Spikes
 from pipeline.training.strategy import strategy_for
 from pipeline.training.tracking import finish, loggers
 
 Point: TypeAlias = dict[str, Any]  # "step", "loss" and "loss/<task>"
-RUNS = Path("data/runs")  # what a stopped training needs to go on; emptied when it ends
+RUNS = Path("data/runs")  # what a stopped training needs to go on; emptied when what it made is published
 
 
 class Trained(NamedTuple):
@@ -46,7 +48,7 @@ def train(
     idle: Sequence[nn.Parameter],
     callbacks: Sequence[Callback] = (),
 ) -> Trained:
-    """Train ``module`` in place for its ``steps``, and leave nothing behind in `RUNS`.
+    """Train ``module`` in place for its ``steps``. What stands in its `run_folder` is removed by who publishes the result.
 
     ``inputs`` holds hashes of what the training reads: a stopped one goes on only if configuration, seed and inputs are the same.
     ``idle`` weights, which `without_gradient` found, take part again afterwards.
@@ -56,11 +58,7 @@ def train(
     still = {name for name, weight in module.named_parameters() if not weight.requires_grad}
     for weight in idle:
         weight.requires_grad_(True)
-    curve: list[Point] = []
-    if first_process():
-        curve = curve_in(folder)
-        shutil.rmtree(folder)
-    return Trained(curve, weights, still)
+    return Trained(curve_in(folder) if first_process() else [], weights, still)
 
 
 def module_settings(training: Mapping[str, Any], runtime: Mapping[str, Any], *, steps: int, seed: int) -> dict[str, Any]:
@@ -90,9 +88,12 @@ def _run(
     name: str,
     callbacks: Sequence[Callback],
 ) -> dict[str, Tensor] | None:
-    """Train from the last checkpoint in ``folder`` on; the weights where the processes held parts of them."""
-    found = checkpoints(folder)
-    resumable = Resumable(folder, every_steps=runtime["checkpoint_every_steps"])
+    """Train from the last checkpoint in ``folder`` on; the weights where the processes held parts of them. With a key ``probe`` in
+    ``runtime`` it is only tried, and ends with `Probed`."""
+    found = last_whole(folder)
+    when = {"every_steps": runtime["checkpoint_every_steps"], "every_minutes": runtime["checkpoint_every_minutes"]}
+    resumable = Resumable(folder, **when)
+    watching = [Probe(folder, runtime, callbacks)] if "probe" in runtime else [*callbacks, resumable]
     trainer = pl.Trainer(
         accelerator=runtime["accelerator"],
         devices=runtime["devices"],
@@ -105,8 +106,8 @@ def _run(
         logger=loggers(folder, name, runtime) if first_process() else False,
         callbacks=[
             TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else max(1, module.steps // 4)),
-            *callbacks,
-            resumable,
+            Spikes(on_nonfinite=training["on_nonfinite"], spike=training.get("on_spike")),
+            *watching,
         ],
         log_every_n_steps=1,
         enable_checkpointing=False,
@@ -115,7 +116,8 @@ def _run(
         deterministic="warn",
     )
     try:
-        trainer.fit(module, data, ckpt_path=str(found[-1]) if found else None, weights_only=True)
+        with put_off():
+            trainer.fit(module, data, ckpt_path=None if found is None else str(found), weights_only=True)
         return whole_weights(trainer, folder, resumable.whole)
     finally:
         finish()

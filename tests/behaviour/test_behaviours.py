@@ -1,14 +1,20 @@
 """What each behaviour finds of a model whose behaviour is known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
+from pipeline.baseline.bm25 import Bm25
+from pipeline.behaviour.free_embedding import FreeEmbedding, critical, every_set, ranked_first, realised
+from pipeline.behaviour.judgements import Judgements, made
 from pipeline.behaviour.length import Length
 from pipeline.behaviour.limit import Limit, max_sim
 from pipeline.behaviour.negation import Negation, negated
 from pipeline.behaviour.passkey import Passkey
+from pipeline.behaviour.sentence_lens import SentenceLens, words_of
 from pipeline.behaviour.subject import Subject
 from pipeline.behaviour.typo import Typo, misspelt
 from pipeline.corpus.collection import Judged
@@ -156,12 +162,14 @@ def test_three_searches_answer_the_same_queries_of_the_named_corpora():
 
 
 def test_values_that_measure_nothing_are_refused():
-    for made in (
+    for refused in (
         lambda: Length(texts=1, tokens=[8]), lambda: Typo(queries=0, errors=[0]), lambda: Negation(pairs=0),
         lambda: Passkey(texts=21, tokens=[8], filler="plain"),
+        lambda: FreeEmbedding(widths=[1], k=2, patience=1, steps=1, tries=1), lambda: Judgements(queries=45, persons=9, lexical=None),
+        lambda: lens(ridge=0.0),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=r"expected|at least"):
-            made()
+            refused()
 
 
 def test_every_behaviour_has_a_place_in_this_file(root):
@@ -199,3 +207,99 @@ def test_documents_in_another_script_are_told_as_negation_is_of_english(first, c
     )
     Negation(pairs=5).measure(subject(by_words))
     assert capsys.readouterr().out == ""
+
+
+def test_free_vectors_hold_what_geometry_allows():
+    """On a circle the two documents nearest to a query are neighbours, so every pair of 3 and no more; on a sphere pairs are edges of a
+    polyhedron, and 5 points have no 10 edges."""
+    settings = {"k": 2, "patience": 300, "steps": 3000, "tries": 8, "seed": 0}
+    assert [critical(width, **settings) for width in (2, 3)] == [3, 4]
+    found = FreeEmbedding(widths=[2, 3, 4], k=2, patience=300, steps=3000, tries=8).measure(subject(by_words))
+    assert found.at == [2, 3, 4]
+    assert found.rows["documents"][:2] == [3, 4]
+    assert found.rows["documents"][2] > 4
+
+
+def test_four_numbers_hold_every_pair_of_more_documents_than_training_finds():
+    """(cos t, sin t, cos 2t, sin 2t): the query of a pair is a trigonometric polynomial that is 0 at both and below elsewhere."""
+    num = 20
+    angles = 2 * np.pi * np.arange(num) / num
+    document = np.stack([np.cos(angles), np.sin(angles), np.cos(2 * angles), np.sin(2 * angles)], axis=1) / np.sqrt(2)
+    pairs = every_set(num, 2)
+    query, wanted = [], np.zeros((len(pairs), num), bool)
+    for row, (a, b) in enumerate(angles[pairs]):
+        middle, half = (a + b) / 2, np.cos((a - b) / 2)  # -(cos(t - middle) - half)^2 and a constant
+        first, second = (
+            2 * half * np.array([np.cos(middle), np.sin(middle)]),
+            -0.5 * np.array([np.cos(2 * middle), np.sin(2 * middle)]),
+        )
+        query.append(np.concatenate([first, second]))
+        wanted[row, pairs[row]] = True
+    assert ranked_first(np.stack(query) @ document.T, wanted).all()
+    assert not realised(pairs, num, 4, patience=50, steps=300, seed=0)
+
+
+def test_as_many_random_pairs_are_easier_than_every_pair_of_few():
+    settings = {"patience": 300, "steps": 3000}
+    dense = every_set(8, 2)
+    several = every_set(40, 2)
+    hits = {"dense": 0, "random": 0}
+    for seed in range(3):
+        drawn = several[np.random.default_rng(seed).choice(len(several), len(dense), replace=False)]
+        hits["dense"] += realised(dense, 8, 3, seed=seed, **settings)
+        hits["random"] += realised(drawn, 40, 3, seed=seed, **settings)
+    assert hits["dense"] == 0 < hits["random"]
+
+
+def test_made_judgements_differ_in_what_goes_with_what_alone():
+    one, other = (made(45, 30, dense=kind, seed=0) for kind in (True, False))
+    assert one.queries == other.queries
+    assert {len(text.split(",")) for c in (one, other) for text in c.documents.values()} == {
+        len(one.documents["d0"].split(","))
+    }
+    asked = [{d for grades in c.judgements.values() for d in grades} for c in (one, other)]
+    assert (len(asked[0]), len(asked[1]) > 20) == (10, True)
+    for c in (one, other):
+        for query, grades in c.judgements.items():
+            thing = c.queries[query].removeprefix("Who likes ").removesuffix("?")
+            assert {d for d, text in c.documents.items() if thing in text} == set(grades)
+            assert len(grades) == 2
+        assert len(set(map(tuple, map(sorted, c.judgements.values())))) == 45
+    found = Judgements(queries=45, persons=30, lexical=Bm25(k1=0.9, b=0.4, language=None, stem=False)).measure(
+        subject(by_words)
+    )
+    assert found.rows["dense: BM25"][1] == found.rows["random: BM25"][1] == 1
+
+
+def lens(**values):
+    return SentenceLens(**{"train_texts": 400, "test_texts": 60, "seen": 2, "common": 5, "ridge": 1e-4} | values)
+
+
+def read_by(encode):
+    """Texts of 6 words of 40, and no train text among the others."""
+    draw = np.random.default_rng(3)
+    texts = [" ".join(draw.choice(WORDS[:40], 6, replace=False)) for _ in range(700)]
+    documents = {f"d{i}": text for i, text in enumerate(texts[:100])}
+    ranked = Judged("x", "retrieval", {"q": "which"}, documents, {"q": {"d0": 1}})
+    return replace(subject(encode, collections=[ranked]), train=lambda: texts[100:])
+
+
+def test_words_are_read_back_where_vectors_hold_them_and_guessed_where_they_do_not():
+    found = lens().measure(read_by(by_words))
+    (every, rare), (guessed, guessed_rare) = found.rows["own vectors"], found.rows["dealt anew"]
+    assert min(every, rare) > 0.9
+    assert max(guessed, guessed_rare) < 0.3  # by chance 6 of 40
+    nothing = lens().measure(read_by(lambda texts, *_, **__: np.ones((len(texts), 4), np.float32) / 2))
+    assert nothing.rows["own vectors"] == nothing.rows["dealt anew"]
+    assert lens().measure(subject(by_words)) is None  # no train text to learn from
+
+
+def test_the_decoder_is_ridge_regression_on_train_texts_alone():
+    given = read_by(by_words)
+    vectors = bag(given.train())
+    decoder = lens(ridge=0.01).fitted(given.train(), vectors)
+    held = np.array([[word in words_of(text) for word in decoder.words] for text in given.train()], float)
+    ridge = Ridge(alpha=0.01 * len(held)).fit(vectors.astype(float), held)
+    np.testing.assert_allclose(decoder.weight, ridge.coef_.T, atol=1e-8)
+    np.testing.assert_allclose(decoder.bias, ridge.intercept_, atol=1e-8)
+    assert {word for text in given.train() for word in words_of(text)} >= set(decoder.words)

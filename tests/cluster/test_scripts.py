@@ -4,6 +4,7 @@ import random
 import unicodedata
 
 import pytest
+from babel import Locale
 
 from benchmarks.text_pairs import text_pairs
 from pipeline.audit.words import Audit
@@ -29,6 +30,20 @@ SCRIPTS = {
 }
 
 
+LOCALES = {"Chinese": "zh", "Japanese": "ja", "Thai": "th", "Lao": "lo", "Khmer": "km", "Myanmar": "my"}
+
+
+def real_words(script):
+    """Names of countries, languages and currencies that CLDR has, of letters of the script; Khmer ones with their invisible blanks."""
+    locale = Locale(LOCALES[script])
+    names = dict.fromkeys([*locale.territories.values(), *locale.languages.values(), *locale.currencies.values()])
+    return [
+        name
+        for name in names
+        if len(name) > 1 and all(unicodedata.category(c)[0] in "LM" or c == "\u200b" for c in name) and not name[0].isascii()
+    ]
+
+
 def words(script, count=400):
     draw = random.Random(script)
     first, behind, marks = SCRIPTS[script]
@@ -39,10 +54,10 @@ def words(script, count=400):
     return found
 
 
-def sentences(script, count=1000):
+def sentences(script, count=1000, vocabulary=None):
     """Half are drawn anew, half are earlier ones with words put in, taken out or changed."""
     draw = random.Random(count)
-    vocabulary, found = words(script), []
+    vocabulary, found = vocabulary or words(script), []
     while len(found) < count:
         if found and draw.random() < 0.5:
             sentence = list(draw.choice(found))
@@ -90,6 +105,16 @@ def found_by(search, texts):
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_recall_and_precision_are_1_on_sentences_with_planted_edits(script):
     texts = sentences(script)
+    expected = brute_force(texts)
+    assert len(expected) > 200
+    assert found_by(join(), texts) == expected
+
+
+@pytest.mark.parametrize("script", LOCALES)
+def test_recall_and_precision_are_1_on_sentences_of_real_words(script):
+    vocabulary = real_words(script)
+    assert len(vocabulary) > 400
+    texts = sentences(script, vocabulary=vocabulary)
     expected = brute_force(texts)
     assert len(expected) > 200
     assert found_by(join(), texts) == expected

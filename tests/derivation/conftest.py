@@ -9,7 +9,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from pipeline.derivation.derivation import Text
+from pipeline.corpus.train_texts import Text
 
 LINE = "the cat sat on a mat dog ran in park rolling window over rows sum of all numbers"
 WORDS = LINE.split()

@@ -6,7 +6,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 
 from pipeline.checkpoint import sha256
-from pipeline.derivation.derivation import Text
+from pipeline.corpus.train_texts import Text
 from pipeline.derivation.whiten import Whiten, whitening
 from pipeline.encoder.encoder import Encoder
 

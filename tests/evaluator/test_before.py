@@ -98,9 +98,16 @@ def test_a_page_without_the_model_off_the_shelf_says_that_nothing_is_known():
 
 
 def test_where_the_model_off_the_shelf_is_final_nothing_better_came_of_it():
-    found = compared(final="backbone", backbone=scattered(0)[0], train_rows=10)
+    shelf, own = scattered(-0.05)
+    found = compared(final="backbone", backbone=shelf, joint=own, train_rows=10)
     assert found.sentence.startswith("backbone, the model off the shelf, is final: nothing better came of it. Try more rows")
     assert list(found.rows) == ["backbone"]
+
+
+def test_a_page_that_trains_nothing_is_not_told_that_training_failed():
+    for models in ({}, {"bm25": scattered(-0.5)[1]}):
+        found = compared(final="backbone", backbone=scattered(0)[0], train_rows=0, **models)
+        assert found.sentence.startswith("backbone, the model off the shelf, is final: the page makes no other.")
 
 
 def test_guards_count_neither_in_the_rows_nor_in_the_difference():

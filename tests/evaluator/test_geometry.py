@@ -45,3 +45,8 @@ def test_alignment_is_the_mean_squared_distance():
 def test_one_text_is_refused():
     with pytest.raises(ValueError, match="two texts or more, got 1"):
         geometry(np.eye(1))
+
+
+def test_a_model_that_gives_all_texts_one_vector_is_measured_too():
+    found = geometry(np.tile(np.eye(4, dtype=np.float32)[0], (5, 1)))
+    assert (found["condition_number"], found["rankme"]) == (0.0, pytest.approx(1, abs=1e-4))

@@ -25,7 +25,7 @@ TRAINING = {
 }  # fmt: skip
 RUNTIME = {
     "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "tracker": "disabled", "project": "t", "kept_tokens": 4096,
-    "return_memory": False, "checkpoint_every_steps": 1000,
+    "return_memory": False, "checkpoint_every_steps": 1000, "checkpoint_every_minutes": 5,
 }  # fmt: skip
 
 ROWS = [Row("partners", a, a * 12, b, b * 20) for a, b in zip(LETTERS, LETTERS[::-1], strict=True)]

@@ -26,7 +26,7 @@ SECTION = {
 }  # fmt: skip
 RUNTIME = {
     "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "tracker": "disabled", "project": "t", "kept_tokens": 64,
-    "return_memory": False, "checkpoint_every_steps": 99,
+    "return_memory": False, "checkpoint_every_steps": 99, "checkpoint_every_minutes": 5,
 }  # fmt: skip
 
 

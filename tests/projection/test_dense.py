@@ -34,7 +34,7 @@ TRAINING = {
 }  # fmt: skip
 RUNTIME = {
     "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "tracker": "disabled", "project": "t", "kept_tokens": 64,
-    "batch_tokens": 64, "return_memory": False, "checkpoint_every_steps": 9, "similarities_at_once": 64,
+    "batch_tokens": 64, "return_memory": False, "checkpoint_every_steps": 9, "checkpoint_every_minutes": 5, "similarities_at_once": 64,
 }  # fmt: skip
 
 

@@ -13,7 +13,8 @@ from pipeline.training.fit import fit
 
 RUNTIME = {
     "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "tracker": "disabled", "project": "t", "kept_tokens": 8192,
-    "batch_tokens": 512, "return_memory": False, "checkpoint_every_steps": 1000, "similarities_at_once": 1_000_000,
+    "batch_tokens": 512, "return_memory": False, "checkpoint_every_steps": 1000, "checkpoint_every_minutes": 5,
+    "similarities_at_once": 1_000_000,
 }  # fmt: skip
 
 

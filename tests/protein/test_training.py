@@ -18,7 +18,7 @@ BACKBONE = "model.0.model."  # where an encoder holds it
 
 RUNTIME = {
     "accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", "tracker": "disabled", "project": "t", "kept_tokens": 4096,
-    "batch_tokens": 512, "return_memory": False, "checkpoint_every_steps": 1000, "tokens": "tokens",
+    "batch_tokens": 512, "return_memory": False, "checkpoint_every_steps": 1000, "checkpoint_every_minutes": 5, "tokens": "tokens",
 }  # fmt: skip
 NODES = {"load": {"_target_": "pipeline.protein.model.load"}, "merge": {"_target_": "pipeline.protein.beside.Beside"}}
 HP = {"_target_": "pipeline.protein.architecture.hp.HP"}

@@ -81,6 +81,9 @@ PAGE = {
 }
 
 
+SECRETS = {"WANDB_API_KEY": ("5ec4e7" * 7)[:40], "HF_TOKEN": "hf_of_a_secret_value", "MY_PASSWORD": "another secret value"}
+
+
 def questions() -> list[str]:
     """Lines of a JSONL file. A hundred pairs, one of them twice, one broken."""
     pairs = [
@@ -134,6 +137,8 @@ def run_in(folder: Path, *words: str) -> int:
         patch.chdir(folder)
         for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS", "TOKENIZERS_PARALLELISM"):
             patch.setenv(name, "0")
+        for name, value in SECRETS.items():
+            patch.setenv(name, value)
         try:
             return main(list(words))
         finally:
@@ -187,13 +192,17 @@ def reads(node, out: str) -> bool:
 
 @pytest.fixture
 def copied(finished, tmp_path):
-    """A folder with some of the finished workspace: ``made(*paths, drop=(section, key), **changes of the configuration)``."""
+    """A folder with some of the finished workspace: ``made(*paths, drop=(section, key), **changes of the configuration)``.
+
+    Without its lists of hashes, so that a test may change a file."""
 
     def made(*paths: str, drop: tuple[str, str] | None = None, **changes) -> Path:
         folder = tmp_path / "copied"
         for path in paths:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if (finished / path).is_dir() else shutil.copy)(finished / path, folder / path)
+        for listed in folder.rglob("SHA256SUMS"):
+            listed.unlink()
         file = folder / "data/config.yaml"
         config = yaml.safe_load(file.read_text(encoding="utf-8"))
         if drop:

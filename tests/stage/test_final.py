@@ -39,6 +39,19 @@ def test_final_is_the_model_of_the_verdict(finished, chosen):
     assert chosen["test"] == read_json(finished / f"data/metrics/evaluate/{chosen['model']}.json")["test"]
 
 
+def test_what_dvc_shows_is_the_final_model_in_a_few_numbers(finished, chosen, root):
+    import yaml
+
+    found = read_json(finished / "data/metrics/summary.json")
+    assert sorted(found) == ["final", "gain", "mean", "retention", "test"]
+    assert found["final"] == chosen["model"]
+    assert found["test"] == {name: one["value"] for name, one in chosen["test"].items()}
+    assert found["mean"] == pytest.approx(sum(found["test"].values()) / len(found["test"]))
+    stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
+    shown = [one for stage in stages.values() for one in stage.get("do", stage).get("metrics", [])]
+    assert shown == ["data/metrics/summary.json"]  # a column for each task, and no more
+
+
 def read_model_folder(finished, model):
     import yaml
 

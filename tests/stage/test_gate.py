@@ -37,7 +37,7 @@ def place(make, run, tmp_path_factory):
     draw = torch.Generator().manual_seed(0)
     base = load_file(folder / "checkpoints/base/model.safetensors")
     for name in ("noise", "wrong_base"):
-        shutil.copytree(place / "sts", place / name)
+        shutil.copytree(place / "sts", place / name, ignore=shutil.ignore_patterns("SHA256SUMS"))
         state = {key: value.clone() for key, value in load_file(place / "sts/model.safetensors").items()}
         for key, value in state.items():
             if name == "noise":

@@ -130,19 +130,31 @@ def hub(place, monkeypatch):
     return place
 
 
-def test_models_are_named_by_hub_id_and_revision_too(hub, run):
-    words = ("merge", "--base", "someone/base", "--expert", f"someone/one@{COMMIT}", "--expert", "someone/two@main")
+def test_models_are_named_by_hub_id_and_commit_too(hub, run):
+    named = [f"someone/{name}@{COMMIT}" for name in ("base", "one", "two")]
+    words = ("merge", "--base", named[0], "--expert", named[1], "--expert", named[2])
     assert run(hub, *words, "merging=soup", "out=x") == 0
     one, two = (load_file(hub / f"hub/models--someone--{n}/snapshots/{COMMIT}/model.safetensors") for n in ("one", "two"))
     torch.testing.assert_close(load_file(hub / "x/model.safetensors")["w"], (one["w"] + two["w"]) / 2)
     inputs = json.loads((hub / "x/provenance.json").read_text())["inputs"]
-    assert sorted(inputs) == ["someone/base", f"someone/one@{COMMIT}", "someone/two@main"]
+    assert sorted(inputs) == named
 
 
-def test_a_hub_id_that_is_not_there_is_told_and_nothing_is_written(hub, run, capsys):
-    words = ("merge", "--base", "someone/base", "--expert", "someone/three")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (f"someone/three@{COMMIT}", f"someone/three@{COMMIT} is no directory, and the Hub does not give it"),
+        (
+            "someone/one",
+            "someone/one: expected a directory, or a model of the Hub at a commit, someone/one@<40 hex digits>, found no commit",
+        ),
+        ("someone/one@main", "found 'main'; copy it from https://huggingface.co/someone/one/commits/main"),
+    ],
+)
+def test_a_hub_id_that_is_not_there_or_moves_is_told_and_nothing_is_written(hub, run, capsys, name, message):
+    words = ("merge", "--base", f"someone/base@{COMMIT}", "--expert", name)
     assert run(hub, *words, "merging=soup", "out=x") == 1
-    assert "someone/three is no directory, and the Hub does not give it" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (hub / "x").exists()
 
 

@@ -36,6 +36,20 @@ PAGE = {
         "params.yaml: corpora: expected names of up to 100 characters",
         "got '../mine'",
     ),
+    "a corpus with the end of a text in its name": (
+        {"corpora": {"a\0b": QUESTIONS}},
+        "params.yaml: corpora: expected names of up to 100 characters",
+        "control characters",
+    ),
+    "a corpus of letters of four bytes": ({"corpora": {"\U0001f9ed" * 70: QUESTIONS}}, "params.yaml: corpora: expected names of up to"),
+    "an expert in place of all": (
+        {"experts": {"retrieval": "checkpoints/experts/."}},
+        "params.yaml: experts: expected a directory below checkpoints/experts",
+    ),
+    "an expert within another": (
+        {"experts": {"retrieval": "checkpoints/experts/a", "sts": "checkpoints/experts/a/b"}},
+        "params.yaml: experts: expected a directory for each, got 'checkpoints/experts/a/b' within 'checkpoints/experts/a'",
+    ),
     "an expert where something else is": (
         {"experts": {"retrieval": "my_notes"}},
         "params.yaml: experts: expected a directory below checkpoints/experts",
@@ -96,6 +110,12 @@ PAGE = {
     "a seed of five billion": ({"set": {"seed": 5_000_000_000}}, "seed: expected less than 4294967296, got 5000000000"),
     "layers below nothing": ({"set": {"encoder.backbone.layers": -1}}, "encoder.backbone.layers: ", "got -1; write more than 0"),
     "a dropout of 2": ({"set": {"encoder.backbone.dropout": 2.0}}, "encoder.backbone.dropout: ", "got 2.0; write less than 1"),
+    "steps without end": ({"set": {"train.steps_per_task": 10**30}}, "steps_per_task: expected less than 2147483648, got 1000000"),
+    "draws without end": ({"set": {"evaluate.resamples": 10**12}}, "evaluate.resamples: expected 1000000 or less, got 1000000000000"),
+    "a width below nothing": ({"set": {"encoder.backbone.width": -32}}, "encoder.backbone.width: ", "got -32"),
+    "no heads": ({"set": {"encoder.backbone.heads": 0}}, "encoder.backbone.heads: ", "got 0"),
+    "no words": ({"set": {"encoder.backbone.vocabulary": 0}}, "encoder.backbone.vocabulary: ", "got 0"),
+    "a width of a billion": ({"set": {"encoder.backbone.width": 10**9}}, "encoder.backbone.width: ", "got 1000000000"),
     "a search that is not deep enough": (
         {"set": {"evaluate.evaluators.retrieval.depth": 3}},
         "evaluate.evaluators.retrieval.depth: ",
@@ -127,6 +147,17 @@ FILES = {
     "twice": (b"set: {}\nset: {}\n", "params.yaml is not valid YAML", "found duplicate key set"),
     "empty": (b"", "params.yaml: choose is missing", "params.yaml: set is missing"),
     "a list": (b"- choose\n", "params.yaml: the whole file: expected lines of `name: value`, got ['choose']"),
+    "lists a thousand deep": (b"set: " + b"[" * 1000 + b"]" * 1000, "params.yaml: expected lists at most 64 deep"),
+    "aliases that stand for a billion values": (
+        b"a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+        + b"".join(b"%c: &%c [%s]\n" % (c + 1, c + 1, b", ".join([b"*%c" % c] * 10)) for c in b"abcdefgh"),
+        "params.yaml: expected at most 1,000,000 values, found 1,234,567,9",
+        "by aliases",
+    ),
+    "ten million bytes": (
+        b"set: {a: '" + b"x" * 10_000_000 + b"'}",
+        "params.yaml: expected at most 1,048,576 bytes, found 10,000,0",
+    ),
 }
 
 
@@ -233,3 +264,13 @@ def test_a_page_without_derivations_is_one_for_dvc_too(workspace, root):
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert {"compose", "train@sts", "report"} <= set(done.stdout.split())
+
+
+def test_a_stage_that_runs_twice_at_once_is_told_by_whom(workspace, run, monkeypatch, capsys):
+    folder, states = workspace(), []
+    assert run(folder, "compose") == 0
+    monkeypatch.setattr("pipeline.stage.mine.run", lambda *_: states.append(main(["mine"])) or {})
+    assert run(folder, "mine") == 0
+    assert states == [1]
+    assert f"error in mine: mine is being made by process {os.getpid()} on " in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []

@@ -37,30 +37,55 @@ from pipeline.training.trainer import without_gradient
 CONF = Path(__file__).parents[2] / "conf"
 RATE = 1000.0  # so large that the update is not lost in the rounding of the weights
 CHUNK, MODES = 90, {"plain": 10**9, "cached": 0}
+POOLINGS = (
+    "layer_mix",
+    "cls_ordinary",
+)  # with one objective: what they train beside the backbone, and their width, are their own
 WORDS = ["the cat sat on a mat", "a dog ran in the park", "rolling window over rows", "sum of all numbers"]
 
 
 def objectives() -> dict[str, Any]:
-    """Every YAML of conf/objective."""
+    """Every YAML of conf/objective; a queue of earlier batches, which a first step has not; and `POOLINGS`, as `infonce+<pooling>`."""
     GlobalHydra.instance().clear()
     found = {}
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for file in sorted((CONF / "objective").glob("*.yaml")):
             composed = compose(overrides=[f"+objective={file.stem}"])["objective"]
             found[file.stem] = build(OmegaConf.to_container(composed, resolve=True))
-    return found
+    found["queue of earlier batches"] = full(copy.deepcopy(found["queue"]))
+    return found | {f"infonce+{name}": found["infonce"] for name in POOLINGS}
 
 
-def encoder(dropout: float) -> Encoder:
-    return copy.deepcopy(_encoder(dropout))
+def full(queue: Any) -> Any:
+    """``queue`` with vectors of texts, one of which is in the batch."""
+    draw = torch.Generator().manual_seed(5)
+    queue.begin(width=16, blocks=3)
+    queue.vectors.copy_(torch.nn.functional.normalize(torch.randn(queue.vectors.shape, generator=draw), dim=-1))
+    queue.texts.copy_(torch.arange(len(queue.texts)) + 2)
+    queue.filled.fill_(len(queue.texts))
+    return queue
+
+
+def pooling_of(name: str) -> str | None:
+    """Of an objective's name."""
+    return name.partition("+")[2] or None
+
+
+def encoder(dropout: float, pooling: str | None = None) -> Encoder:
+    return copy.deepcopy(_encoder(dropout, pooling))
 
 
 @functools.cache
-def _encoder(dropout: float) -> Encoder:
+def _encoder(dropout: float, pooling: str | None) -> Encoder:
     torch.manual_seed(0)
     scratch = ScratchBackbone(vocabulary=80, width=16, layers=3, heads=2, intermediate=32, dropout=dropout)
     model = scratch([" ".join(WORDS)] * 2)
-    made = Encoder(model, max_length_tokens=24)
+    node = None
+    if pooling:
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            node = OmegaConf.to_container(compose(overrides=[f"+pooling={pooling}"])["encoder"]["pooling"], resolve=True)
+    made = Encoder(model, pooling=node, max_length_tokens=24)
     with torch.no_grad():  # spread out, so that no gradient is too small to be compared
         for weight in made.parameters():
             weight.mul_(3.0) if weight.ndim > 1 else None
@@ -103,9 +128,11 @@ def module(made: Encoder, objective: Any, kept: int) -> ContrastiveModule:
     )  # fmt: skip
 
 
-def reference(objective: Any, dropout: float, *, singly: bool = False, device: str = "cpu") -> dict[str, torch.Tensor]:
+def reference(
+    objective: Any, dropout: float, *, pooling: str | None = None, singly: bool = False, device: str = "cpu"
+) -> dict[str, torch.Tensor]:
     """Gradients of the plain loss: every text encoded (without dropout all at once, or one by one), the objective, backward."""
-    made = encoder(dropout)
+    made = encoder(dropout, pooling)
     ask = module(made, objective, 0).to(device)
     given = ask.transfer_batch_to_device(batch(made), torch.device(device), 0)
     lengths = [len(row) for row in given.ids]
@@ -118,7 +145,7 @@ def reference(objective: Any, dropout: float, *, singly: bool = False, device: s
         vectors = found.new_zeros(len(lengths), found.shape[1]) if not len(vectors) else vectors
         vectors = vectors.index_put((torch.tensor(group, device=device),), found)
     torch.manual_seed(7 * 1_000_003 + 3)
-    objective(ask.pairs(given, given.parts[0], vectors.unflatten(1, (-1, 16)))).backward()
+    objective(ask.pairs(given, given.parts[0], vectors.unflatten(1, (-1, made.width)))).backward()
     return {name: p.grad.cpu() for name, p in made.named_parameters() if p.grad is not None}
 
 
@@ -128,9 +155,11 @@ def difference(gradients: dict[str, torch.Tensor], updates: dict[str, torch.Tens
     return max(float((updates[name] - g).norm() / max(g.norm().item(), floor)) for name, g in gradients.items())
 
 
-def alone(objective: Any, kept: int, dropout: float, *, device: str = "cpu") -> dict[str, torch.Tensor]:
+def alone(
+    objective: Any, kept: int, dropout: float, *, pooling: str | None = None, device: str = "cpu"
+) -> dict[str, torch.Tensor]:
     """The gradients of the module in one process, without a trainer."""
-    made = encoder(dropout)
+    made = encoder(dropout, pooling)
     asked = module(made, copy.deepcopy(objective), kept).to(device)
     asked.loss(asked.transfer_batch_to_device(batch(made), torch.device(device), 0)).backward()
     return {name: p.grad.cpu() for name, p in made.named_parameters() if p.grad is not None}
@@ -161,9 +190,11 @@ def strategy_of(runtime: dict[str, Any]) -> Any:
     )  # fmt: skip
 
 
-def step(objective: Any, kept: int, dropout: float, strategy: str, devices: int, device: str) -> dict[str, torch.Tensor]:
+def step(
+    objective: Any, kept: int, dropout: float, strategy: str, devices: int, device: str, *, pooling: str | None = None
+) -> dict[str, torch.Tensor]:
     """The gradients that one step took, by parameter; {} on other processes than the first."""
-    made = encoder(dropout)
+    made = encoder(dropout, pooling)
     before = {name: p.detach().clone() for name, p in made.named_parameters()}
     without_gradient(made, lambda: _of_one_text(made))
     runtime = {"strategy": strategy, "accelerator": "gpu" if device == "cuda" else "cpu", "devices": devices, "num_nodes": 1}
@@ -240,7 +271,7 @@ def main() -> None:
         found = {}
         for name, objective in asked.items():
             for mode, kept in MODES.items():
-                updates = step(objective, kept, 0.1, strategy, devices, device)
+                updates = step(objective, kept, 0.1, strategy, devices, device, pooling=pooling_of(name))
                 found |= {f"{name}|{mode}|{weight}": value.contiguous() for weight, value in updates.items()}
         if first_process():
             save_file(found, folder / f"{strategy}.safetensors")

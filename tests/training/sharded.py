@@ -60,7 +60,7 @@ def stepped(strategy: str, objective: Any, optimizer: Any, clip: float, devices:
     without_gradient(made, lambda: _of_one_text(made))
     module = MATRIX.module(made, objective, 0)
     module.make_optimizer = optimizer
-    after, kept = MATRIX.After(made, strategy), Resumable(Path("none"), every_steps=100)
+    after, kept = MATRIX.After(made, strategy), Resumable(Path("none"), every_steps=100, every_minutes=100)
     runtime = {"strategy": strategy, "accelerator": "cpu", "devices": devices, "num_nodes": 1}
     trainer = pl.Trainer(
         accelerator="cpu", devices=devices, strategy=MATRIX.strategy_of(runtime), max_steps=1, logger=False, enable_checkpointing=False,

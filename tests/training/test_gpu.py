@@ -33,14 +33,18 @@ def objectives(matrix):
 @pytest.fixture(scope="module")
 def plain(matrix, objectives):
     """On the device, whose masks of dropout are not those of the CPU."""
-    return {name: matrix.reference(copy.deepcopy(objective), 0.1, device="cuda") for name, objective in objectives.items()}
+    return {
+        name: matrix.reference(copy.deepcopy(objective), 0.1, pooling=matrix.pooling_of(name), device="cuda")
+        for name, objective in objectives.items()
+    }
 
 
 def test_without_dropout_the_gradients_are_those_of_the_cpu(matrix, objectives):
     for name, objective in objectives.items():
-        on_cpu = matrix.reference(copy.deepcopy(objective), 0.0)
-        rounding = matrix.difference(on_cpu, matrix.reference(copy.deepcopy(objective), 0.0, singly=True))
-        found = matrix.difference(on_cpu, matrix.alone(objective, 0, 0.0, device="cuda"))
+        pooling = {"pooling": matrix.pooling_of(name)}
+        on_cpu = matrix.reference(copy.deepcopy(objective), 0.0, **pooling)
+        rounding = matrix.difference(on_cpu, matrix.reference(copy.deepcopy(objective), 0.0, singly=True, **pooling))
+        found = matrix.difference(on_cpu, matrix.alone(objective, 0, 0.0, device="cuda", **pooling))
         print(f"{name:24} {found:.1e}")
         assert found <= max(1e-4, 4 * rounding), name
 

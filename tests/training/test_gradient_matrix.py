@@ -31,7 +31,10 @@ def objectives(matrix):
 
 @pytest.fixture(scope="module")
 def plain(matrix, objectives):
-    return {name: matrix.reference(copy.deepcopy(objective), 0.1) for name, objective in objectives.items()}
+    return {
+        name: matrix.reference(copy.deepcopy(objective), 0.1, pooling=matrix.pooling_of(name))
+        for name, objective in objectives.items()
+    }
 
 
 def launched(folder: Path, root: Path, *words: object) -> dict[tuple[str, str, str], dict[str, torch.Tensor]]:
@@ -60,7 +63,7 @@ def compared(matrix, plain, found, devices: int) -> None:
 
 def test_one_process_has_the_gradients_of_the_plain_loss_of_every_objective(matrix, objectives, plain):
     found = {
-        ("alone", name, mode): matrix.alone(objective, kept, 0.1)
+        ("alone", name, mode): matrix.alone(objective, kept, 0.1, pooling=matrix.pooling_of(name))
         for name, objective in objectives.items()
         for mode, kept in matrix.MODES.items()
     }
@@ -85,6 +88,14 @@ def test_planted_faults_are_seen(matrix, plain, root, tmp_path):
         assert matrix.difference(plain["infonce"], found[fault, "infonce", "cached"]) > 100 * TOLERANCE, fault
 
 
+def test_a_queue_of_earlier_batches_and_a_pooling_have_gradients_of_their_own(plain, matrix):
+    """Or their lines above could not fail."""
+    assert matrix.difference(plain["queue"], plain["infonce"]) == 0  # the first step has no earlier batch
+    assert matrix.difference(plain["queue"], plain["queue of earlier batches"]) > 100 * TOLERANCE
+    assert any("layer_weights" in name and value.any() for name, value in plain["infonce+layer_mix"].items())
+    assert matrix.difference(plain["infonce"], plain["infonce+cls_ordinary"]) > 100 * TOLERANCE
+
+
 @pytest.mark.parametrize("fault", ["chunk", "dropout"])
 def test_a_fault_in_one_process_is_seen(matrix, objectives, plain, fault):
     with matrix.planted(fault):
@@ -96,7 +107,8 @@ def test_chunks_change_nothing_where_nothing_is_drawn(matrix, objectives):
     """Without dropout the reference encodes the whole batch at once, short texts padded to the longest. How much rounding that costs
     in itself, a second reference tells, which encodes one text after the other."""
     for name, objective in objectives.items():
-        whole = matrix.reference(copy.deepcopy(objective), 0.0)
-        rounding = matrix.difference(whole, matrix.reference(copy.deepcopy(objective), 0.0, singly=True))
+        pooling = {"pooling": matrix.pooling_of(name)}
+        whole = matrix.reference(copy.deepcopy(objective), 0.0, **pooling)
+        rounding = matrix.difference(whole, matrix.reference(copy.deepcopy(objective), 0.0, singly=True, **pooling))
         assert rounding < 1e-4, name
-        assert matrix.difference(whole, matrix.alone(objective, 0, 0.0)) <= max(TOLERANCE, 2 * rounding), name
+        assert matrix.difference(whole, matrix.alone(objective, 0, 0.0, **pooling)) <= max(TOLERANCE, 2 * rounding), name

@@ -4,6 +4,7 @@ from typing import Any
 
 from pipeline.report.columns import columns
 from pipeline.report.gather import Facts
+from pipeline.report.pictures import Sized, curve
 
 
 def forms(facts: Facts) -> dict[str, Any] | None:
@@ -14,9 +15,19 @@ def forms(facts: Facts) -> dict[str, Any] | None:
     rows = {
         name: {
             "vector_bytes": form["vector_bytes"],
+            "shared_bytes": form.get("shared_bytes"),
             "farthest": form.get("farthest"),
             "changes": [form["test"][head.name] for head in heads] if "test" in form else [],
         }
         for name, form in facts.forms.items()
     }
-    return {"heads": heads, "rows": rows}
+    drawn = {
+        head.name: [
+            Sized(name, form["vector_bytes"], *(form["test"][head.name][key] for key in ("change", "low", "high")))
+            for name, form in facts.forms.items()
+            if head.name in form.get("test", {})
+        ]
+        for head in heads
+    }
+    sizes = {one.bytes for forms in drawn.values() for one in forms}
+    return {"heads": heads, "rows": rows, "picture": curve(drawn) if len(sizes) > 1 else ""}
