@@ -8,7 +8,8 @@ import pytest
 PROBE = """
 import sys
 {code}
-print("imported:", *sorted({{"torch", "sklearn", "sentence_transformers", "pytorch_lightning", "wandb", "wandb.sdk.launch"}} & set(sys.modules)))
+slow = {{"torch", "sklearn", "sentence_transformers", "pytorch_lightning", "wandb", "wandb.sdk.launch"}}
+print("imported:", *sorted(slow & set(sys.modules)))
 """
 OFFLINE = """
 from pathlib import Path
