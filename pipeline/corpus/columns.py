@@ -17,7 +17,7 @@ def parquet(path: Path, file: str, needed: Needed, also: Needed) -> Iterator[Cel
         with pq.ParquetFile(path, page_checksum_verification=True) as table:
             columns = _chosen(path, table.schema_arrow.names, needed, also)
             yield from _records(file, table.iter_batches(columns=columns))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: of a column's name
         raise ValueError(f"{path} is a damaged Parquet file ({error}); fetch it again") from error
 
 
@@ -34,7 +34,7 @@ def arrow(path: Path, file: str, needed: Needed, also: Needed) -> Iterator[Cells
                 batches = iter(reader)
             columns = _chosen(path, reader.schema.names, needed, also)
             yield from _records(file, (_whole(batch.select(columns)) for batch in batches))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: of a column's name
         raise ValueError(f"{path} is a damaged Arrow file ({error}); fetch it again") from error
 
 
