@@ -20,10 +20,8 @@ from pipeline.corpus.place import PACKED, checked_file
 
 HEAD_BYTES = 1 << 20  # that encoding and line ends are seen in
 MOST_CHARACTERS = 1 << 26  # of a line: 64 million; beyond, the file holds no lines
-PLENTY, MOST_TIMES = (
-    1 << 28,
-    200,
-)  # of what a packed file may hold: bytes that are always right, and how many for each of its own
+# Of what a packed file may unpack to: bytes that are always right, and how many for each of its own.
+PLENTY, MOST_TIMES = 1 << 23, 100
 MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, OSError, pa.ArrowException)
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\x00\x00": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
