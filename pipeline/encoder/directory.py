@@ -64,6 +64,7 @@ def fetched(name: str, revision: str) -> Path:
 
 def open_model(directory: Path) -> SentenceTransformer:
     """On the CPU, in evaluation mode. ValueError, naming the file, where something is missing or wants to run code of its own."""
+    _check_plain(directory)
     kinds = modules(directory)
     _check_files(directory, kinds)
     check_code(directory, kinds)
@@ -168,6 +169,13 @@ def _reason(error: Exception, directory: Path, kinds: dict[str, str]) -> str:
 
 def _transformers(kinds: dict[str, str]) -> list[str]:
     return [folder for folder, kind in kinds.items() if kind.rsplit(".", 1)[-1] == "Transformer"] if kinds else [""]
+
+
+def _check_plain(directory: Path) -> None:
+    """ValueError for a pipe or a device, which a library would wait for, or read, without end."""
+    for place in sorted(directory.rglob("*")):
+        if place.exists() and not place.is_file() and not place.is_dir():
+            raise ValueError(f"{place}: expected a file, found a pipe or a device; remove it, or fetch the model again")
 
 
 def _check_files(directory: Path, kinds: dict[str, str]) -> None:

@@ -346,4 +346,4 @@ class Encoder(nn.Module):
     @classmethod
     def load(cls, directory: Path) -> "Encoder":
         """The encoder of any directory that sentence-transformers loads. ValueError where it is not whole, or brings code."""
-        return checked(directory, cls(open_model(directory), **settings_of(directory)))
+        return checked(directory, lambda: cls(open_model(directory), **settings_of(directory)))

@@ -5,7 +5,7 @@ text. Here each is a ValueError before anything is trained; what may be meant is
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,18 +183,20 @@ def check_vectors(where: Path | str, model: SentenceTransformer) -> None:
 
 
 @torch.no_grad()
-def checked(where: Path, encoder: Any) -> Any:
-    """``encoder``, a `pipeline.encoder.encoder.Encoder`. ValueError where it makes no vector of a short text, or none of numbers."""
-    if encoder.tokenizer is None or _table(encoder.path(0)[0]) is None:  # a model of images
-        return encoder
+def checked(where: Path, make: Callable[[], Any]) -> Any:
+    """The `pipeline.encoder.encoder.Encoder` that ``make`` loads. ValueError, with the directory, where it cannot, or where the encoder
+    makes no vector of a short text, or none of numbers."""
+    vectors = torch.zeros(1)
     try:
-        for side in ("query", "document"):
+        encoder = make()
+        text = encoder.tokenizer is not None and _table(encoder.path(0)[0]) is not None  # else a model of images
+        for side in ("query", "document") if text else ():
             vectors = encoder(*encoder.padded(encoder.token_ids(["a text"], None, side=side)))
     except Exception as error:
-        kinds = ", ".join(type(module).__name__ for module in encoder.model)
+        if isinstance(error, ValueError | OSError) and str(where) in str(error):
+            raise
         raise ValueError(
-            f"{where}: the modules {kinds} make no vector of a text: {type(error).__name__}: {_first_line(error)}; fetch or save the model "
-            f"again"
+            f"{where}: the model makes no vector of a text: {type(error).__name__}: {_first_line(error)}; fetch or save it again"
         ) from error
     if not torch.isfinite(vectors).all():
         raise ValueError(f"{where}: the vector of a text holds NaN or infinity; fetch or train it again")
