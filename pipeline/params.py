@@ -1,7 +1,7 @@
 """What a run is made of: `conf/` and `params.yaml` composed by Hydra, checked, resolved and written as `data/config.yaml`."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
@@ -31,6 +31,7 @@ from pipeline.choice import (
     placed,
     shared,
 )
+from pipeline.experts import composing, of_random
 from pipeline.limits import parsed_yaml
 from pipeline.models import singles
 from pipeline.shape import Page, Shared
@@ -124,7 +125,7 @@ def compose_config(page: Page) -> dict[str, Any]:
         if set(page.experts) & set(kinds):  # what is surely trained; `compose` checks the rest
             check_audit(kinds, class_value(config["curate"]["audit"]["_target_"], "texts", "curate.audit"))
         composers = {
-            "train": {name: partial(composed_with, [*plain, *_expert(name, kinds)]) for name in page.experts},
+            "train": {name: partial(composed_with, [*plain, *composing(name, kinds, page.experts)]) for name in page.experts},
             "merge": {name: partial(composed_with, [*plain, f"merging={name}"]) for name in page.methods},
             "baseline": {name: partial(_baseline, root, name) for name in page.baselines},
         }
@@ -190,25 +191,6 @@ def _items(
             path: one for path, one in values[name].items() if path not in everywhere or one != everywhere[path]
         }
     return {name: resolved(cfg, values[name], f"{PAGE}: set")[section] for name, cfg in parts.items()}
-
-
-def _expert(name: str, kinds: Mapping[str, Kind]) -> list[str]:
-    """What composes an expert of the catalogue, or, of the name of a task, one trained on that with the settings of its kind."""
-    if (of := of_random(name, kinds)) is not None:
-        return [*_expert(of, kinds), "++train.control=random"]
-    if name not in kinds or (CONF / "expert" / f"{name}.yaml").is_file():
-        check_choice("expert", name, f"{PAGE}: experts")
-        return [f"expert={name}"]
-    check_choice("task", kinds[name].name, f"{PAGE}: experts.{name}, of kind {kinds[name].name}")
-    return ["~expert", f"+task@train.tasks.{name}={kinds[name].name}"]
-
-
-def of_random(name: str, known: Collection[str]) -> str | None:
-    """The expert whose training on rows dealt at random ``name`` is, `<expert>_random`, where no file of conf/expert has that name and no
-    task. ``known``: tasks."""
-    of = name.removesuffix("_random")
-    files = {file.stem for file in (CONF / "expert").glob("[!_]*.yaml")}
-    return of if of != name and name not in {*known, *files} and of in {*known, *files} else None
 
 
 def check_shared(config: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from pipeline.choice import LISTS
 from pipeline.derivable import check_controls, check_derivations, check_derived_of_complexes
 from pipeline.params import compose_config, flat, read_page
 from pipeline.sweeping import hydra_overrides, sweep_config
+from pipeline.task import KINDS
 from pipeline.trainable import check_trainings
 
 ROOT = Path(__file__).parents[1]
@@ -675,6 +676,32 @@ def test_a_name_that_a_list_has_wrong_is_told(composed):
 
 LEGAL = {"source": "table", "path": "laws.csv", "task": "legal", "kind": "retrieval"}
 SUPPORT = {"source": "beir", "path": "support", "task": "support", "kind": "retrieval"}
+
+
+def test_joint_learns_the_tasks_that_experts_are_named_after(composed):
+    experts = {name: f"checkpoints/experts/{name}" for name in ("legal", "support")} | {"joint": "checkpoints/controls/joint"}
+    train = composed(corpora={"laws": LEGAL, "mail": SUPPORT}, experts=experts)["train"]
+    assert list(train["joint"]["tasks"]) == ["legal", "support"]
+    assert all(train["joint"]["tasks"][task] == train[task]["tasks"][task] for task in ("legal", "support"))
+    alone = composed(corpora={"laws": LEGAL}, experts={"legal": experts["legal"], "joint": experts["joint"]})["train"]
+    assert list(alone["joint"]["tasks"]) == ["retrieval", "sts"]  # of one task it would be that expert again
+    beside = experts | {"sts": "checkpoints/experts/sts"}
+    graded = SUPPORT | {"task": "sts", "kind": None}
+    train = composed(corpora={"laws": LEGAL, "mail": graded}, experts={k: beside[k] for k in ("legal", "sts", "joint")})[
+        "train"
+    ]
+    assert list(train["joint"]["tasks"]) == ["sts", "legal"]
+    assert train["joint"]["tasks"]["sts"] == train["sts"]["tasks"]["sts"]
+
+
+LEARNED = sorted(name for name, kind in KINDS.items() if kind.learned and kind.evaluated and kind.texts == "prose")
+
+
+@pytest.mark.parametrize("kind", LEARNED)
+def test_an_expert_can_be_named_after_a_task_of_every_kind_that_is_learned(composed, kind):
+    experts = {"mine": "checkpoints/experts/mine"}
+    train = composed(corpora={"c": LEGAL | {"task": "mine", "kind": kind}}, experts=experts)["train"]
+    assert list(train["mine"]["tasks"]) == ["mine"]
 
 
 def test_an_expert_of_a_task_of_any_name_has_the_settings_of_its_kind(composed_anew):
