@@ -138,7 +138,7 @@ MUTATIONS = (
         "rows tied to a probe row stay in train", "                    found.tied[name].append(i)\n", "                    pass\n"),
     at("curation/data.py",
        "stage/test_curate.py::test_a_train_row_near_a_validation_row_stops_the_stage_where_nothing_took_it_out")(
-        "the audit passes validation over", "            \"validation in train\": (self._of(\"train\"), validation),\n", ""),
+        "the audit passes validation over", "            \"validation in train\": (train, validation),\n", ""),
     at("curation/data.py",
        "stage/test_curate.py::test_a_train_row_that_shows_a_text_of_either_held_out_split_alone_is_taken_out")(
         "contamination passes validation over", "HELD_OUT: tuple[Split, ...] = (\"test\", \"validation\")",
@@ -148,8 +148,9 @@ MUTATIONS = (
         "rows = [row for split in (\"train\", \"validation\", \"test\") for _, row in read_rows(CURATED, split)]"),
     at("cluster/join.py", "cluster/test_join.py::test_pairs_exactly_at_the_threshold_are_found_whatever_their_sizes")(
         "bounds are not rounded to the safe side", "SLACK = 1e-9", "SLACK = 0.0"),
-    group("groups are torn apart", "[f\"g {row.group}\"] if row.group is not None else", "[f\"g {row.group}\"] if False else"),
-    group("one group may fill a split", "min(room[split][task], most[split][task]) >= n", "room[split][task] >= n"),
+    group("groups are torn apart",
+          "loose = rows.columns[\"group\"].is_null().to_numpy(zero_copy_only=False)", "loose = np.ones(len(rows), bool)"),
+    group("one group may fill a split", "min(room[fit][task], most[fit][task]) >= n", "room[fit][task] >= n"),
     at("protein/split/alignment.py", "protein/split/test_alignment.py")(
         "identity by the shorter chain", "return Pair(same / max(1, len(over)),", "return Pair(same / max(1, min(len(left), len(right))),"),
     at("protein/split/alike.py", "protein/audit/test_chains.py::test_the_most_alike_pairs_show_a_faulty_screen")(

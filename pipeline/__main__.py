@@ -5,6 +5,7 @@ python -m pipeline train expert=sts --multirun train.optimizer.lr=1e-5,3e-5    H
 python -m pipeline merge --base DIR --expert DIR --expert DIR merging=ties out=DIR    any directories, or Hub ids id@commit
 python -m pipeline stress joint                                     any model of params.yaml, or directory, as stage stress the final one
 python -m pipeline form joint out=DIR half binary                   the same model in smaller forms, each measured
+python -m pipeline plan                                             what `dvc repro` would run, why, and what it takes, before it starts
 python -m pipeline result                                           before and after: what there was, what there is now, what it took
 python -m pipeline search "rolling window over a dataframe"
 python -m pipeline search corpus=notes.jsonl text=body "where the keys lie"       any table of texts
@@ -44,7 +45,7 @@ STAGES = (
     "stress",
     "report",
 )
-COMMANDS = ("form", "result", "search", "push", "track", "verify")
+COMMANDS = ("form", "plan", "result", "search", "push", "track", "verify")
 ITEMS = {"train": "expert", "merge": "method", "derive": "derivation", "evaluate": "model", "baseline": "baseline"}
 
 
@@ -66,7 +67,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         _run(arguments.stage, arguments.rest)
     except Stopped as stopped:
-        print(f"\n{arguments.stage} {stopped}", file=sys.stderr)
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes one says it
+            print(f"\n{arguments.stage} {stopped}", file=sys.stderr)
         return leave(stopped)
     except BaseException as error:
         message = told(error)
@@ -125,6 +127,10 @@ def _module(name: str) -> Any:
 
 
 if __name__ == "__main__":
-    listen()
-    gc.disable()  # looking for garbage among half a million objects that stay was a fifth of what imports cost
-    sys.exit(main())
+    try:
+        listen()
+        gc.disable()  # looking for garbage among half a million objects that stay was a fifth of what imports cost
+        sys.exit(main())
+    except Stopped as before:  # the stage began, or behind its end
+        print(f"\n{before}", file=sys.stderr)
+        sys.exit(leave(before))

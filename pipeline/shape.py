@@ -121,6 +121,12 @@ class EarlyStop(Shape):
     batches_per_task: int = Field(gt=0)
 
 
+class Spike(Shape):
+    policy: Literal["stop", "skip", "back"]
+    factor: float = Field(gt=1)
+    window: int = Field(gt=1)
+
+
 class Steps(Shape):
     """What every training has. ``fit`` names what trains, and by its class the shape of the whole section (`shape_of`)."""
 
@@ -131,7 +137,8 @@ class Steps(Shape):
     precision: Literal["32-true", "bf16-mixed", "bf16-true"]
     chunk_tokens: int = Field(gt=2)
     gradient_clip: float = Field(gt=0)
-    on_nonfinite: Literal["stop", "skip"]
+    on_nonfinite: Literal["stop", "skip", "back"]
+    on_spike: Spike | None = None
 
 
 class Training(Steps):

@@ -37,6 +37,11 @@ class Join:
         self.threshold = threshold
         self.workers = workers
 
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """All that decides, beside two texts, whether these are near."""
+        return ("join", self.unit, self.size, self.threshold)
+
     def __call__(self, texts: Sequence[str] | pa.Array | pa.ChunkedArray) -> Near:
         return self.stream([texts])
 

@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -73,14 +74,14 @@ class ByModel:
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
         bags = {text: bag(text) for pair in pairs for text in pair}
-        rest = [(_rest(bags[one], bags[other]), _rest(bags[other], bags[one])) for one, other in pairs]
+        # the fewer words first; none where the one text has only words more
+        rest = [sorted((_rest(bags[one], bags[other]), _rest(bags[other], bags[one])), key=len) for one, other in pairs]
         asked = sorted({*bags, *(word for two in rest for words in two for word in words)})
         vector = dict(zip(asked, self.model(asked) if asked else (), strict=True))
         found: list[bool] = []
         for (one, other), two in zip(pairs, rest, strict=True):
-            few, many = (np.stack([vector[word] for word in words]) for words in sorted(two, key=len))
-            nearest = float((few @ many.T).max(axis=1).mean())
-            found.append(nearest >= self.words and float(vector[one] @ vector[other]) >= self.cosine)
+            nearest = [max(float(vector[word] @ vector[like]) for like in two[1]) for word in two[0]] if two[0] else [1.0]
+            found.append(float(np.mean(nearest)) >= self.words and float(vector[one] @ vector[other]) >= self.cosine)
         return found
 
 
@@ -163,6 +164,7 @@ def bag(text: str) -> Bag:
     return found if len(found) >= SHORT else {word: word for word in words}
 
 
+@lru_cache(maxsize=1 << 20)
 def stem(word: str) -> str:
     """``word`` without an English ending, as far as bags need it: `copies`, `copied` and `copy` are one, and so `plan` and `planned`."""
     if not word.isascii() or not word.isalpha():

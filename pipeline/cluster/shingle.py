@@ -49,7 +49,7 @@ def shingled(texts: Sequence[str] | pa.Array | pa.ChunkedArray, *, unit: Unit, s
     jobs = [array.slice(first, CHUNK_TEXTS) for first in range(0, len(array), CHUNK_TEXTS)]
 
     def one(job: Any) -> tuple[UInt[np.ndarray, " S"], Int[np.ndarray, " T"]]:
-        data, offsets = _bytes_of(job)
+        data, offsets = _bytes_of(_composed(job))
         return _shingle_texts(data, offsets, table, stands, unit == "character", size)
 
     with ThreadPoolExecutor(workers) as pool:
@@ -66,11 +66,15 @@ def joined(parts: Sequence[Shingled]) -> Shingled:
 
 
 def as_strings(texts: Sequence[str] | pa.Array | pa.ChunkedArray) -> pa.Array:
-    """One Arrow array of strings with wide offsets, composed (NFC) where that changes anything."""
+    """One Arrow array of strings with wide offsets."""
     array: Any = texts if isinstance(texts, pa.Array | pa.ChunkedArray) else pa.array(texts, pa.large_string())
     array = array.cast(pa.large_string())
     array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-    array = array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
+    return array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)
+
+
+def _composed(array: Any) -> Any:
+    """``array`` in form NFC."""
     plain = pc.all(pc.string_is_ascii(array)).as_py()  # pyright: ignore[reportAttributeAccessIssue]
     return array if plain is not False else pc.utf8_normalize(array, form="NFC")  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -38,9 +38,9 @@ class Tally:
             self.add(file, record.lines, record.size)
             yield record
 
-    def add(self, file: str, lines: int, size: int) -> None:
+    def add(self, file: str, lines: int, size: int, records: int = 1) -> None:
         self.files.add(file)
-        self.records += 1
+        self.records += records
         self.lines += lines
         self.size += size
 

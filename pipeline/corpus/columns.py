@@ -11,17 +11,16 @@ from pipeline.corpus.cells import Cells, Needed, characters, checked_header
 from pipeline.corpus.row import Rejected
 
 
-def parquet(path: Path, file: str, needed: Needed, also: Needed) -> Iterator[Cells | Rejected]:
-    """``line`` is the number of the row, from 1. ``also``: columns that are read where they are there."""
+def parquet(path: Path, needed: Needed, also: Needed) -> Iterator[pa.RecordBatch]:
+    """``also``: columns that are read where they are there."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as table:
-            columns = _chosen(path, table.schema_arrow.names, needed, also)
-            yield from _records(file, table.iter_batches(columns=columns))
+            yield from table.iter_batches(columns=_chosen(path, table.schema_arrow.names, needed, also))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: of a column's name
         raise ValueError(f"{path} is a damaged Parquet file ({error}); fetch it again") from error
 
 
-def arrow(path: Path, file: str, needed: Needed, also: Needed) -> Iterator[Cells | Rejected]:
+def arrow(path: Path, needed: Needed, also: Needed) -> Iterator[pa.RecordBatch]:
     """An Arrow file, or the stream that the library `datasets` writes."""
     try:
         with pa.memory_map(str(path)) as source:
@@ -33,7 +32,7 @@ def arrow(path: Path, file: str, needed: Needed, also: Needed) -> Iterator[Cells
                 reader = pa.ipc.open_stream(source)
                 batches = iter(reader)
             columns = _chosen(path, reader.schema.names, needed, also)
-            yield from _records(file, (_whole(batch.select(columns)) for batch in batches))
+            yield from (_whole(batch.select(columns)) for batch in batches)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: of a column's name
         raise ValueError(f"{path} is a damaged Arrow file ({error}); fetch it again") from error
 
@@ -54,19 +53,26 @@ def _chosen(path: Path, names: list[str], needed: Needed, also: Needed) -> list[
     return list(dict.fromkeys([*checked_header(path, names, needed, nested=True), *optional]))
 
 
-def _records(file: str, batches: Iterator[Any]) -> Iterator[Cells | Rejected]:
+def records(file: str, batches: Iterator[pa.RecordBatch]) -> Iterator[Cells | Rejected]:
+    """``line`` is the number of the row, from 1."""
     line = 0
     for batch in batches:
         try:
-            records = batch.to_pylist()
+            found: list[Any] = batch.to_pylist()
         except UnicodeDecodeError:  # of one text; the others are good
-            records = [_row(batch, i) for i in range(batch.num_rows)]
-        for values in records:
+            found = [_row(batch, i) for i in range(batch.num_rows)]
+        for values in found:
             line += 1
             if isinstance(values, str):
                 yield Rejected(file, line, values)
             else:
                 yield Cells(file, line, values, 1, characters(values))
+
+
+def record(file: str, line: int, batch: Any, i: int) -> Cells | Rejected:
+    """The ``i``-th row of ``batch``, which is row ``line`` of the file."""
+    values = _row(batch, i)
+    return Rejected(file, line, values) if isinstance(values, str) else Cells(file, line, values, 1, characters(values))
 
 
 def _row(batch: Any, i: int) -> dict[str, object] | str:

@@ -105,14 +105,18 @@ class ColumnMap:
             judged = [(text_in(values, self.one["query"]), self._judged(values, texts))]
         for query, documents in judged:
             query_id = label_in(values, self.one["query_id"]) or content_id(query)
-            if self.ranked and self.one["query_id"]:
-                self.known.check_text("query", query_id, query, where)
             for document_id, document, score in documents:
                 if self.ranked:
-                    if self.one["document_id"]:
-                        self.known.check_text("document", document_id, document, where)
-                    self.known.check_pair(query_id, document_id, score, where)
+                    self.check(query_id, query, document_id, document, score, where)
                 yield self.of.row(query_id, query, document_id, document, score, split, group)
+
+    def check(self, query_id: str, query: str, document_id: str, document: str, score: float | None, where: str) -> None:
+        """ValueError where something else was said before of one of the ids, or of the pair."""
+        if self.one["query_id"]:
+            self.known.check_text("query", query_id, query, where)
+        if self.one["document_id"]:
+            self.known.check_text("document", document_id, document, where)
+        self.known.check_pair(query_id, document_id, score, where)
 
     def _judged(self, values: Mapping[str, object], texts: Mapping[str, str]) -> list[tuple[str, str, float | None]]:
         """(id, text, score) of the positives, then of the negatives; each text once."""

@@ -27,9 +27,15 @@ class Near:
 
     def components(self) -> Int[np.ndarray, " T"]:
         """For each text the number of its cluster: what near pairs tie together, over any number of steps."""
+        return self.of_sets()[self.set_of]
+
+    def of_sets(self) -> Int[np.ndarray, " N"]:
+        """For each set the number of its cluster."""
+        if not self.num_sets:
+            return np.zeros(0, np.int64)
         ones = np.ones(len(self.left), dtype=np.int8)
         edges = coo_array((ones, (self.left, self.right)), shape=(self.num_sets, self.num_sets))
-        return connected_components(edges, directed=False)[1][self.set_of] if len(self.set_of) else self.set_of
+        return connected_components(edges, directed=False)[1]
 
     def twins(self) -> dict[int, list[tuple[int, float]]]:
         """Set -> (near set, similarity), itself first with 1; both directions; only sets that have a near one are listed."""
@@ -50,3 +56,15 @@ def sorted_near(
     low, high = np.minimum(left, right), np.maximum(left, right)
     order = np.lexsort((high, low))
     return Near(set_of, low[order], high[order], similarity[order])
+
+
+def restricted(near: Near, chosen: Int[np.ndarray, " N"]) -> Near:
+    """What ``near`` says of the ``chosen`` texts alone, each named once; their sets are numbered in the order of their first texts."""
+    found, first, inverse = np.unique(near.set_of[chosen], return_index=True, return_inverse=True)
+    rank = np.empty(len(found), np.int64)
+    rank[np.argsort(first)] = np.arange(len(found))
+    number = np.full(near.num_sets, -1, np.int64)
+    number[found] = rank
+    left, right = number[near.left], number[near.right]
+    both = (left >= 0) & (right >= 0)
+    return sorted_near(rank[inverse], left[both], right[both], near.similarity[both])

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.corpus.cells import Cells, Needed, Tally
-from pipeline.corpus.columns import arrow, parquet
+from pipeline.corpus.columns import arrow, parquet, records
 from pipeline.corpus.delimited import quoted, unquoted
 from pipeline.corpus.json_records import json_records
 from pipeline.corpus.lines import head, text_of
@@ -39,6 +39,29 @@ def read_cells(
 
     ``also``: columns that are read where they are there. ``encoding`` None: as the file's first bytes look; ``sheet`` None: the first.
     """
+    kind = checked_kind(path)
+    found_records: Iterator[Cells | Rejected]
+    match kind:
+        case ".parquet":
+            found_records = records(file, parquet(path, needed, also))
+        case ".arrow":
+            found_records = records(file, arrow(path, needed, also))
+        case ".xlsx":
+            found_records = workbook(path, file, needed, also, sheet)
+        case _:
+            text = text_of(path, encoding)
+            start = head(path)[:4096].decode(text.encoding, "replace").lstrip("\ufeff \t\r\n")
+            ending = suffix(path)
+            if ending in (".jsonl", ".ndjson", ".json") or JSON.match(start):
+                found_records = json_records(text, file, needed)
+            else:
+                cut = delimiter or {".csv": ",", ".tsv": "\t"}[ending]
+                found_records = (quoted if quoting else unquoted)(text, file, needed, cut)
+    return (tally or Tally()).counted(file, found_records)
+
+
+def checked_kind(path: Path) -> str | None:
+    """The ending of a file that is not text, as its first bytes tell it; None for text. ValueError where its name says something else."""
     ending = suffix(path)
     if ending not in SUFFIXES:
         raise ValueError(
@@ -52,19 +75,4 @@ def read_cells(
         raise ValueError(f"{path} is a packed {kind} file, which is packed by itself; unpack it")
     if kind is None and ending not in TEXT:
         raise ValueError(f"{path} is a damaged {ending} file (it does not begin as one does); fetch it again, or rename it")
-    match kind:
-        case ".parquet":
-            records = parquet(path, file, needed, also)
-        case ".arrow":
-            records = arrow(path, file, needed, also)
-        case ".xlsx":
-            records = workbook(path, file, needed, also, sheet)
-        case _:
-            text = text_of(path, encoding)
-            start = first[:4096].decode(text.encoding, "replace").lstrip("\ufeff \t\r\n")
-            if ending in (".jsonl", ".ndjson", ".json") or JSON.match(start):
-                records = json_records(text, file, needed)
-            else:
-                cut = delimiter or {".csv": ",", ".tsv": "\t"}[ending]
-                records = (quoted if quoting else unquoted)(text, file, needed, cut)
-    return (tally or Tally()).counted(file, records)
+    return kind

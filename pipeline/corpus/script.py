@@ -93,7 +93,7 @@ def runs(text: str) -> tuple[str, list[list[str]]]:
 
 def script_without_blanks(text: str) -> str | None:
     """The script without blanks that ``text`` is written in, by most of its letters; None for every other text."""
-    if text.isascii():
+    if text.isascii() or not _letter().search(text):
         return None
     known = letters()
     found = Counter(known[ord(c)] for c in text if ord(c) in known)

@@ -2,15 +2,19 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
 from pipeline.corpus.classmates import alone
+from pipeline.corpus.dropped import DroppedRows
 from pipeline.corpus.files import Dropped
-from pipeline.corpus.row import SPLITS, Row, Split, teaches
+from pipeline.corpus.records import coded, is_in, joined, of_kinds, tallied, teaching
+from pipeline.corpus.row import SPLITS, Row, Split
 from pipeline.curation.data import HELD_OUT, CuratedData
-from pipeline.split.group import unit_keys
-from pipeline.task import kind_of
+from pipeline.split.group import units
 
 FEW_UNITS = 50  # validation units below which it is told what they cannot show
 ONE_SIDED = 1.645  # standard errors of a lower bound of 95 %
@@ -25,19 +29,19 @@ STRATIFIED = (
 )
 
 
-def sharing_a_document(dropped: Sequence[Dropped]) -> list[Dropped]:
+def sharing_a_document(dropped: DroppedRows) -> list[Dropped]:
     """The train rows that went because a held-out row has their document, and another query."""
-    reasons = {f"text of a {split} row" for split in HELD_OUT}
-    return [
-        row for row in dropped if row.reason in reasons and row.document == row.twin_document and row.query != row.twin_query
-    ]
+    reasons = [f"text of a {split} row" for split in HELD_OUT]
+    given_away = dropped.where(is_in(dropped.columns["reason"], reasons))
+    return [row for row in given_away if row.document == row.twin_document and row.query != row.twin_query]
 
 
 def _tied(data: CuratedData) -> str:
     """What to do where no unit of tied rows is small enough for a held-out split; empty where some are."""
-    rows = [row for of_corpus in data.rows.values() for row in of_corpus if kind_of(row).evaluated]
-    sizes = Counter(unit_keys(rows)).values()
-    if not rows or min(sizes) <= max(1, SMALL_UNIT * len(rows)):  # single rows are tied to nothing
+    every = joined(Row, list(data.rows.values()))
+    rows = every.where(of_kinds(every, lambda kind: kind.evaluated))
+    sizes = np.bincount(units(rows)[0]).tolist()
+    if not len(rows) or min(sizes) <= max(1, SMALL_UNIT * len(rows)):  # single rows are tied to nothing
         return ""
     return (
         f"rows that share a group, a query or a document are tied and go to one split, and the {len(rows)} rows are {len(sizes)} such "
@@ -73,19 +77,20 @@ def _way_out(data: CuratedData, lacking: Split) -> str:
 def _tell_irrelevant(data: CuratedData) -> None:
     """Test rows without one that says what is relevant give no score, and nobody would miss it."""
     for corpus, rows in data.rows.items():
-        of_task: dict[str, list[Row]] = {}
-        for row in rows:
-            if row.split == "test" and kind_of(row).shape == "ranked":
-                of_task.setdefault(row.task, []).append(row)
-        for task, judged in sorted(of_task.items()):
-            if not any(map(teaches, judged)):
-                print(f"{corpus}: of the {len(judged)} test rows of task {task} none is judged relevant, so they give no score")
+        judged = rows.where(is_in(rows.columns["split"], ["test"]) & of_kinds(rows, lambda kind: kind.shape == "ranked"))
+        relevant = tallied(judged.where(teaching(judged)).columns["task"])
+        for task, n in sorted(tallied(judged.columns["task"]).items()):
+            if task not in relevant:
+                print(f"{corpus}: of the {n} test rows of task {task} none is judged relevant, so they give no score")
 
 
 def check_rows(data: CuratedData, known: Mapping[str, Mapping[str, Any]]) -> None:
     """ValueError where a split that the run cannot do without is empty, with what became of the rows. ``known``: the tasks of the run."""
-    left = Counter(row.split for rows in data.rows.values() for row in rows)
-    gone = Counter(row.reason for rows in data.dropped.values() for row in rows)
+    every = joined(Row, list(data.rows.values()))
+    left = Counter(tallied(every.columns["split"]))
+    gone = Counter(
+        tallied(pa.concat_arrays([pa.array([], pa.large_string()), *(of.columns["reason"] for of in data.dropped.values())]))
+    )
     fate = f"of {left.total() + gone.total()} records {left.total()} are left ({', '.join(f'{n} {split}' for split, n in left.items())})"
     fate += f", {', '.join(f'{n} went as {reason!r}' for reason, n in gone.most_common())}" if gone else ""
     trains = any(one["learned"] for one in known.values())
@@ -100,25 +105,25 @@ def check_rows(data: CuratedData, known: Mapping[str, Mapping[str, Any]]) -> Non
             f"curation left no test row, and what a model is worth is measured on these: {fate}; {_way_out(data, 'test')}"
         )
     _tell_irrelevant(data)
-    every = [row for rows in data.rows.values() for row in rows]
-    if single := alone([row for row in every if row.split == "train"]):
+    of = {split: every.where(is_in(every.columns["split"], [split])) for split in SPLITS}
+    if single := alone(list(of["train"].where(of_kinds(of["train"], lambda kind: kind.classmates)))):
         print(f"{single} train texts are alone in their class and teach nothing")
-    tasks = {split: {row.task for row in every if row.split == split} for split in SPLITS}
+    tasks = {split: set(coded(rows.columns["task"])[1]) for split, rows in of.items()}
     if lacking := sorted(task for task, one in known.items() if one["learned"] and task not in tasks["train"]):
         raise ValueError(
             f"curation left no train row of task {' and '.join(lacking)}, which an expert or a phase learns: {fate}; bring more different "
             f"rows, or take what learns it out of params.yaml"
         )
-    scored = {row.task for row in every if kind_of(row).evaluated}
+    scored = set(coded(every.where(of_kinds(every, lambda kind: kind.evaluated)).columns["task"])[1])
     for task in sorted(scored & tasks["train"] - tasks["test"]):
         print(f"{task}: rows to train on, and no test row in any corpus: no score will say what they are worth")
     for task in sorted(scored & tasks["train"] - tasks["validation"]):
         print(f"{task}: rows to train on, and no validation row in any corpus: no model is chosen by them")
     for task in sorted(scored & tasks["train"] & tasks["validation"]):
-        units = len(set(unit_keys([row for row in every if row.split == "validation" and row.task == task])))
-        if units < FEW_UNITS:
-            gain = ONE_SIDED * SPREAD / math.sqrt(units)
+        num_units = len(units(of["validation"].where(is_in(of["validation"].columns["task"], [task])))[1])
+        if num_units < FEW_UNITS:
+            gain = ONE_SIDED * SPREAD / math.sqrt(num_units)
             print(
-                f"{task}: validation rows of {units} units that are tied by group, query or document: a gain below about {gain:.2f} cannot "
-                f"be told from chance by them; bring more rows, or raise curate.split.validation"
+                f"{task}: validation rows of {num_units} units that are tied by group, query or document: a gain below about {gain:.2f} "
+                f"cannot be told from chance by them; bring more rows, or raise curate.split.validation"
             )

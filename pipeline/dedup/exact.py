@@ -5,9 +5,14 @@ order given is kept. Evaluation rows whose split the source fixed stay as they a
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
-from pipeline.corpus.files import Dropped, dropped_row
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int
+
+from pipeline.corpus.compared import compared, sides
+from pipeline.corpus.dropped import DroppedRows, dropped_rows
+from pipeline.corpus.records import Rows, is_in
 from pipeline.corpus.row import Row
 
 REPEATED = "repeated pair"
@@ -17,23 +22,30 @@ class Exact:
     """Drops repeated pairs; gives equal texts of one task one id, so that a query with several documents is one query with
     several positives."""
 
-    def __call__(self, corpus: str, rows: Sequence[Row], normal: Callable[[str], str]) -> tuple[list[Row], list[Dropped]]:
-        kept: list[Row] = []
-        dropped: list[Dropped] = []
-        first: dict[tuple[str, str, str], Row] = {}
-        ids: dict[tuple[str, str, str], str] = {}
-        for row in rows:
-            if row.split in ("validation", "test"):
-                kept.append(row)
-                continue
-            query, document = normal(row.query), normal(row.document)
-            twin = first.setdefault((row.task, query, document), row)
-            if twin is not row:
-                dropped.append(dropped_row(corpus, row, REPEATED, twin=twin))
-            elif row.score is None:
-                query_id = ids.setdefault((row.task, "query", query), row.query_id)
-                document_id = ids.setdefault((row.task, "document", document), row.document_id)
-                kept.append(replace(row, query_id=query_id, document_id=document_id))
-            else:
-                kept.append(row)
-        return kept, dropped
+    by_column = True
+
+    def __call__(self, corpus: str, rows: Sequence[Row], normal: Callable[[str], str]) -> tuple[Rows, DroppedRows]:
+        table, texts = compared(rows, normal)
+        open_ = np.flatnonzero(~is_in(table.columns["split"], ("validation", "test")))
+        pair, task = texts.alike[sides(table)[open_]].astype(np.int64), table.codes("task")[0][open_]
+        first = open_[_first_of(task, pair[:, 0], pair[:, 1])]  # of each open row, the row with its pair
+        again = first != open_
+        dropped = dropped_rows(corpus, table.take(open_[again]), REPEATED, twins=table.take(first[again]))
+        plain = ~again & table.columns["score"].is_null().to_numpy(zero_copy_only=False)[open_]
+        for side, name in enumerate(("query_id", "document_id")):
+            source = np.arange(len(table))
+            source[open_[plain]] = open_[plain][_first_of(task[plain], pair[plain, side])]
+            if (source != np.arange(len(table))).any():
+                table = table.replaced(**{name: table.columns[name].take(pa.array(source))})
+        stays = np.ones(len(table), bool)
+        stays[open_[again]] = False
+        return table.where(stays), dropped
+
+
+def _first_of(*keys: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
+    """For each place the first one at which all ``keys`` are what they are here."""
+    number = keys[0]
+    for key in keys[1:]:  # numbered anew at each step, so that two of them fit into 64 bits
+        number = np.unique(number * (int(key.max(initial=0)) + 1) + key, return_inverse=True)[1]
+    _, first, inverse = np.unique(number, return_index=True, return_inverse=True)
+    return first[inverse]

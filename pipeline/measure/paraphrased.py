@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 
+from pipeline.corpus.compared import all_compared, first_seen, sides
+from pipeline.corpus.records import of_kinds
 from pipeline.corpus.row import Row
-from pipeline.task import kind_of
 
 BINS = 10  # of the histogram, from similarity 0 to 1
 
@@ -24,18 +26,34 @@ class Search(Protocol):
 
 
 class Paraphrased:
-    """``search``: what says the same; ``max_shown``: pairs that are written, those with the fewest words in common first."""
+    """``search``: what says the same; ``max_shown``: pairs that are written, those with the fewest words in common first. ``max_texts``: of
+    train and the evaluation split together, beyond which it is not measured, for texts share single words far more often than runs of them.
+    """
 
-    def __init__(self, *, search: Search, max_shown: int) -> None:
+    by_column = True
+
+    def __init__(self, *, search: Search, max_shown: int, max_texts: int) -> None:
         self.search = search
         self.max_shown = max_shown
+        self.max_texts = max_texts
 
-    def __call__(self, train: Sequence[Row], evaluation: Sequence[Row], normal: Callable[[str], str]) -> dict[str, Any]:
+    def __call__(self, train: Sequence[Row], evaluation: Sequence[Row], normal: Callable[[str], str]) -> dict[str, Any] | None:
         """``nearest``: evaluation texts by the words shared with the nearest train text that says the same. ``open``: pairs of a train and
-        an evaluation text, those with most in common first; ``not_handed_on``: how many more there are. Chains of proteins are no words."""
-        known, asked = _texts(train), _texts(evaluation)
+        an evaluation text, those with most in common first; ``not_handed_on``: how many more there are. Chains of proteins are no words.
+        None where they are too many."""
+        tables, every = all_compared([train, evaluation], normal)
+        chosen = [first_seen(sides(rows.where(of_kinds(rows, lambda kind: kind.texts == "prose"))).ravel()) for rows in tables]
+        if (count := sum(map(len, chosen))) > self.max_texts:
+            print(
+                f"{count} texts are too many to look for those that stand in train in other words: "
+                f"`set: {{curate.measures.paraphrased.max_texts: {count}}}` does it all the same"
+            )
+            return None
+        known, asked = (every.texts.take(pa.array(part)).to_pylist() for part in chosen)
         texts = [*known, *asked]
-        told = self.search.told([normal(text) for text in texts], [0] * len(known) + [1] * len(asked))
+        told = self.search.told(
+            every.plain.take(pa.array(np.concatenate(chosen))).to_pylist(), [0] * len(known) + [1] * len(asked)
+        )
         number = told.set_of.tolist()
         first: tuple[dict[int, str], dict[int, str]] = {}, {}
         for i, text in enumerate(texts):
@@ -65,8 +83,3 @@ class Paraphrased:
             "open": [[one, other] for _, one, other in open_[: self.search.most]],
             "not_handed_on": max(0, len(open_) - self.search.most),
         }
-
-
-def _texts(rows: Sequence[Row]) -> list[str]:
-    prose = (row for row in rows if kind_of(row).texts == "prose")
-    return list(dict.fromkeys(text for row in prose for text in (row.query, row.document)))

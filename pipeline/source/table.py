@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.corpus.blocks import mapped, read_blocks
 from pipeline.corpus.cells import Tally
 from pipeline.corpus.judged import identified
 from pipeline.corpus.lines import check_encoding
 from pipeline.corpus.mapping import ColumnMap
 from pipeline.corpus.place import inside, shards, shown
 from pipeline.corpus.reading import read_cells
+from pipeline.corpus.records import Records, Rows
 from pipeline.corpus.row import Document, Record, Rejected, Split
 from pipeline.corpus.settings import checked_columns, checked_split
 from pipeline.corpus.task_rows import TaskRows
@@ -74,6 +76,12 @@ class Table:
         self.tallies = [Tally(), Tally("the documents")]
 
     def read(self) -> Iterator[Record]:
+        """`blocks`, record by record."""
+        for one in self.blocks():
+            yield from one if isinstance(one, Records) else [one]
+
+    def blocks(self) -> Iterator[Record | Rows]:
+        """The records; rows in columns, as many together as were read together."""
         texts: dict[str, str] = {}
         beside = inside(str(self.documents["path"]), self.root) if self.documents else None
         if beside is not None and self.documents:
@@ -89,11 +97,8 @@ class Table:
         splits = self._splits(paths)
         for path in paths:
             file = shown(path, self.root)
-            for cells in read_cells(path, file=file, needed=self.map.needed, tally=self.tallies[0], **self.form):
-                if isinstance(cells, Rejected):
-                    yield cells
-                else:
-                    yield from self.map.rows(cells, texts, split=splits.get(path))
+            for block in read_blocks(path, self.map, file=file, tally=self.tallies[0], **self.form):
+                yield from mapped(block, self.map, texts, splits.get(path))
         self.map.finish(shown(self.path, self.root))
 
     def _splits(self, paths: Sequence[Path]) -> dict[Path, Split]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -49,17 +49,13 @@ def dealt(shares: Mapping[Split, float], given: Mapping[Split, int], sizes: list
 
 
 def most_of_a_unit(
-    needs: Iterable[Counter[str]], room: Mapping[Split, Mapping[str, float]], largest: float
+    sizes: Mapping[str, Sequence[int]], room: Mapping[Split, Mapping[str, float]], largest: float
 ) -> dict[Split, dict[str, float]]:
     """How many rows of a task a unit (rows that stay together) may hold to be held out: ``largest`` of what the split shall have.
 
     A score of rows that are mostly one family's is that family's. Where the units below cannot fill the splits, more: the size up to
-    which they can. ``needs``: rows by task of each unit; ``room``: rows by held-out split and task.
+    which they can. ``sizes``: by task, the rows of each unit that has any; ``room``: rows by held-out split and task.
     """
-    sizes: dict[str, list[int]] = {}
-    for need in needs:
-        for task, n in need.items():
-            sizes.setdefault(task, []).append(n)
     found: dict[Split, dict[str, float]] = {split: {} for split in room}
     for task, of_task in sizes.items():
         wanted, filled, least = sum(wants.get(task, 0.0) for wants in room.values()), 0, 0
@@ -92,7 +88,8 @@ def deal(
     held_out: dict[Split, dict[str, float]] = {
         split: {task: share * n for task, n in num_of_task.items()} for split, share in shares.items() if split != "train"
     }
-    most = most_of_a_unit(by_task.values(), held_out, largest)
+    sizes = {task: [of[task] for of in by_task.values() if task in of] for task in num_of_task}
+    most = most_of_a_unit(sizes, held_out, largest)
     given: Counter[Split] = Counter()
     oversized: list[int] = []
     split_of: dict[int, Split] = {}

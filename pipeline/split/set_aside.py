@@ -38,6 +38,9 @@ class SetAside:
 
     def __call__(self, train: Mapping[str, Sequence[Row]]) -> Aside:
         """From train rows by corpus. ValueError where a task has fewer to give than are wanted."""
+        if not self.wanted:
+            return Aside({name: [] for name in train}, {name: [] for name in train})
+        train = {name: list(rows) for name, rows in train.items()}
         num = Counter(row.task for rows in train.values() for row in rows)
         found = Aside({name: [] for name in train}, {name: [] for name in train})
         kept: Counter[str] = Counter()

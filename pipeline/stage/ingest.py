@@ -18,11 +18,12 @@ from tqdm import tqdm
 from pipeline.build import build
 from pipeline.checkpoint import sha256, whole_directory, write_json, write_text
 from pipeline.corpus.cells import Tally
-from pipeline.corpus.files import write
+from pipeline.corpus.records import Records, Rows, joined, pairs_of, tallied, write_records
 from pipeline.corpus.row import Document, Rejected, Row
-from pipeline.task import kind_of
+from pipeline.task import kind_named
 
 REJECTED = Path("data/rejected")
+GATHERED = 10_000  # records that are put into columns together
 SHOWN = 5  # records and reasons in a message
 
 
@@ -34,22 +35,19 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
         for name, corpus in sorted(section["corpora"].items()):
             source = _source(corpus, runtime)
             tallies = getattr(source, "tallies", [])  # of files; a source that reads none has none
-            records = list(tqdm(source.read(), desc=f"ingest {name}", unit="record", leave=False, disable=None))
-            rows = [record for record in records if isinstance(record, Row)]
-            documents = [record for record in records if isinstance(record, Document)]
-            rejected = [record for record in records if isinstance(record, Rejected)]
+            rows, documents, rejected = _gathered(name, source)
+            num_records = len(rows) + len(documents) + len(rejected)
             if not tallies:
-                tallies = [Tally(records=len(records), lines=len(records), files={record.file for record in rejected})]
-            _check_all(
-                name, tallies, len(records), rejected, section["max_rejected"], empty=not rows and not documents, out=out
-            )
+                tallies = [Tally(records=num_records, lines=num_records, files={record.file for record in rejected})]
+            empty = not len(rows) and not len(documents)
+            _check_all(name, tallies, num_records, rejected, section["max_rejected"], empty=empty, out=out)
             _check_tasks(name, rows, kinds)
             target = folder / name
             target.mkdir()
-            write(target / "rows.parquet", Row, rows)
-            write(target / "documents.parquet", Document, documents)
-            write(target / "rejected.parquet", Rejected, rejected)
-            tasks = dict(sorted(Counter(row.task for row in rows).items()))
+            write_records(target / "rows.parquet", rows)
+            write_records(target / "documents.parquet", documents)
+            write_records(target / "rejected.parquet", Records.of(Rejected, rejected))
+            tasks = dict(sorted(tallied(rows.columns["task"]).items()))
             files = {f"{kind}_sha256": sha256(target / f"{kind}.parquet") for kind in ("rows", "documents", "rejected")}
             faults = Counter(record.reason.split(":")[0] for record in rejected)
             reasons = {"reasons": dict(sorted(faults.items()))} if rejected else {}
@@ -59,6 +57,32 @@ def run(cfg: Mapping[str, Any], runtime: Mapping[str, Any], item: str | None, ou
             print(f"{name}: {counts} rows, {len(documents)} further documents, {len(rejected)} rejected")
             metrics |= {f"{name}/{task}": n for task, n in tasks.items()} | {f"{name}/rejected": len(rejected)}
     return metrics
+
+
+def _gathered(name: str, source: Any) -> tuple[Rows, Records[Document], list[Rejected]]:
+    """What ``source`` yields: rows in columns where it has `blocks`, else record by record, which are put into columns as they come."""
+    parts: dict[type[Any], list[Records[Any]]] = {Row: [], Document: []}
+    waiting: dict[type[Any], list[Any]] = {Row: [], Document: [], Rejected: []}
+
+    def settle(kind: type[Any]) -> None:
+        if waiting[kind]:
+            parts[kind].append(Records.of(kind, waiting[kind]))
+            waiting[kind] = []
+
+    found = source.blocks() if hasattr(source, "blocks") else source.read()
+    with tqdm(desc=f"ingest {name}", unit="record", leave=False, disable=None) as bar:
+        for one in found:
+            bar.update(len(one) if isinstance(one, Records) else 1)
+            if isinstance(one, Records):
+                settle(Row)
+                parts[Row].append(one)
+                continue
+            waiting[type(one)].append(one)
+            if len(waiting[type(one)]) == GATHERED and type(one) in parts:
+                settle(type(one))
+    settle(Row)
+    settle(Document)
+    return joined(Row, parts[Row]), joined(Document, parts[Document]), waiting[Rejected]
 
 
 def _source(corpus: Mapping[str, Any], runtime: Mapping[str, Any]) -> Any:
@@ -123,12 +147,12 @@ def _examples(rejected: Sequence[Rejected]) -> str:
     return "".join(f"\n  {one.file}:{one.line}: {one.reason}" for one in rejected[:SHOWN])
 
 
-def _check_tasks(name: str, rows: list[Row], kinds: dict[str, tuple[str, str]]) -> None:
+def _check_tasks(name: str, rows: Rows, kinds: dict[str, tuple[str, str]]) -> None:
     """ValueError where a task is of no known kind, or of another one than in a corpus before; ``kinds`` is filled."""
-    for row in {(row.task, row.kind): row for row in rows}.values():
-        kind = kind_of(row).name
-        known, first = kinds.setdefault(row.task, (kind, name))
+    for task, named in pairs_of(rows, "task", "kind"):
+        kind = kind_named(task, named).name
+        known, first = kinds.setdefault(task, (kind, name))
         if known != kind:
             raise ValueError(
-                f"task {row.task!r} is of kind {known} in corpus {first} and of kind {kind} in {name}; call one of them otherwise"
+                f"task {task!r} is of kind {known} in corpus {first} and of kind {kind} in {name}; call one of them otherwise"
             )

@@ -1,6 +1,8 @@
+import random
 import unicodedata
 from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
 from pipeline.corpus.row import Row
@@ -110,3 +112,40 @@ def test_boilerplate_is_passed_over_and_a_text_of_nothing_else_is_compared_as_it
     assert compared("Read more in A.") != compared("Read more in B.")
     with pytest.raises(ValueError, match="no regular expression"):
         normal(boilerplate=["("])
+
+
+RULES = (
+    r"^\s*(>>>|\.\.\.|In \[\d+\]:)",
+    r"Read more in the :ref:`[^`]*`\.",
+    r"a$",
+    r"(?<=b)a",
+    r"\bA?b\b",
+    r"[\s>]{2,}$",
+    r"a++b",
+)
+PIECES = (
+    "a",
+    "B",
+    " ",
+    "  ",
+    "\n",
+    "\t",
+    "\x0b",
+    "\x1c",
+    "\r",
+    "é",
+    "e\u0301",
+    ">>>",
+    "...",
+    "In [3]:",
+    "Read more in the :ref:`x y`.",
+)
+
+
+@pytest.mark.parametrize("boilerplate", [(), *((rule,) for rule in RULES), RULES])
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_a_column_is_normalised_as_its_texts_are_one_by_one(boilerplate, lowercase):
+    draw = random.Random(0)
+    texts = ["".join(draw.choice(PIECES) for _ in range(draw.randrange(8))) for _ in range(2_000)]
+    rule = normal(lowercase=lowercase, boilerplate=boilerplate)
+    assert rule.column(pa.array(texts, pa.large_string())).to_pylist() == [rule(text) for text in texts]

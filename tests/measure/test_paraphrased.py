@@ -9,7 +9,7 @@ SAME = "wash the red apples with cold clear water"
 
 def measure(**values):
     search = Paraphrase(**{"threshold": 0.5, "more": 0.7, "most": 9, "workers": 1, "by_model": None} | values)
-    return Paraphrased(search=search, max_shown=2)
+    return Paraphrased(search=search, max_shown=2, max_texts=1_000)
 
 
 def rows(kind, *texts, task="retrieval"):
@@ -50,3 +50,11 @@ def test_nothing_in_common_is_no_flag_and_chains_are_no_words():
     assert found["in_other_words"] < 0.01 * found["texts"]
     chains = [Row("affinity", "a", "ACDEFGHIKL", "b", "MNPQRSTVWY", 7.0)]
     assert measure()(chains, chains, str)["texts"] == 0
+
+
+def test_too_many_texts_are_not_looked_at_and_a_line_says_so(capsys):
+    search = Paraphrase(threshold=0.5, more=0.7, most=9, workers=1, by_model=None)
+    rows = [Row("retrieval", f"q{i}", f"query {i}", f"d{i}", f"document {i}") for i in range(3)]
+    assert Paraphrased(search=search, max_shown=2, max_texts=11)(rows, rows, str) is None
+    assert "12 texts are too many" in capsys.readouterr().out
+    assert Paraphrased(search=search, max_shown=2, max_texts=12)(rows, rows, str) is not None

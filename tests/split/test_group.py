@@ -18,7 +18,7 @@ def pair(query, document, group=None, task="retrieval", split=None):
 
 
 def dealt(rows, **changes):
-    return Group(**THIRDS | changes)(rows)
+    return list(Group(**THIRDS | changes)(rows))
 
 
 def share(rows, split):

@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.checkpoint import read_json
 from pipeline.corpus.collection import Judged, Labelled, Pairs
+from pipeline.corpus.records import Records
 from pipeline.corpus.row import Row
 from pipeline.curation import checks
 from pipeline.curation.card import vanished
@@ -149,7 +150,7 @@ def test_a_training_that_learned_nothing_says_so(copied, run, capsys):
 def test_curate_tells_test_rows_of_which_none_is_relevant(capsys, grades, told):
     rows = [Row("retrieval", f"q{i}", "text", f"d{i}", "text", grade, "test") for i, grade in enumerate(grades)]
     rows += [Row("sts", "q", "text", "d", "text", 0.0, "test"), Row("retrieval", "q", "text", "d", "text", 0.0, "train")]
-    checks._tell_irrelevant(SimpleNamespace(rows={"c": rows}))  # pyright: ignore[reportPrivateUsage, reportArgumentType]
+    checks._tell_irrelevant(SimpleNamespace(rows={"c": Records.of(Row, rows)}))  # pyright: ignore[reportPrivateUsage, reportArgumentType]
     assert capsys.readouterr().out == told
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -104,6 +105,33 @@ def test_a_second_signal_stops_at_once(listening):
         assert stopping.asked() == signal.SIGTERM
         with pytest.raises(stopping.Stopped, match="stopped by SIGTERM: nothing half-made"):
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_what_is_asked_at_the_end_of_one_training_stops_the_next_before_it_begins(listening):
+    with stopping.put_off():
+        os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(stopping.Stopped, match="stopped by Ctrl-C"), stopping.put_off():
+        raise AssertionError("it has begun")
+
+
+def test_a_signal_that_python_would_only_print_ends_the_program(root):
+    """One that arrives in a finaliser."""
+    text = """
+import os, signal
+from pipeline.stopping import listen
+class Last:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        "".join(map(str, range(10)))
+listen()
+last = Last()
+del last
+print("went on")
+"""
+    done = subprocess.run([sys.executable, "-c", text], cwd=root, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (143, "")
+    assert done.stderr.strip().startswith("stopped by SIGTERM")
+    assert "Exception ignored" not in done.stderr
 
 
 def test_a_stage_that_trains_nothing_stops_at_once(copied, run, listening, capsys, monkeypatch):
