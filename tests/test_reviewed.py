@@ -101,3 +101,13 @@ def test_nothing_sets_the_flag(root):
     texts += [(file.name, file.read_text(encoding="utf-8")) for file in sorted((root / "conf").rglob("*.yaml"))]
     found = [name for name, text in texts if re.search(r"trust_remote_code[\"']?\s*[=:]\s*(True|true)", text)]
     assert found == ["pipeline/pooling/latent_attention.py"]  # a docstring
+
+
+def test_each_promise_names_tests_that_are_there(root):
+    promises = (
+        (root / "SECURITY.md").read_text(encoding="utf-8").split("## What is promised")[1].split("\n\n")[1].splitlines()[2:]
+    )
+    named = {line.split(" | ")[0]: re.findall(r"`((?:tests|benchmarks)/[\w/]+\.py)`", line) for line in promises}
+    assert len(named) > 10
+    assert [promise for promise, found in named.items() if not found] == []
+    assert [name for found in named.values() for name in found if not (root / name).is_file()] == []
