@@ -46,6 +46,12 @@ REVIEWED = {
     ("benchmarks/hostile_models.py", "pickle"): (2, HOSTILE),
     ("benchmarks/hostile_models.py", "os.system"): (8, HOSTILE),
     ("tests/stage/isolated.py", "an import by name"): (1, "this package by its own name, in a process whose imports are watched"),
+    ("pipeline/encoder/cross_encoder.py", "trust_remote_code"): (1, "False"),
+    ("tests/derivation/test_concat.py", "trust_remote_code"): (1, REMOTE),
+    ("tests/test_catalogue.py", "trust_remote_code"): (1, REMOTE),
+    ("tests/form/test_chunk_mean.py", "exec("): (1, "of the card's own example, which it must run"),
+    ("tests/form/test_merged_words.py", "exec("): (1, "of the card's own example, which it must run"),
+    ("benchmarks/punish_kills.py", "an import by name"): (1, "a stage of this package, out of its own folder"),
     ("tests/encoder/test_encoder.py", "trust_remote_code"): (2, REMOTE),
     ("tests/encoder/test_scratch.py", "eval("): (1, "of a text that the test wrote, in a process of its own"),
     ("tests/form/test_onnx.py", "exec("): (1, "of the card's own example, which it must run"),
@@ -58,6 +64,7 @@ WITHOUT = {
         "assembled",
     ): "modules that this process just made and saved; no name, no directory of others",
     ("pipeline/derivation/static.py", "become_table"): "modules that this process made",
+    ("pipeline/derivation/concat.py", "join"): "modules that this process made",
     ("pipeline/source/hub.py", "_loaded"): "`datasets` runs no code of a repository since 4.0 and has no flag",
 }
 
