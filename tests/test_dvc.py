@@ -246,7 +246,7 @@ def test_a_plan_names_what_then_runs_and_why(workspace, monkeypatch):
     waiting, others = due()
     assert {one.name for one in waiting} == set(workspace.repro()) - {"compose"}
     why = {one.name: one.why for one in waiting}
-    assert why["train@joint"] == "train.joint.steps_per_task modified"
+    assert why["train@joint"] == "train.joint modified"
     assert why["evaluate@joint"] == "behind train@joint"
     assert {"curate", "pretrain", "mine"} <= set(others)
     assert due()[0] == []

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,30 @@ print("went on")
     assert (done.returncode, done.stdout) == (143, "")
     assert done.stderr.strip().startswith("stopped by SIGTERM")
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process hears of the end of its parent on Linux alone")
+def test_a_stage_whose_dvc_is_killed_stops_by_itself(root, tmp_path):
+    stage = f"""
+import time
+from pathlib import Path
+from pipeline.stopping import Stopped, listen
+try:
+    listen()
+    Path({str(tmp_path / "began")!r}).touch()
+    time.sleep(60)
+except Stopped as stopped:
+    Path({str(tmp_path / "status")!r}).write_text(str(stopped.status))
+    Path({str(tmp_path / "status")!r}).rename({str(tmp_path / "stopped")!r})
+"""
+    dvc = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {stage!r}])"
+    process = subprocess.Popen([sys.executable, "-c", dvc], cwd=root, env=os.environ | {"DVC_STAGE": "train@joint"})
+    for path, then in ((tmp_path / "began", process.kill), (tmp_path / "stopped", process.wait)):
+        end = time.monotonic() + 30
+        while not path.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        then()
+    assert (tmp_path / "stopped").read_text() == "143"
 
 
 def test_a_stage_that_trains_nothing_stops_at_once(copied, run, listening, capsys, monkeypatch):
