@@ -26,7 +26,7 @@ CLASSES = {
     "StaticEmbedding",
 }
 CLASSES |= {"Transformer", "WeightedLayerPooling", "WordEmbeddings", "WordWeights"}
-OWN_PACKAGES = ("pipeline.pooling.", "pipeline.projection.")
+OWN_PACKAGES = ("pipeline.pooling.", "pipeline.projection.", "pipeline.encoder.side_by_side.")
 
 
 def on_disk(name: str, revision: str | None) -> Path | None:

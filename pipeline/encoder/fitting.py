@@ -209,6 +209,7 @@ def _routes(model: SentenceTransformer) -> Iterator[str | None]:
 
 
 def _table(first: Any) -> Any:
+    first = getattr(first, "members", [[first]])[0][0]  # of models side by side, the one whose tokenizer all share
     if isinstance(first, StaticEmbedding):
         return first.embedding.weight
     if not first.modality_config.keys() & {"text", "message"}:

@@ -73,12 +73,11 @@ class Paraphrased:
         open_.sort(key=lambda one: (-one[0], *one[1:]))
         found = [(*best[one], text) for one, text in zip(number[len(known) :], asked, strict=True) if one in best]
         values = [similarity for similarity, *_ in found] + [0.0] * (len(asked) - len(found))
-        counts, _ = np.histogram(values, bins=BINS, range=(0, 1))
         shown = sorted((round(similarity, 4), first[0][other], text) for similarity, other, text in found)[: self.max_shown]
         return {
             "texts": len(asked),
             "in_other_words": len(found),
-            "nearest": counts.tolist(),
+            "nearest": np.histogram(values, bins=BINS, range=(0, 1))[0].tolist(),
             "shown": [{"similarity": value, "train": one, "evaluation": other} for value, one, other in shown],
             "open": [[one, other] for _, one, other in open_[: self.search.most]],
             "not_handed_on": max(0, len(open_) - self.search.most),
