@@ -47,7 +47,6 @@ REVIEWED = {
     ("benchmarks/hostile_models.py", "pickle"): (2, HOSTILE),
     ("benchmarks/hostile_models.py", "os.system"): (8, HOSTILE),
     ("tests/stage/isolated.py", "an import by name"): (1, "this package by its own name, in a process whose imports are watched"),
-    ("pipeline/encoder/cross_encoder.py", "trust_remote_code"): (1, "False"),
     ("tests/derivation/test_concat.py", "trust_remote_code"): (1, REMOTE),
     ("tests/test_catalogue.py", "trust_remote_code"): (1, REMOTE),
     ("tests/form/test_chunk_mean.py", "exec("): (1, "of the card's own example, which it must run"),
@@ -56,11 +55,6 @@ REVIEWED = {
     ("tests/encoder/test_encoder.py", "trust_remote_code"): (2, REMOTE),
     ("tests/encoder/test_scratch.py", "eval("): (1, "of a text that the test wrote, in a process of its own"),
     ("tests/form/test_onnx.py", "exec("): (1, "of the card's own example, which it must run"),
-    ("tests/form/test_chunk_mean.py", "exec("): (1, "of the card's own example, which it must run"),
-    ("tests/form/test_merged_words.py", "exec("): (1, "of the card's own example, which it must run"),
-    ("tests/derivation/test_concat.py", "trust_remote_code"): (1, "a module of this package, as whoever has it installed reads it"),
-    ("tests/test_catalogue.py", "trust_remote_code"): (1, "a module of this package, as whoever has it installed reads it"),
-    ("benchmarks/punish_kills.py", "an import by name"): (1, "this package's stages by their files' names"),
 }  # fmt: skip
 LOADERS = ("from_pretrained", "from_config", "_load_with_module_classes", "Transformer", "SentenceTransformer", "load_dataset")
 # Calls that take no flag, by place and function.
