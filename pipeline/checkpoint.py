@@ -13,7 +13,7 @@ import yaml
 
 from pipeline.limits import parsed_yaml
 from pipeline.sums import check_file, hash_of, write_sums
-from pipeline.writing import alone, replaced, stored
+from pipeline.writing import alone, called, replaced, stored
 
 PROVENANCE = "provenance.json"
 SEEN = "seen.json"  # in an expert: what its training saw of the rows of each task, and how far it moved the weights
@@ -33,7 +33,7 @@ def whole_directory(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial, before = (target.parent / f".{target.name}.{end}" for end in ("partial", "before"))
-    with alone(target):
+    with alone(target), called(target):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         try:
@@ -53,7 +53,7 @@ def write_text(target: Path, text: str) -> None:
     """``target`` replaced in one step."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.parent / f".{target.name}.partial"
-    with alone(target, wait=True):
+    with alone(target, wait=True), called(target):
         partial.write_text(text, encoding="utf-8")
         stored(partial)
         replaced(partial, target)

@@ -27,6 +27,17 @@ def alone(target: Path, *, wait: bool = False) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def called(target: Path) -> Iterator[None]:
+    """An error of the system that names no file, as those of a full disk do, names ``target``."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.strerror is not None:
+            error.filename = str(target)
+        raise
+
+
 def _locked(file: Path, target: Path, wait: bool) -> int:
     """The descriptor that holds the lock, until it is closed."""
     while True:

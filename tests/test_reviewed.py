@@ -47,14 +47,14 @@ REVIEWED = {
     ("benchmarks/hostile_models.py", "pickle"): (2, HOSTILE),
     ("benchmarks/hostile_models.py", "os.system"): (8, HOSTILE),
     ("tests/stage/isolated.py", "an import by name"): (1, "this package by its own name, in a process whose imports are watched"),
+    ("tests/derivation/test_concat.py", "trust_remote_code"): (1, REMOTE),
+    ("tests/test_catalogue.py", "trust_remote_code"): (1, REMOTE),
+    ("tests/form/test_chunk_mean.py", "exec("): (1, "of the card's own example, which it must run"),
+    ("tests/form/test_merged_words.py", "exec("): (1, "of the card's own example, which it must run"),
+    ("benchmarks/punish_kills.py", "an import by name"): (1, "a stage of this package, out of its own folder"),
     ("tests/encoder/test_encoder.py", "trust_remote_code"): (2, REMOTE),
     ("tests/encoder/test_scratch.py", "eval("): (1, "of a text that the test wrote, in a process of its own"),
     ("tests/form/test_onnx.py", "exec("): (1, "of the card's own example, which it must run"),
-    ("tests/form/test_chunk_mean.py", "exec("): (1, "of the card's own example, which it must run"),
-    ("tests/form/test_merged_words.py", "exec("): (1, "of the card's own example, which it must run"),
-    ("tests/derivation/test_concat.py", "trust_remote_code"): (1, "a module of this package, as whoever has it installed reads it"),
-    ("tests/test_catalogue.py", "trust_remote_code"): (1, "a module of this package, as whoever has it installed reads it"),
-    ("benchmarks/punish_kills.py", "an import by name"): (1, "this package's stages by their files' names"),
 }  # fmt: skip
 LOADERS = ("from_pretrained", "from_config", "_load_with_module_classes", "Transformer", "SentenceTransformer", "load_dataset")
 # Calls that take no flag, by place and function.
@@ -108,3 +108,13 @@ def test_nothing_sets_the_flag(root):
     texts += [(file.name, file.read_text(encoding="utf-8")) for file in sorted((root / "conf").rglob("*.yaml"))]
     found = [name for name, text in texts if re.search(r"trust_remote_code[\"']?\s*[=:]\s*(True|true)", text)]
     assert found == ["pipeline/pooling/latent_attention.py"]  # a docstring
+
+
+def test_each_promise_names_tests_that_are_there(root):
+    promises = (
+        (root / "SECURITY.md").read_text(encoding="utf-8").split("## What is promised")[1].split("\n\n")[1].splitlines()[2:]
+    )
+    named = {line.split(" | ")[0]: re.findall(r"`((?:tests|benchmarks)/[\w/]+\.py)`", line) for line in promises}
+    assert len(named) > 10
+    assert [promise for promise, found in named.items() if not found] == []
+    assert [name for found in named.values() for name in found if not (root / name).is_file()] == []

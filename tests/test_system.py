@@ -8,6 +8,7 @@ import torch
 from safetensors import SafetensorError
 
 from pipeline.__main__ import main
+from pipeline.checkpoint import whole_directory
 from pipeline.system import MEMORY, SPACE, told
 
 FULL = [
@@ -58,3 +59,13 @@ def test_a_panic_of_a_compiled_library_is_told_and_an_exit_is_none():
     assert "a compiled library gave up (no entry); is a tokenizer.json damaged" in told(PanicException("no entry\nat 3"))
     assert told(SystemExit(2)) is None
     assert told(KeyboardInterrupt()) is None
+
+
+def test_an_error_without_a_file_names_the_output(tmp_path):
+    def fails():
+        with whole_directory(tmp_path / "result"):
+            raise OSError(errno.EFBIG, "File too large")
+
+    with pytest.raises(OSError, match="File too large") as error:
+        fails()
+    assert told(error.value) == f"{tmp_path / 'result'}: File too large; raise the limit of a file's size (ulimit -f)"
