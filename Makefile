@@ -11,6 +11,7 @@ export PATH := $(BIN):$(PATH)
 
 .PHONY: repro test check claims clean-env
 repro: $(VENV)/.ready
+	@-python -m pipeline plan brief  # what would run; `python -m pipeline plan` tries the trainings and says what they take
 	dvc repro
 	-python -m pipeline track  # W&B runs of what ran, offline unless logged in; nothing waits for it
 	@python -m pipeline result  # before and after

@@ -232,11 +232,12 @@ def collection(draw: random.Random, folder: Path) -> Case:
         queries.append(json.dumps(query))
         judged.append(line)
     (folder / "set/qrels").mkdir(parents=True)
+    harm = draw.random() < 0.3
     for name, lines in (("corpus.jsonl", corpus), ("queries.jsonl", queries), ("qrels/train.tsv", judged)):
         content = "\n".join(lines).encode("utf-8", "surrogatepass")
-        (folder / "set" / name).write_bytes(damaged(draw, content) if draw.random() < 0.1 else content)
+        (folder / "set" / name).write_bytes(damaged(draw, content) if harm and draw.random() < 0.4 else content)
     source = settings("beir", path="set", splits={"train": "train", "test": None})
-    return Case("collection", source, total, touched)
+    return Case("collection", source, total, touched, whole=not harm)
 
 
 def graded(draw: random.Random, folder: Path) -> Case:
@@ -250,9 +251,10 @@ def graded(draw: random.Random, folder: Path) -> Case:
         lines.append("\t".join(fields))
     (folder / "set").mkdir()
     content = "\n".join(lines).encode("utf-8", "surrogatepass")
-    (folder / "set/train.tsv").write_bytes(damaged(draw, content) if draw.random() < 0.3 else content)
+    harm = draw.random() < 0.3
+    (folder / "set/train.tsv").write_bytes(damaged(draw, content) if harm else content)
     source = settings("sts", path="set", files={"train": "train.tsv", "validation": None, "test": None})
-    return Case("graded", source, total, touched)
+    return Case("graded", source, total, touched, whole=not harm)
 
 
 def chains(draw: random.Random, folder: Path) -> Case:

@@ -22,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+TASK = "retrieval"
 PAIRS, STEPS, MINI = 128, 1, 32
 TOKENS, KEPT = 768, 768  # of a chunk of ours, with padding, and for which memory is kept; no more memory than theirs
 THEIR_TOKENS = (256, 512)  # of theirs, without
@@ -33,7 +34,7 @@ def speed(repeats: int) -> None:
     found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
     for _ in range(repeats):
         for name in CONTESTANTS:
-            found[name].append(_child("speed", name))
+            found[name].append(child(__file__, "speed", name))
     middle = {name: {key: statistics.median(r[key] for r in runs) for key in runs[0]} for name, runs in found.items()}
     print(f"{'':20} tokens/s  tokens/CPU-s  peak MB   (medians of {repeats})")
     for name, run in middle.items():
@@ -45,7 +46,7 @@ def speed(repeats: int) -> None:
 
 def memory() -> None:
     sizes = (256, 512, 1024, 2048, 4096, 8192)
-    peaks = [_child("memory", str(size))["peak_mb"] for size in sizes]
+    peaks = [child(__file__, "memory", str(size))["peak_mb"] for size in sizes]
     for size, peak in zip(sizes, peaks, strict=True):
         print(f"batch {size:5}: peak {peak:.0f} MB, {100 * (peak / peaks[0] - 1):+.1f} %")
     import matplotlib as mpl
@@ -65,20 +66,20 @@ def memory() -> None:
 
 def objectives() -> None:
     for name in ("infonce", "queue", "whitened", "metrix"):
-        peaks = [_child("memory", str(size), "0", name)["peak_mb"] for size in (512, 2048, 4096)]
+        peaks = [child(__file__, "memory", str(size), "0", name)["peak_mb"] for size in (512, 2048, 4096)]
         print(f"{name:12} peaks {', '.join(f'{peak:.0f}' for peak in peaks)} MB, {100 * (peaks[-1] / peaks[0] - 1):+.1f} %")
 
 
 def negatives() -> None:
-    run = _child("memory", "13334", "5")
+    run = child(__file__, "memory", "13334", "5")
     cost = f"{run['seconds']:.0f} s, {run['cpu_s']:.0f} CPU-s, peak {run['peak_mb']:.0f} MB"
     print(f"13334 queries, 80004 documents: {cost}, loss {run['loss']:.3f}")
 
 
-def _child(*words: str) -> dict[str, float]:
+def child(file: str, *words: str) -> dict[str, float]:
     env = os.environ | {"PYTHONPATH": str(Path.cwd()), "TOKENIZERS_PARALLELISM": "false"}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", __file__, "child", *words], env=env, capture_output=True, text=True, check=False
+        [sys.executable, "-W", "ignore", file, "child", *words], env=env, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SystemExit(f"{words} ended with {done.returncode}\n{done.stderr[-3000:]}")
@@ -96,11 +97,11 @@ class Clock:
         self.wall, self.cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _pairs(count: int) -> list[tuple[str, str]]:
+def docstring_pairs(count: int) -> list[tuple[str, str]]:
     """Object's summary and description, spread over the packages."""
     import yaml
 
@@ -114,7 +115,7 @@ def _pairs(count: int) -> list[tuple[str, str]]:
     return distinct[:: max(1, len(distinct) // count)][:count]
 
 
-def _ours(
+def ours(
     encoder: Any,
     rows: list[Any],
     negatives: dict[str, list[str]],
@@ -127,6 +128,8 @@ def _ours(
     chunk_tokens: int,
     kept_tokens: int,
     objective: str = "infonce",
+    precision: Any = "32-true",
+    callbacks: Any = (),
 ) -> Any:
     import pytorch_lightning as pl
     from hydra import compose, initialize_config_dir
@@ -146,15 +149,15 @@ def _ours(
     loss = build(node)
     loss.begin(width=encoder.width, blocks=encoder.blocks)
     data = TrainingData(
-        {"t": rows}, {"t": negatives}, Reader(encoder, limit), known=[], shuffled=[], feeds={"t": Feed(size, 1, 1.0, True)},
-        num_negatives={"t": mined}, steps=steps, seed=0, mixed=False, by_length=False, teachers={}, views={},
+        {TASK: rows}, {TASK: negatives}, Reader(encoder, limit), known=[], shuffled=[], feeds={TASK: Feed(size, 1, 1.0, True)},
+        num_negatives={TASK: mined}, steps=steps, seed=0, mixed=False, by_length=False, teachers={}, views={},
     )  # fmt: skip
     without_gradient(encoder, lambda: _of_one_text(encoder))
     module = ContrastiveModule(
         encoder,
-        {"t": loss},
+        {TASK: loss},
         lambda *weights: adamw(*weights, lr=2e-5, weight_decay=0.01, betas=[0.9, 0.999], layer_decay=1.0),
-        negatives={"t": "gathered"},
+        negatives={TASK: "gathered"},
         steps=steps,
         warmup_steps=0,
         seed=0,
@@ -167,6 +170,7 @@ def _ours(
     trainer = pl.Trainer(
         accelerator="cpu", devices=1, max_steps=steps, max_epochs=1, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False, gradient_clip_val=1.0,
+        precision=precision, callbacks=list(callbacks),
     )  # fmt: skip
     with Clock() as clock:
         trainer.fit(module, data)
@@ -185,11 +189,11 @@ def _speed(name: str) -> dict[str, float]:
     settings = yaml.safe_load(Path("conf/encoder/minilm.yaml").read_text(encoding="utf-8"))["encoder"]
     model = build(settings["backbone"])([])
     encoder = Encoder(model, max_length_tokens=256)
-    pairs = _pairs(PAIRS * STEPS)
+    pairs = docstring_pairs(PAIRS * STEPS)
     tokens = sum(len(ids) for side in zip(*pairs, strict=True) for ids in encoder.token_ids(side, 256))
     if name == "tributary":
-        rows = [Row("t", f"q{i}", q, f"d{i}", d) for i, (q, d) in enumerate(pairs)]
-        clock, _ = _ours(
+        rows = [Row(TASK, f"q{i}", q, f"d{i}", d) for i, (q, d) in enumerate(pairs)]
+        clock, _ = ours(
             encoder,
             rows,
             {},
@@ -208,7 +212,7 @@ def _speed(name: str) -> dict[str, float]:
     return {
         "tokens_per_s": tokens / clock.wall,
         "tokens_per_cpu_s": tokens / clock.cpu,
-        "peak_mb": _peak_mb(),
+        "peak_mb": peak_mb(),
         "tokens": tokens,
     }
 
@@ -252,9 +256,9 @@ def _memory(size: int, mined: int, objective: str) -> dict[str, float]:
     scratch = ScratchBackbone(vocabulary=8192, width=128, layers=2, heads=2, intermediate=512, dropout=0.1)
     model = scratch([" ".join(words)] * 2)
     encoder = Encoder(model, max_length_tokens=128)
-    rows = [Row("t", f"q{i}", f"{i} {text()}", f"d{i}", f"{i} {text()}") for i in range(size)]
+    rows = [Row(TASK, f"q{i}", f"{i} {text()}", f"d{i}", f"{i} {text()}") for i in range(size)]
     known = {row.query: [f"{i} {j} {text()}" for j in range(mined)] for i, row in enumerate(rows)} if mined else {}
-    clock, loss = _ours(
+    clock, loss = ours(
         encoder,
         rows,
         known,
@@ -267,7 +271,7 @@ def _memory(size: int, mined: int, objective: str) -> dict[str, float]:
         kept_tokens=STEP_TOKENS,
         objective=objective,
     )
-    return {"peak_mb": _peak_mb(), "seconds": clock.wall, "cpu_s": clock.cpu, "loss": loss}
+    return {"peak_mb": peak_mb(), "seconds": clock.wall, "cpu_s": clock.cpu, "loss": loss}
 
 
 if __name__ == "__main__":

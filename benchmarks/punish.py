@@ -29,22 +29,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 PATIENCE = 10.0  # seconds of processor time for one case
 MEMORY = 6 << 30
 FAULTS = ("traceback", "foreign message", "hang", "died", "silent wrong", "code ran", "unlike vectors")
-OURS = (
-    "expected",
-    "found",
-    "got",
-    "is missing",
-    "fetch",
-    "mend",
-    "must",
-    "take",
-    "save",
-    "restore",
-    "is no ",
-    "cannot",
-    "name ",
-    "holds",
-)
 
 
 def of_files(number: int, folder: Path) -> tuple[str, str, str]:
@@ -59,7 +43,7 @@ def of_files(number: int, folder: Path) -> tuple[str, str, str]:
     try:
         records = list(build(case.source).read())
     except (ValueError, OSError) as error:
-        return case.name, *_told(error)
+        return case.name, *_told(error, folder)
     if wrong := list(hostile_files.faults(case, records, (Row, Rejected))):
         return case.name, "silent wrong", wrong[0]
     rejected = sum(isinstance(one, Rejected) for one in records)
@@ -104,7 +88,7 @@ def of_models(number: int, folder: Path) -> tuple[str, str, str]:
             outcomes.append(str(error))
             said = said or str(error)
         except (ValueError, OSError) as error:
-            outcome, words = _told(error)
+            outcome, words = _told(error, folder)
             outcomes.append(outcome)
             said = words if outcome in FAULTS or not said else said
     if (folder / "CODE_RAN").exists():
@@ -126,12 +110,14 @@ def _merged(base: Path, expert: Path, folder: Path) -> None:
     merge_directories(base, [expert], [str(base), str(expert)], section, folder / "merged", runtime={}, seed=0)
 
 
-def _told(error: ValueError | OSError) -> tuple[str, str]:
-    """Whether a message is one of ours: it says what to do, or the system names the file."""
+def _told(error: ValueError | OSError, folder: Path) -> tuple[str, str]:
+    """Whether a message is one of ours: it names a file or folder of the case, in a few lines."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
         return "told", f"{error.filename}: {error.strerror}"
     words = str(error)
-    ours = any(word in words for word in OURS) and len(words) < 20_000
+    ours = len(words) < 3000 and any(
+        name in words for name in (str(folder), str(folder.parent), "model/", "x.", "set/", "path must be", "expected data")
+    )
     return ("told" if ours else "foreign message"), words[:300]
 
 

@@ -86,7 +86,10 @@ def flips(workspace: Path, folder: Path, numbers: range) -> Iterator[Outcome]:
 
 
 def _flip(file: Path, workspace: Path, draw: random.Random, *, old_time: bool) -> tuple[str, str]:
+    from pipeline.sums import _known
+
     before, stat = file.read_bytes(), file.stat()
+    _known.cache_clear()  # a stage is a process of its own
     read = reader(file, workspace)
     whole = read() if read is not None else None
     content, bit = bytearray(before), draw.randrange(8 * len(before))
@@ -96,6 +99,7 @@ def _flip(file: Path, workspace: Path, draw: random.Random, *, old_time: bool) -
         file.write_bytes(bytes(content))
         if old_time:
             os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        _known.cache_clear()
         return _asked(file, read, whole, workspace)
     finally:
         file.write_bytes(before)
@@ -105,9 +109,7 @@ def _flip(file: Path, workspace: Path, draw: random.Random, *, old_time: bool) -
 
 def _asked(file: Path, read: Callable[[], Any] | None, whole: Any, workspace: Path) -> tuple[str, str]:
     from pipeline.stage import verify
-    from pipeline.sums import _known
 
-    _known.cache_clear()  # a stage is a process of its own
     if read is not None:
         try:
             return ("harmless", "reads as before") if read() == whole else ("silent wrong", "reads as something else")

@@ -5,6 +5,7 @@ python -m pipeline train expert=sts --multirun train.optimizer.lr=1e-5,3e-5    H
 python -m pipeline merge --base DIR --expert DIR --expert DIR merging=ties out=DIR    any directories, or Hub ids id@commit
 python -m pipeline stress joint                                     any model of params.yaml, or directory, as stage stress the final one
 python -m pipeline form joint out=DIR half binary                   the same model in smaller forms, each measured
+python -m pipeline plan                                             what `dvc repro` would run, why, and what it takes, before it starts
 python -m pipeline result                                           before and after: what there was, what there is now, what it took
 python -m pipeline search "rolling window over a dataframe"
 python -m pipeline search corpus=notes.jsonl text=body "where the keys lie"       any table of texts
@@ -14,17 +15,20 @@ python -m pipeline verify                                           whether each
 """
 
 import argparse
-import errno
 import gc
 import importlib
 import os
 import sys
 import time
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from pipeline.launched import first_process
 from pipeline.stopping import Stopped, leave, listen
+from pipeline.system import told
+from pipeline.writing import alone
 
 STAGES = (
     "compose",
@@ -41,7 +45,7 @@ STAGES = (
     "stress",
     "report",
 )
-COMMANDS = ("form", "result", "search", "push", "track", "verify")
+COMMANDS = ("form", "plan", "result", "search", "push", "track", "verify")
 ITEMS = {"train": "expert", "merge": "method", "derive": "derivation", "evaluate": "model", "baseline": "baseline"}
 
 
@@ -63,28 +67,16 @@ def main(argv: list[str] | None = None) -> int:
     try:
         _run(arguments.stage, arguments.rest)
     except Stopped as stopped:
-        print(f"\n{arguments.stage} {stopped}", file=sys.stderr)
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # of several processes one says it
+            print(f"\n{arguments.stage} {stopped}", file=sys.stderr)
         return leave(stopped)
-    except (ValueError, OSError) as error:
-        if os.environ.get("TRIBUTARY_TRACEBACK"):
+    except BaseException as error:
+        message = told(error)
+        if message is None or os.environ.get("TRIBUTARY_TRACEBACK"):
             raise
-        print(f"\nerror in {arguments.stage}: {_told(error)}", file=sys.stderr)
+        print(f"\nerror in {arguments.stage}: {message}", file=sys.stderr)
         return 1
     return 0
-
-
-def _told(error: ValueError | OSError) -> str:
-    """Of the system's own errors the file, and what can be done about the common ones."""
-    if not isinstance(error, OSError) or error.strerror is None:
-        return str(error)
-    remedy = {
-        errno.ENOSPC: "free some space; what was there before is whole, and the same command goes on",
-        errno.EDQUOT: "free some space; what was there before is whole, and the same command goes on",
-        errno.EROFS: "run in a folder that may be written to",
-        errno.EACCES: "change its rights, or run as the user it belongs to",
-        errno.EFBIG: "raise the limit of a file's size (ulimit -f)",
-    }.get(error.errno or 0, "see whether the file is there and whole")
-    return f"{error.filename or 'a file'}: {error.strerror}; {remedy}"
 
 
 def _run(stage: str, rest: list[str]) -> None:
@@ -102,9 +94,10 @@ def _run(stage: str, rest: list[str]) -> None:
         from pipeline.build import load
         from pipeline.report.costs import record_cost
 
-        start, config = time.monotonic(), load()
-        _stage(stage, config, rest[0] if rest else None, Path())
-        record_cost("@".join([stage, *rest[:1]]), time.monotonic() - start, config)
+        start, config, name = time.monotonic(), load(), "@".join([stage, *rest[:1]])
+        with alone(Path(name.replace("/", "-"))) if first_process() else nullcontext():
+            _stage(stage, config, rest[0] if rest else None, Path())
+        record_cost(name, time.monotonic() - start, config)
 
 
 def _stage(stage: str, config: dict[str, Any], item: str | None, out: Path) -> dict[str, float]:
@@ -134,6 +127,10 @@ def _module(name: str) -> Any:
 
 
 if __name__ == "__main__":
-    listen()
-    gc.disable()  # looking for garbage among half a million objects that stay was a fifth of what imports cost
-    sys.exit(main())
+    try:
+        listen()
+        gc.disable()  # looking for garbage among half a million objects that stay was a fifth of what imports cost
+        sys.exit(main())
+    except Stopped as before:  # the stage began, or behind its end
+        print(f"\n{before}", file=sys.stderr)
+        sys.exit(leave(before))

@@ -127,3 +127,8 @@ def write_provenance(directory: Path, *, version: str, config: Mapping[str, Any]
     """What ``directory`` was made from: code version, configuration, and the hash of each input. No time, host or path of one."""
     hashes = {name: sha256(path) for name, path in sorted(inputs.items())}
     write_json(directory / PROVENANCE, {"tributary": version, "config": dict(config), "inputs": hashes})
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else path.stat().st_size

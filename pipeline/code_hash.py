@@ -186,8 +186,11 @@ def _in_directory(place: str, config: Mapping[str, Any]) -> Any:
     """What the files of an encoder directory name. Nothing where ``place`` is no such directory."""
     experts = config["experts"]
     if Path(place).parent == DERIVED and Path(place).name in config["derive"]:  # has the modules of what it is of
-        return _in_directory(config["derive"][Path(place).name]["of"], config)
-    merged = Path(place).parent == MERGED
+        own = config["derive"][Path(place).name]
+        target = own["derivation"]["_target_"]
+        beside = [target] if class_value(target, "several", "derive") else []  # which brings a module of its own
+        return [*_in_directory(own["of"], config), *beside]
+    merged = Path(place).parent == MERGED or Path(place) == EXPERTS
     trained = [name for name, path in experts.items() if (Path(path).parent == EXPERTS if merged else path == place)]
     if place in MADE or trained or merged:
         return [_kept(config["train"][name]) for name in trained]

@@ -16,7 +16,7 @@ def check_derivations(page: Page) -> None:
     meant. It looks at the page alone, which is read in a moment."""
     made = {f"{DERIVED}/{name}": str(line["of"]) for name, line in page.derivations.items()}
     trained = ["checkpoints/backbone", "checkpoints/base", *page.experts.values()]
-    known = [*trained, *(f"{MERGED}/{name}" for name in page.methods), *made]
+    known = [*trained, str(EXPERTS), *(f"{MERGED}/{name}" for name in page.methods), *made]
     for own, of in made.items():
         where = f"params.yaml: derivations.{Path(own).name}.of"
         if of in page.models:
@@ -46,6 +46,7 @@ def check_derived_of_complexes(config: Mapping[str, Any]) -> None:
 
 LACKS = {
     "transformer": "no transformer: it is a table of words",
+    "rotary": "no rotary positions, but a table of absolute ones",
     "positions": "no table of absolute positions that could be made longer, but such as are rotary or relative",
 }
 
@@ -55,6 +56,7 @@ def check_known(config: Mapping[str, Any]) -> None:
     What is not known before the model is made, stage `derive` says."""
     for name, one in config["derive"].items():
         node, of = one["derivation"], one["of"]
+        _check_several(f"params.yaml: derivations.{name}", node, of, config["experts"])
         found = known_of(of, config)
         for fact in class_value(node["_target_"], "needs", name) or ():
             if getattr(found, fact) is False:
@@ -67,6 +69,22 @@ def check_known(config: Mapping[str, Any]) -> None:
                 raise ValueError(
                     f"params.yaml: derivations.{name}.{fact}: expected at most {most}, which {of} has, got {asked}; lower it"
                 )
+
+
+def _check_several(where: str, node: Mapping[str, Any], of: str, experts: Mapping[str, str]) -> None:
+    """ValueError where one model is wanted and a directory of several is named, or the other way round."""
+    several = class_value(node["_target_"], "several", where) or False
+    if several != (Path(of) == EXPERTS):
+        wanted = f"expected {EXPERTS}, all models in it" if several else "expected the directory of one model"
+        raise ValueError(f"{where}.of: {wanted}, got {of}")
+    if not several:
+        return
+    there = sorted(Path(path).name for path in experts.values() if Path(path).parent == EXPERTS)
+    named = there if node["members"] is None else node["members"]
+    if unknown := [name for name in named if name not in there]:
+        raise ValueError(f"{where}.members: no expert is trained in {EXPERTS}/{unknown[0]}{nearest(unknown[0], there)}")
+    if len(named) < 2:
+        raise ValueError(f"{where}.of: {EXPERTS} holds {', '.join(there) or 'no expert'}; expected two or more")
 
 
 def check_controls(config: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import safe_open
 
 from pipeline.build import class_value
-from pipeline.manifest import OWN, modules, on_disk, read_json
+from pipeline.manifest import HOLDERS, OWN, modules, on_disk, read_json
 from pipeline.models import BACKBONE, DERIVED
 
 POSITIONS = "position_embeddings.weight"
@@ -18,10 +18,12 @@ POSITIONS = "position_embeddings.weight"
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """None: not known. ``positions``: whether there is a table of absolute positions; ``dims``: numbers of a vector."""
+    """None: not known. ``positions``: whether there is a table of absolute positions; ``rotary``: whether angles tell positions;
+    ``dims``: numbers of a vector."""
 
     transformer: bool | None = None
     positions: bool | None = None
+    rotary: bool | None = None
     layers: int | None = None
     dims: int | None = None
 
@@ -31,6 +33,8 @@ def known_of(path: str, config: Mapping[str, Any]) -> Known:
     own = config["derive"].get(Path(path).name) if Path(path).parent == DERIVED else None
     if own is not None:
         target = own["derivation"]["_target_"]
+        if class_value(target, "several", path):
+            return Known()
         changed = dict(class_value(target, "leaves", path) or {})
         changed |= {name: own["derivation"][name] for name in class_value(target, "bounded", path) or ()}
         return replace(known_of(own["of"], config), **{name: one for name, one in changed.items() if one is not None})
@@ -46,11 +50,11 @@ def known_of(path: str, config: Mapping[str, Any]) -> Known:
 def read(directory: Path) -> Known:
     """Of a directory of sentence-transformers or transformers."""
     kinds = modules(directory)
-    if any(kind.endswith((".Router", ".Asym")) for kind in kinds.values()):
+    if any(kind.rsplit(".", 1)[-1] in HOLDERS for kind in kinds.values()):
         return Known()
     trunks = [folder for folder, kind in kinds.items() if kind.endswith(".Transformer")] if kinds else [""]
     if not trunks:
-        return Known(False, False, 0, None)
+        return Known(False, False, False, 0, None)
     place = directory / trunks[0]
     config = read_json(place / "config.json")
     config = config.get("text_config", config)
@@ -59,7 +63,9 @@ def read(directory: Path) -> Known:
         with safe_open(str(file), framework="np") as weights:
             names |= set(weights.keys())
     table = any(name == POSITIONS or name.endswith(f".{POSITIONS}") for name in names) if names else None
-    return Known(True, table, config.get("num_hidden_layers"), _width(directory, kinds, config.get("hidden_size")))
+    turned = any("rope" in key for key in config) or config.get("position_embedding_type") == "rotary"
+    rotary = True if turned else (False if table else None)
+    return Known(True, table, rotary, config.get("num_hidden_layers"), _width(directory, kinds, config.get("hidden_size")))
 
 
 def _width(directory: Path, kinds: Mapping[str, str], width: int | None) -> int | None:

@@ -31,7 +31,8 @@ def leave_out(config: dict[str, Any]) -> list[str]:
     merged = merges(config["models"]) if experts else []
     to_merge = [path for path in config["experts"].values() if Path(path).parent == EXPERTS]
     methods = {name: f"checkpoints/merged/{name}" for name in config["merge"]} if experts and len(to_merge) < 2 else {}
-    derived = _derived(config["derive"], {*experts.values(), *methods.values()})
+    lacking_two = {str(EXPERTS)} if experts and len(to_merge) < 2 else set()
+    derived = _derived(config["derive"], {*experts.values(), *methods.values(), *lacking_two})
     paths = {*experts.values(), *methods.values(), *derived.values()}
     models = {name: path for name, path in config["models"].items() if path in paths or (methods and name in merged)}
     config["models"] = {name: path for name, path in config["models"].items() if name not in models}

@@ -7,6 +7,7 @@ from pipeline.limits import parsed_json
 
 MODULES = "modules.json"
 ROUTERS = ("router_config.json", "config.json")  # the second: as older versions wrote it
+HOLDERS = ("Router", "Asym", "SideBySide")  # modules that hold others
 OWN, THEIRS = "pipeline.", "sentence_transformers."
 OTHER_INPUTS = ("preprocessor_config.json", "processor_config.json")
 # Their modules that make, or are part of, a model of one vector a text; of ours, classes in these packages.
@@ -49,7 +50,7 @@ def modules(directory: Path) -> dict[str, str]:
         folder = module["path"]
         found[folder] = module["type"]
         router = next((f for name in ROUTERS if (f := directory / folder / name).is_file()), None)
-        if module["type"].rsplit(".", 1)[-1] in ("Router", "Asym") and router is not None:
+        if module["type"].rsplit(".", 1)[-1] in HOLDERS and router is not None:
             types = read_json(router).get("types")
             if not isinstance(types, dict) or not all(isinstance(kind, str) for kind in types.values()):
                 raise ValueError(f"{router}: expected `types`, the class of each module by its name, found {str(types)[:80]}")

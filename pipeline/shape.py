@@ -121,6 +121,12 @@ class EarlyStop(Shape):
     batches_per_task: int = Field(gt=0)
 
 
+class Spike(Shape):
+    policy: Literal["stop", "skip", "back"]
+    factor: float = Field(gt=1)
+    window: int = Field(gt=1)
+
+
 class Steps(Shape):
     """What every training has. ``fit`` names what trains, and by its class the shape of the whole section (`shape_of`)."""
 
@@ -131,7 +137,8 @@ class Steps(Shape):
     precision: Literal["32-true", "bf16-mixed", "bf16-true"]
     chunk_tokens: int = Field(gt=2)
     gradient_clip: float = Field(gt=0)
-    on_nonfinite: Literal["stop", "skip"]
+    on_nonfinite: Literal["stop", "skip", "back"]
+    on_spike: Spike | None = None
 
 
 class Training(Steps):
@@ -143,8 +150,8 @@ class Training(Steps):
     turns_temperature: float = Field(ge=1)
     by_length: bool
     epochs: float | None = Field(gt=0)
-    max_steps_per_task: int | None = Field(gt=0)
-    steps_per_task: int | None = Field(gt=0)  # replaces the other two
+    max_steps_per_task: int | None = Field(gt=0, lt=2**31)
+    steps_per_task: int | None = Field(gt=0, lt=2**31)  # replaces the other two
     budget_minutes: float | None = Field(gt=0)
     early_stop: EarlyStop | None
     best: Best | None
@@ -183,7 +190,7 @@ class Pretext(Steps):
 
     order: int
     corpora: list[str] | None
-    steps: int = Field(gt=0)
+    steps: int = Field(gt=0, lt=2**31)
 
 
 class AnyTraining(BaseModel):
@@ -203,7 +210,7 @@ class Probe(Shape):
     relative: bool
     pairs_per_task: int = Field(gt=1)
     batch_size: int = Field(gt=1)
-    steps: int = Field(gt=0)
+    steps: int = Field(gt=0, lt=2**31)
     max_length_tokens: int | None = Field(gt=2)
     chunk_tokens: int = Field(gt=2)
     optimizer: Literal["adam", "sgd"]
@@ -233,7 +240,7 @@ class KnownTask(Shape):
 class Evaluate(Shape):
     evaluators: dict[str, Node | None]
     mteb: list[str]  # names of its tasks
-    resamples: int = Field(gt=0)
+    resamples: int = Field(gt=0, le=1_000_000)
     confidence: float = Field(gt=0, lt=1)
     max_length_tokens: int | None = Field(gt=2)  # None: where the model cuts
     general: bool
@@ -248,7 +255,7 @@ class Final(Shape):
     task_confidence: float = Field(gt=0.5, lt=1)
     margin: float = Field(gt=0, lt=1)
     retention: float | None = Field(ge=-1, le=1)
-    resamples: int = Field(gt=0)
+    resamples: int = Field(gt=0, le=1_000_000)
     fit_texts: int = Field(gt=0)
     texts_compared: int = Field(gt=0)
     paraphrases: Node | None  # its `by_model` is asked

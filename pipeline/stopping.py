@@ -64,8 +64,10 @@ def asked() -> int | None:
 
 @contextlib.contextmanager
 def put_off() -> Iterator[None]:
-    """Within, whoever asks `asked` says where it stops."""
-    _state.update(put_off=True, asked=None)
+    """Within, whoever asks `asked` says where it stops. What was asked for at the end of one training stops the next before it begins."""
+    if _state["asked"] is not None:
+        raise Stopped(_state["asked"])
+    _state["put_off"] = True
     try:
         yield
     finally:
@@ -86,6 +88,7 @@ def workers() -> Iterator[None]:
 
 def leave(stopped: Stopped) -> int:
     """The exit status, and nothing more is heard: who is leaving is not asked again."""
+    _state["asked"] = None
     for one in SIGNALS if _state["process"] == os.getpid() else ():
         signal.signal(one, signal.SIG_IGN)
     return stopped.status

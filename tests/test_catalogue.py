@@ -11,6 +11,7 @@ import json
 import random
 import re
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -23,6 +24,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
+from transformers import BertConfig, BertForSequenceClassification, Qwen3Config, Qwen3Model
 
 from pipeline.behaviour.subject import Subject
 from pipeline.build import build, check_node, nodes, signature
@@ -32,6 +34,7 @@ from pipeline.corpus.collection import Complexes, Judged, Labelled, Pairs
 from pipeline.corpus.row import SPLITS, Row
 from pipeline.delta import Models
 from pipeline.derivation.derivation import Text
+from pipeline.encoder.directory import assembled
 from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.modules import pooling_modules
 from pipeline.params import _register_resolvers
@@ -287,6 +290,15 @@ def test_vectors_in_half_precision_cost_what_the_same_values_cost_in_full(compos
 # --- teachers
 
 
+def cross_encoder_at(place, encoder, group):
+    """The words that choose a small cross-encoder with random weights, saved in ``place``, for a choice of ``group``."""
+    torch.manual_seed(0)
+    config = BertConfig.from_dict(encoder.backbone.config.to_dict() | {"num_labels": 1})
+    BertForSequenceClassification(config).save_pretrained(place)
+    encoder.tokenizer.save_pretrained(place)
+    return [f"{group}.name={place}", f"{group}.sha256={sha256(place)}"]
+
+
 @pytest.mark.parametrize("name", names("teacher"))
 def test_every_teacher_scores_the_main_positive_and_the_mined_negatives_of_each_query(
     composed, tiny_encoder, tmp_path, monkeypatch, name
@@ -294,7 +306,8 @@ def test_every_teacher_scores_the_main_positive_and_the_mined_negatives_of_each_
     for place in ("base", "backbone"):
         tiny_encoder().save(tmp_path / f"checkpoints/{place}")
     monkeypatch.chdir(tmp_path)
-    teacher = build(composed(f"+teacher={name}")["teacher"])
+    given = cross_encoder_at(tmp_path / "reranker", tiny_encoder(), "teacher") if name == "cross_encoder" else []
+    teacher = build(composed(f"+teacher={name}", *given)["teacher"])
     teacher.load(max_length_tokens=12, batch_tokens=64)
     asked = ["the cat", "a dog"], ["a mat", "the park", "rows"], torch.tensor([[0, 2], [1, -1]]), torch.tensor([[2], [-1]])
     found = teacher.scores("retrieval", *asked)
@@ -715,6 +728,17 @@ def widened(encoder):
     return encoder
 
 
+def rotary_encoder(tiny_encoder):
+    """A small decoder, which has no table of positions."""
+    tokenizer = tiny_encoder().tokenizer
+    torch.manual_seed(0)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1, head_dim=8,
+        intermediate_size=32, max_position_embeddings=64, pad_token_id=0,
+    )  # fmt: skip
+    return Encoder(assembled(Qwen3Model(config), tokenizer), max_length_tokens=12)
+
+
 @pytest.mark.parametrize("name", names("derivation"))
 def test_every_derivation_makes_another_model_that_every_loader_reads_alike(
     composed, tiny_encoder, tmp_path, monkeypatch, name
@@ -723,17 +747,26 @@ def test_every_derivation_makes_another_model_that_every_loader_reads_alike(
     monkeypatch.chdir(tmp_path)
     derivation = build(composed(f"+derivation={name}", *ALSO_GIVEN.get(name, []))["derivation"])
     texts = [Text("retrieval", "query", f"{a} {b}") for a in LINE.split() for b in ["cat", "dog", "sum", "mat", "all"]]
-    encoders = [widened(tiny_encoder()) for _ in range(2)]
+    made = partial(rotary_encoder, tiny_encoder) if "rotary" in getattr(derivation, "needs", ()) else tiny_encoder
+    encoders = [widened(made()) for _ in range(2)]
     found = []
+    several = getattr(derivation, "several", False)
     for place, encoder in enumerate(encoders):
-        found.append(derivation.derive(encoder, texts if derivation.needs_texts else [], batch_tokens=64))
+        if several:
+            encoder, told = derivation.join([encoder, tiny_encoder(seed=3)])
+        else:
+            told = derivation.derive(encoder, texts if derivation.needs_texts else [], batch_tokens=64)
+        found.append(told)
         encoder.save(tmp_path / str(place))
     assert json.loads(json.dumps(found[0])) == found[0] == found[1]
     assert sha256(tmp_path / "0") == sha256(tmp_path / "1")
     given = [one.text for one in texts[:6]]
-    plain = widened(tiny_encoder()).encode(given, max_length_tokens=12, batch_tokens=64, title="")
+    plain = widened(made()).encode(given, max_length_tokens=12, batch_tokens=64, title="")
     ours = Encoder.load(tmp_path / "0").encode(given, max_length_tokens=12, batch_tokens=64, title="")
-    theirs = SentenceTransformer(str(tmp_path / "0"), device="cpu").encode(given, show_progress_bar=False)
+    loaded = SentenceTransformer(
+        str(tmp_path / "0"), device="cpu", trust_remote_code=several
+    )  # a module of ours, where there are several
+    theirs = loaded.encode(given, show_progress_bar=False)
     np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=0)  # float32 in batches of other shapes
     np.testing.assert_allclose(np.linalg.norm(ours, axis=1), 1, atol=1e-5)
     assert ours.shape != plain.shape or np.abs(ours - plain).max() > 1e-3
@@ -743,7 +776,8 @@ def test_every_derivation_makes_another_model_that_every_loader_reads_alike(
 def test_every_baseline_answers_a_task_like_a_model_or_leaves_it(composed, tiny_encoder, tmp_path, monkeypatch, name):
     tiny_encoder().save(tmp_path / "checkpoints/backbone")
     monkeypatch.chdir(tmp_path)
-    baseline = build(composed(f"+baseline={name}")["baseline"])
+    given = cross_encoder_at(tmp_path / "reranker", tiny_encoder(), "baseline") if name == "reranked" else []
+    baseline = build(composed(f"+baseline={name}", *given)["baseline"])
     answered = []
     for evaluator in (build(composed(f"+evaluator={task}")["evaluator"]) for task in names("evaluator")):
         answer = baseline.answer(evaluator, small_collection(evaluator.kind))

@@ -259,9 +259,9 @@ def test_a_directory_that_no_stage_makes_says_itself_what_code_it_names(config, 
 def test_a_model_that_curation_asks_is_code_of_curate(config, root):
     measure = yaml.safe_load((root / "conf/measure/memorised.yaml").read_text(encoding="utf-8"))
     asked = config | {"curate": config["curate"] | {"measures": {"memorised": measure}}}
-    assert names_of(config, Code(), "encoder/frozen.py") == set()
-    assert names_of(asked, Code(), "encoder/frozen.py") == {"curate"}
-    assert names_of(asked, Code(), "encoder/pretrained.py") == {"curate", "pretrain"}
+    assert names_of(config, Code(), "encoder/frozen.py") == {"final"}  # of `final.paraphrases`
+    assert names_of(asked, Code(), "encoder/frozen.py") == {"curate", "final"}
+    assert names_of(asked, Code(), "encoder/pretrained.py") == {"curate", "final", "pretrain"}
 
 
 def test_checks_and_shapes_of_the_configuration_and_the_cost_page_are_code_of_no_stage(config, proteins):

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.stage.due import due
+
 # The real dvc.yaml over a stand-in for the stages
 
 PAGE = {
@@ -235,6 +237,19 @@ def test_an_edit_reruns_what_it_concerns_and_nothing_else(workspace, edit):
     change, expected = (EDITS | MORE_EDITS)[edit]
     change(workspace)
     assert set(workspace.repro()) == expected
+
+
+def test_a_plan_names_what_then_runs_and_why(workspace, monkeypatch):
+    workspace.write_page(methods=["slerp"], set=workspace.page["set"] | {"train.joint.steps_per_task": 9})
+    workspace.run(sys.executable, "-m", "pipeline", "compose")
+    monkeypatch.chdir(workspace.folder)
+    waiting, others = due()
+    assert {one.name for one in waiting} == set(workspace.repro()) - {"compose"}
+    why = {one.name: one.why for one in waiting}
+    assert why["train@joint"] == "train.joint modified"
+    assert why["evaluate@joint"] == "behind train@joint"
+    assert {"curate", "pretrain", "mine"} <= set(others)
+    assert due()[0] == []
 
 
 @pytest.mark.slow

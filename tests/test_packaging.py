@@ -104,3 +104,8 @@ def test_make_installs_nothing_without_a_hash_but_this_package(root):
     assert len(lines) == 3
     assert [line for line in lines if "--require-hashes" not in line] == [line for line in lines if line.endswith(" -e .")]
     assert [line for line in lines if line.endswith("--no-deps --no-build-isolation -e .")] != []
+
+
+def test_what_a_killed_process_leaves_is_none_of_dvc_s_business(root):
+    lines = (root / ".dvcignore").read_text(encoding="utf-8").splitlines()
+    assert {".*.partial", ".*.before", ".*.writer"} <= set(lines)

@@ -17,7 +17,17 @@ from jaxtyping import Bool, Float, Int
 
 from pipeline.behaviour.subject import Measured, Subject
 
+MEASURED = {2: 3, 3: 4, 4: 9, 5: 13, 6: 18}  # documents by width, every pair: docs/claims/measured/free_embedding.json
 TEMPERATURE, RATE, BETA = 0.1, 0.01, (0.9, 0.999)
+
+
+def holds(width: int) -> str:
+    """A sentence for a card. A curve through what was measured says nothing sure of widths so far beyond."""
+    return (
+        f"One vector a text cannot rank every combination of documents first, whatever it was trained on. Free vectors, fitted to the "
+        f"answers alone, hold all pairs of {', '.join(map(str, MEASURED.values()))} documents at {min(MEASURED)} to {max(MEASURED)} "
+        f"numbers; how many {width} numbers hold was not measured. Where queries combine documents freely, keep a search by words beside."
+    )
 
 
 class FreeEmbedding:

@@ -74,14 +74,14 @@ class ByModel:
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
         bags = {text: bag(text) for pair in pairs for text in pair}
-        rest = [(_rest(bags[one], bags[other]), _rest(bags[other], bags[one])) for one, other in pairs]
+        # the fewer words first; none where the one text has only words more
+        rest = [sorted((_rest(bags[one], bags[other]), _rest(bags[other], bags[one])), key=len) for one, other in pairs]
         asked = sorted({*bags, *(word for two in rest for words in two for word in words)})
         vector = dict(zip(asked, self.model(asked) if asked else (), strict=True))
         found: list[bool] = []
         for (one, other), two in zip(pairs, rest, strict=True):
-            few, many = (np.stack([vector[word] for word in words]) for words in sorted(two, key=len))
-            nearest = float((few @ many.T).max(axis=1).mean())
-            found.append(nearest >= self.words and float(vector[one] @ vector[other]) >= self.cosine)
+            nearest = [max(float(vector[word] @ vector[like]) for like in two[1]) for word in two[0]] if two[0] else [1.0]
+            found.append(float(np.mean(nearest)) >= self.words and float(vector[one] @ vector[other]) >= self.cosine)
         return found
 
 

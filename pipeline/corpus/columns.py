@@ -16,7 +16,7 @@ def parquet(path: Path, needed: Needed, also: Needed) -> Iterator[pa.RecordBatch
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as table:
             yield from table.iter_batches(columns=_chosen(path, table.schema_arrow.names, needed, also))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: of a column's name
         raise ValueError(f"{path} is a damaged Parquet file ({error}); fetch it again") from error
 
 
@@ -33,7 +33,7 @@ def arrow(path: Path, needed: Needed, also: Needed) -> Iterator[pa.RecordBatch]:
                 batches = iter(reader)
             columns = _chosen(path, reader.schema.names, needed, also)
             yield from (_whole(batch.select(columns)) for batch in batches)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: of a column's name
         raise ValueError(f"{path} is a damaged Arrow file ({error}); fetch it again") from error
 
 

@@ -21,6 +21,7 @@ def json_records(text: Text, file: str, needed: Needed) -> Iterator[Cells | Reje
     first, second = next(rows, None), next(rows, None)
     rows.close()
     if first is None:
+        print(f"{text.path}: no record stands in it")
         return
     if second is None or not isinstance(_parsed(first.text), dict):
         whole: list[Cells | Rejected] = []

@@ -20,10 +20,9 @@ from pipeline.corpus.place import PACKED, checked_file
 
 HEAD_BYTES = 1 << 20  # that encoding and line ends are seen in
 MOST_CHARACTERS = 1 << 26  # of a line: 64 million; beyond, the file holds no lines
-PLENTY, MOST_TIMES = (
-    1 << 28,
-    200,
-)  # of what a packed file may hold: bytes that are always right, and how many for each of its own
+# Of what a packed file may unpack to: bytes that are always right, and how many for each of its own.
+PLENTY, MOST_TIMES = 1 << 23, 100
+SMALL = 1 << 26  # bytes of a packed file that is unpacked twice, a second at most
 MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, OSError, pa.ArrowException)
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\x00\x00": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -112,6 +111,18 @@ def head(path: Path) -> bytes:
         raise damaged(path, error) from error
 
 
+def _check_unpacked(path: Path) -> None:
+    """Reads a small file once to its end, so that one which unpacks to too much is told before a million of its lines are parsed."""
+    try:
+        with opened(path) as stream:
+            while (
+                isinstance(getattr(stream, "raw", None), Unpacked) and path.stat().st_size < SMALL and stream.read(HEAD_BYTES)
+            ):
+                pass
+    except DAMAGED as error:
+        raise damaged(path, error) from error
+
+
 def check_encoding(encoding: str | None) -> None:
     """ValueError for a name of none."""
     try:
@@ -125,6 +136,7 @@ def check_encoding(encoding: str | None) -> None:
 def text_of(path: Path, encoding: str | None = None) -> Text:
     """How ``path`` is to be read. One line says so where the encoding is neither given (``encoding``) nor UTF-8."""
     first = head(path)
+    _check_unpacked(path)
     check_encoding(encoding)
     told = encoding or _encoding(first, path)
     start = first.decode(told, "replace")

@@ -17,6 +17,7 @@ class Derivation(Protocol):
 
     `compose` reads literals of the class, where it has them: ``needs`` names facts of `pipeline.known.Known` that must hold of the model,
     ``bounded`` values that may not be above the fact of their name, and ``leaves`` what is so of the model that comes out.
+    A derivation of ``several`` models has `join` in place of `derive` (`pipeline.derivation.concat`).
     """
 
     needs_texts: bool

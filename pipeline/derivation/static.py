@@ -34,7 +34,7 @@ class Static:
 
     needs_texts = True
     needs = ("transformer",)
-    leaves = {"transformer": False, "positions": False, "layers": 0}  # noqa: RUF012  a literal, which `compose` reads
+    leaves = {"transformer": False, "positions": False, "rotary": False, "layers": 0}  # noqa: RUF012  a literal, which `compose` reads
 
     def __init__(self, *, texts: int, max_length_tokens: int | None, seed: int) -> None:
         if texts < 0:

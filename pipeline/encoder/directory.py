@@ -23,6 +23,7 @@ from transformers.utils import logging as transformers_logging
 
 from pipeline.checkpoint import sha256, write_json
 from pipeline.encoder.fitting import check_tokenizer, check_weights, unlike_shapes
+from pipeline.encoder.plausible import check_config, check_growth
 from pipeline.limits import parsed_json
 from pipeline.manifest import MODULES, OTHER_INPUTS, OWN, check_code, modules, read_json
 from pipeline.weights import WEIGHTS, Weights, weight_files
@@ -63,6 +64,7 @@ def fetched(name: str, revision: str) -> Path:
 
 def open_model(directory: Path) -> SentenceTransformer:
     """On the CPU, in evaluation mode. ValueError, naming the file, where something is missing or wants to run code of its own."""
+    _check_plain(directory)
     kinds = modules(directory)
     _check_files(directory, kinds)
     check_code(directory, kinds)
@@ -169,6 +171,13 @@ def _transformers(kinds: dict[str, str]) -> list[str]:
     return [folder for folder, kind in kinds.items() if kind.rsplit(".", 1)[-1] == "Transformer"] if kinds else [""]
 
 
+def _check_plain(directory: Path) -> None:
+    """ValueError for a pipe or a device, which a library would wait for, or read, without end."""
+    for place in sorted(directory.rglob("*")):
+        if place.exists() and not place.is_file() and not place.is_dir():
+            raise ValueError(f"{place}: expected a file, found a pipe or a device; remove it, or fetch the model again")
+
+
 def _check_files(directory: Path, kinds: dict[str, str]) -> None:
     for folder in _transformers(kinds):
         place = directory / folder
@@ -187,7 +196,10 @@ def _check_files(directory: Path, kinds: dict[str, str]) -> None:
             raise ValueError(
                 f"{directory / folder / 'config.json'} is missing, but {MODULES} names the module {kind}; fetch the model again"
             )
-    Weights(directory)  # whether the files are whole
+    weights = Weights(directory)  # whether the files are whole
+    for place in (directory / folder for folder in kinds or [""]):
+        check_config(place / "config.json", weights)
+        check_growth(place / "tokenizer.json")
 
 
 def _own_class(directory: Path, kind: str) -> type[Module]:

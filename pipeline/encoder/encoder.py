@@ -24,6 +24,7 @@ from pipeline.build import Node
 from pipeline.checkpoint import write_yaml
 from pipeline.encoder.directory import folders, open_model, save_model
 from pipeline.encoder.encoding import encoded
+from pipeline.encoder.fitting import checked
 from pipeline.encoder.ids import ROUTE, padded, token_ids
 from pipeline.encoder.inputs import NO_LIMIT, check_inputs, modality, num_positions, plain, pooled, tokenized
 from pipeline.encoder.modules import after, mixes, pools, project, repool
@@ -345,4 +346,4 @@ class Encoder(nn.Module):
     @classmethod
     def load(cls, directory: Path) -> "Encoder":
         """The encoder of any directory that sentence-transformers loads. ValueError where it is not whole, or brings code."""
-        return cls(open_model(directory), **settings_of(directory))
+        return checked(directory, lambda: cls(open_model(directory), **settings_of(directory)))

@@ -5,7 +5,7 @@ text. Here each is a ValueError before anything is trained; what may be meant is
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +180,27 @@ def check_vectors(where: Path | str, model: SentenceTransformer) -> None:
                 + (f", as its weights do ({_some(bad)})" if bad else "; were the weights made for half precision?")
                 + "; fetch or train it again"
             )
+
+
+@torch.no_grad()
+def checked(where: Path, make: Callable[[], Any]) -> Any:
+    """The `pipeline.encoder.encoder.Encoder` that ``make`` loads. ValueError, with the directory, where it cannot, or where the encoder
+    makes no vector of a short text, or none of numbers."""
+    vectors = torch.zeros(1)
+    try:
+        encoder = make()
+        text = encoder.tokenizer is not None and _table(encoder.path(0)[0]) is not None  # else a model of images
+        for side in ("query", "document") if text else ():
+            vectors = encoder(*encoder.padded(encoder.token_ids(["a text"], None, side=side)))
+    except Exception as error:
+        if isinstance(error, ValueError | OSError) and str(where) in str(error):
+            raise
+        raise ValueError(
+            f"{where}: the model makes no vector of a text: {type(error).__name__}: {_first_line(error)}; fetch or save it again"
+        ) from error
+    if not torch.isfinite(vectors).all():
+        raise ValueError(f"{where}: the vector of a text holds NaN or infinity; fetch or train it again")
+    return encoder
 
 
 def _routes(model: SentenceTransformer) -> Iterator[str | None]:

@@ -22,11 +22,11 @@ class ScratchBackbone:
     def __init__(
         self,
         *,
-        vocabulary: Annotated[int, Field(gt=0)],
-        width: Annotated[int, Field(gt=0)],
-        layers: Annotated[int, Field(gt=0)],
+        vocabulary: Annotated[int, Field(gt=0, le=2**24)],
+        width: Annotated[int, Field(gt=0, le=2**16)],
+        layers: Annotated[int, Field(gt=0, le=1000)],
         heads: Annotated[int, Field(gt=0)],
-        intermediate: Annotated[int, Field(gt=0)],
+        intermediate: Annotated[int, Field(gt=0, le=2**18)],
         dropout: Annotated[float, Field(ge=0, lt=1)],
     ) -> None:
         if width % heads:

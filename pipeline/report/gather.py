@@ -5,6 +5,7 @@ Scores, items and the verdict must be there. Whatever else a run may lack is emp
 
 import base64
 import csv
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from pipeline.evaluator.scores import Entries, Scores, by_kind
 from pipeline.models import called, controls, merges
 from pipeline.report.sizes import Size, sizes
 from pipeline.report.told import Model, told
+from pipeline.weights import WEIGHTS, weight_files
 
 METRICS, EVALUATED, CURATED = Path("data/metrics"), Path("data/evaluated"), Path("data/curated")
 FINAL, MTEB = Path("checkpoints/final"), Path("data/mteb")
@@ -194,10 +196,16 @@ def _searches(models: Mapping[str, str]) -> list[Search]:
 
 def _made(folders: Iterable[str]) -> dict[str, Made]:
     return {
-        name: Made(sha256=sha256(Path(name) / "model.safetensors"), inputs=read_json(Path(name) / PROVENANCE)["inputs"])
+        name: Made(sha256=_weights(Path(name)), inputs=read_json(Path(name) / PROVENANCE)["inputs"])
         for name in sorted(folders)
         if (Path(name) / PROVENANCE).is_file()
     }
+
+
+def _weights(folder: Path) -> str:
+    """The hash of the model's own file of weights, or over those of its modules' files where it has none."""
+    own = folder / WEIGHTS
+    return sha256(own) if own.is_file() else hashlib.sha256("".join(map(sha256, weight_files(folder))).encode()).hexdigest()
 
 
 def _pooling(base: Path) -> dict[str, Any] | None:

@@ -4,13 +4,12 @@ import re
 from typing import Any
 
 from jinja2 import pass_eval_context
-from markupsafe import Markup
 
 
 @pass_eval_context
 def lettered(context: Any, value: Any) -> Any:
     """What a template puts in the place of ``value``, where it does not escape by itself, as in HTML. `safe` leaves it as it is."""
-    if context.autoescape or not isinstance(value, str) or isinstance(value, Markup):
+    if context.autoescape or not isinstance(value, str) or hasattr(value, "__html__"):
         return value
     line = re.sub(r"\s*[\r\n]\s*", " ", value)
     return line.replace("<", "&lt;").replace("|", r"\|").replace("](", r"]\(")

@@ -180,16 +180,20 @@ class Member(NamedTuple):
 
 def family_of(members: Sequence[Member]) -> str:
     """Score over size, over what a token costs, and over length; those to take are filled."""
-    axes_of = (("bytes", "bytes of weights"), ("per_token", "weights a token meets"), ("longest", "tokens that it reads"))
+    axes_of = (
+        ("bytes", "MB of weights", 1e6),
+        ("per_token", "weights a token meets", 1),
+        ("longest", "tokens that it reads", 1),
+    )
     with figure(len(axes_of), width=3.8, height=3.2) as (axes, out):
-        for axis, (key, label) in zip(axes, axes_of, strict=True):
+        for axis, (key, label, unit) in zip(axes, axes_of, strict=True):
             for member in sorted(members):
                 if (place := getattr(member, key)) is None:
                     continue
-                filled = "#0e7490" if member.best else "none"
+                place, filled = place / unit, "#0e7490" if member.best else "none"
                 axis.scatter([place], [member.score], s=28, facecolors=filled, edgecolors="#0e7490")
                 axis.annotate(plain(member.name), (place, member.score), xytext=(4, 3), textcoords="offset points", fontsize=7)
-            axis.set(xscale="log", xlabel=label, ylabel="mean over tasks (test)")
+            axis.set(xscale="linear" if key == "bytes" else "log", xlabel=label, ylabel="mean over tasks (test)")
             axis.margins(x=0.2, y=0.12)
     return out[0]
 

@@ -17,12 +17,13 @@ from pipeline.manifest import read_json
 from pipeline.weights import weight_files
 
 SETTINGS, RECORD = "encoder.yaml", "derivation.json"
+NO_LIMIT = 10**6  # as `pipeline.encoder.inputs` writes it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
     """``per_token``: weights that a token meets, at least the numbers of its own row in a table. ``layers`` and ``dims`` where they are
-    known; ``of``: the directory that a derivation cut, where one did."""
+    known; ``cut_of``: the directory that a derivation cut, where one did; ``longest``: tokens, None where files name no limit."""
 
     bytes: int
     per_token: int
@@ -48,11 +49,12 @@ def _size(directory: Path) -> Size:
     settings = directory / SETTINGS
     told = yaml.safe_load(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
     record, provenance = read_json(directory / RECORD), read_json(directory / "provenance.json")
+    longest = told.get("max_length_tokens") or read_json(directory / "sentence_bert_config.json").get("max_seq_length")
     cut = {"layers", "dims", "weights_kept"} <= set(record)
     return Size(
         bytes=sum(file.stat().st_size for file in files),
         per_token=per_token,
-        longest=told.get("max_length_tokens"),
+        longest=longest if longest and longest < NO_LIMIT else None,
         layers=record.get("layers", known.layers),
         dims=record.get("dims", known.dims),
         cut_of=next(iter(provenance["inputs"])) if cut else None,

@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline._version import __version__
+from pipeline.behaviour.free_embedding import holds
 from pipeline.build import build
 from pipeline.checkpoint import ARCHITECTURE, PROVENANCE, read_json, whole_directory, write_json
 from pipeline.copying import copy_model
@@ -161,5 +162,6 @@ def _card(
         evaluated_tokens=cfg["evaluate"]["max_length_tokens"] or encoder.max_length_tokens,
         sha256=weights_hash(folder),
         model=encoder,
+        holds=holds(encoder.width),
         notices=told,
     )

@@ -21,7 +21,7 @@ def run(words: list[str]) -> None:
     given = parser.parse_args(words)
     if given.repo.count("/") != 1 or not all(given.repo.split("/")):
         raise ValueError(f"expected user/name, got {given.repo!r}")
-    for name in ("chosen.json", "README.md", "model.safetensors"):
+    for name in ("chosen.json", "README.md", "modules.json"):
         if not (FINAL / name).is_file():
             raise ValueError(f"{FINAL / name} is missing; run `dvc repro final`, which makes it")
     model = read_json(FINAL / "chosen.json")["model"]

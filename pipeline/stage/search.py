@@ -16,7 +16,7 @@ import faiss
 import numpy as np
 
 from pipeline.build import load
-from pipeline.checkpoint import write_json
+from pipeline.checkpoint import sha256, write_json
 from pipeline.corpus.files import corpora, read
 from pipeline.corpus.place import shards
 from pipeline.corpus.reading import read_cells
@@ -29,6 +29,7 @@ from pipeline.spelling import nearest
 from pipeline.task import SEARCH, kind_of
 
 FINAL, RAW, INDEX = Path("checkpoints/final"), Path("data/raw"), Path("data/index")
+HASHED = 16  # digits of the hash in an index' name
 KEYS = ("corpus", "text", "name", "model", "tokens", "top")
 
 
@@ -67,9 +68,9 @@ def _index(encoder: Encoder, model: str, texts: dict[str, str], limits: dict[str
     names = sorted(texts)
     content = hashlib.sha256(json.dumps([(name, texts[name]) for name in names]).encode()).hexdigest()[:32]
     cache = EmbeddingCache(INDEX, model=model)
+    if (kept := _kept(cache.folder, content)) is not None:
+        return names, kept
     file = cache.folder / f"{content}.faiss"
-    if file.is_file():
-        return names, faiss.read_index(str(file))
     prompt = encoder.reading(SEARCH.name, "document")
 
     def encoded(missing: list[str]) -> np.ndarray:
@@ -82,11 +83,21 @@ def _index(encoder: Encoder, model: str, texts: dict[str, str], limits: dict[str
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
         faiss.write_index(index, str(partial))
-        partial.replace(file)
+        partial.replace(file.with_stem(f"{content}-{sha256(partial)[:HASHED]}"))
     finally:
         partial.unlink(missing_ok=True)
     write_json(cache.folder / "model.json", {"model and cut": model})
     return names, index
+
+
+def _kept(folder: Path, content: str) -> faiss.Index | None:
+    """The index of these texts; a damaged one, whose bytes have not the hash in its name, is named and removed."""
+    for file in sorted(folder.glob(f"{content}-*.faiss")):
+        if file.stem.rpartition("-")[2] == sha256(file)[:HASHED]:
+            return faiss.read_index(str(file))
+        print(f"{file} is damaged: its bytes have not the hash in its name; it is made anew")
+        file.unlink()
+    return None
 
 
 def _whole(given: dict[str, str], key: str, default: int) -> int:

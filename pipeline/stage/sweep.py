@@ -1,4 +1,7 @@
-"""A stage under Hydra, once or for every combination of a sweep. DVC's files are read, and none is written."""
+"""A stage under Hydra, once or for every combination of a sweep. DVC's files are read, and none is written.
+
+A sweep that was stopped or killed goes on by the same command: jobs that ended are told from `Result` and not repeated.
+"""
 
 import json
 import os
@@ -9,12 +12,14 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pipeline.checkpoint import write_json, write_yaml
 from pipeline.choice import CONF
 from pipeline.distributed import disband, first_process
 from pipeline.params import read_page
+from pipeline.stage.swept import Result
 from pipeline.sweeping import hydra_overrides, sweep_config
 
 
@@ -41,6 +46,9 @@ def run(stage: str, rest: Sequence[str], start: Callable[[str, dict[str, Any], s
         first = first_process()
         if first:
             write_yaml(out / "config.yaml", config)
+        result = Result(stage, item, config) if HydraConfig.get().mode == RunMode.MULTIRUN else None
+        if result and (known := result.told()) is not None:
+            return known
         sys.argv = [sys.argv[0], stage, *([item] if item else []), *HydraConfig.get().overrides.task]  # for further processes
         metrics = start(stage, config, item, out)
         if not first:
@@ -48,10 +56,9 @@ def run(stage: str, rest: Sequence[str], start: Callable[[str, dict[str, Any], s
         disband()
         write_json(out / "metrics.json", metrics)
         print(json.dumps({"output": str(out.relative_to(Path.cwd())), **metrics}))
+        if result:
+            result.keep(out.relative_to(Path.cwd()), metrics)
         return next(iter(metrics.values()), 0.0)
-
-    def page_item(words: Sequence[str]) -> str | None:
-        return next((word for word in words if "=" not in word and not word.startswith("-")), None)
 
     overrides = [word for word in rest if "=" in word or word.startswith("-")]
     flags = [word for word in overrides if word.startswith("-")]
@@ -60,3 +67,7 @@ def run(stage: str, rest: Sequence[str], start: Callable[[str, dict[str, Any], s
     hydra.main(version_base="1.3", config_path=str(CONF.absolute()), config_name="config")(job)()
     if refused:
         raise ValueError("\n".join(refused))
+
+
+def page_item(words: Sequence[str]) -> str | None:
+    return next((word for word in words if "=" not in word and not word.startswith("-")), None)

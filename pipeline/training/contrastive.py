@@ -41,7 +41,7 @@ class ContrastiveModule(ChunkedModule):
         kept_tokens: int,
         similarities_at_once: int,
         return_memory: bool,
-        on_nonfinite: Literal["stop", "skip"],
+        on_nonfinite: Literal["stop", "skip", "back"],
     ) -> None:
         super().__init__(
             optimizer,
@@ -204,6 +204,7 @@ class ContrastiveModule(ChunkedModule):
         means = mean_of(torch.stack([term.float() for term in terms.values()])).tolist()
         share = {part.task: len(part.positive) / batch.size for part in batch.parts}
         losses = {f"loss/{task}": mean / share[task] for task, mean in zip(terms, means, strict=True)}
+        self.losses = {name.removeprefix("loss/"): value for name, value in losses.items()}
         values = {"loss": sum(means)} | losses
         for task, value in losses.items():
             if value - value != 0 and self.on_nonfinite == "stop":

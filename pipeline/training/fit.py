@@ -22,7 +22,7 @@ from pipeline.teacher.teacher import Mean, Teacher
 from pipeline.trainable import check_snapshots, num_processes
 from pipeline.training.bounds import batches
 from pipeline.training.budget import affordable, spread
-from pipeline.training.checks import built_objectives, check_batches, check_encoder, check_rows, check_views
+from pipeline.training.checks import built_objectives, check_batches, check_encoder, check_rows, check_views, tell_slow_half
 from pipeline.training.contrastive import ContrastiveModule
 from pipeline.training.data import TrainingData
 from pipeline.training.look import Look
@@ -131,6 +131,7 @@ def _check(
     check_rows(name, training, runtime, rows, negatives)
     check_encoder(name, training, objectives, encoder)
     check_views(name, views, encoder)
+    tell_slow_half(name, training, runtime)
 
 
 def _counts(

@@ -1,7 +1,8 @@
 """What watches a training: numbers that are none, the norm of the gradient, the shape of the space."""
 
 import math
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
@@ -25,6 +26,25 @@ def geometry(part: Part, vectors: Float[Tensor, "T D"]) -> dict[str, float]:
     alignment = (query - document).square().sum(-1).mean()
     uniformity = torch.pdist(query).square().mul(-2).exp().mean().log() if size > 1 else torch.tensor(0.0)
     return {"alignment": alignment.item(), "uniformity": uniformity.item()}
+
+
+class Attempt:
+    """``closure``, forwards and backwards, called as it is; ``ended`` says that it came to its end: what fails then is the step itself."""
+
+    def __init__(self, closure: Callable[[], Any]) -> None:
+        self.closure = closure
+        self.ended = False
+
+    def __call__(self) -> Any:
+        found = self.closure()
+        self.ended = True
+        return found
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Torch has a class of its own for a GPU's memory alone."""
+    told = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(one in str(error) for one in told)
 
 
 class Guarded(Protocol):
@@ -62,7 +82,7 @@ def clipped(optimizer: torch.optim.Optimizer, norm: float | None, highest: float
 def finite_step(module: Guarded, optimizer: torch.optim.Optimizer, *, sharded: bool) -> float | None:
     """The norm of the whole gradient before clipping; None where DeepSpeed holds it, which checks it itself.
 
-    Where it is no number, the training stops, or, by policy ``skip``, this step changes nothing: on all processes alike.
+    Where it is no number, the training stops, or, by policies ``skip`` and ``back``, this step changes nothing: on all processes alike.
     """
     grads = gradients(optimizer)
     if not grads and not sharded:  # of one that shards, some process may hold nothing

@@ -6,11 +6,11 @@ from typing import Any, Literal
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
-from pytorch_lightning.strategies import FSDPStrategy
+from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy
 from torch import Tensor
 
 from pipeline.gradcache import Embed, cut, embedded
-from pipeline.training.guards import clipped, finite_step
+from pipeline.training.guards import Attempt, clipped, finite_step, out_of_memory
 from pipeline.training.optimizer import matrices, trained_weights, warmed_up
 
 
@@ -29,7 +29,7 @@ class ChunkedModule(pl.LightningModule):
         chunk_tokens: int,
         kept_tokens: int,
         return_memory: bool,
-        on_nonfinite: Literal["stop", "skip"],
+        on_nonfinite: Literal["stop", "skip", "back"],
     ) -> None:
         super().__init__()
         self.make_optimizer = optimizer
@@ -42,6 +42,7 @@ class ChunkedModule(pl.LightningModule):
         self.on_nonfinite: str = on_nonfinite
         self.decayed: frozenset[str] | None = None
         self.gradient_norm: float | None = None  # of this step, before clipping
+        self.losses: dict[str, float] = {}  # of this step, by task
 
     def setup(self, stage: str) -> None:
         """The trainer's first call, when the model is whole: a strategy shards it next, and flat weights look like vectors."""
@@ -60,6 +61,7 @@ class ChunkedModule(pl.LightningModule):
             raise ValueError(
                 f"the loss of task {task} is {value} at step {self.global_step}; lower optimizer.lr, or use precision 32-true"
             )
+        self.losses = {task: value}
         values = {"loss": value, f"loss/{task}": value, **further}
         self.log_dict({"loss": value, f"loss/{task}": value}, logger=False, batch_size=1)
         self.log_further(values)
@@ -69,6 +71,45 @@ class ChunkedModule(pl.LightningModule):
     def log_further(self, values: Mapping[str, float]) -> None:
         for logger in self.loggers:
             logger.log_metrics(values, step=self.global_step)  # pyright: ignore[reportArgumentType]
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """Lightning's; a step for which there was no memory is taken again with less of it kept, with the same result."""
+        assert optimizer_closure is not None
+        before = {name: value.clone() for name, value in self.named_buffers()}  # what an objective remembers
+        while True:
+            attempt = Attempt(optimizer_closure)
+            try:
+                return super().optimizer_step(epoch, batch_idx, optimizer, attempt)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                told = self._keep_less(attempt, error)
+            print(f"step {self.global_step}: {told}")
+            optimizer.zero_grad(set_to_none=True)
+            for name, value in self.named_buffers():
+                value.copy_(before[name])
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+    def _keep_less(self, attempt: Attempt, error: Exception) -> str:
+        """What is told of less to be kept; ValueError where there is no less, or where the step cannot be taken again."""
+        shared = isinstance(self.trainer.strategy, (FSDPStrategy, DeepSpeedStrategy)) or self.trainer.world_size > 1
+        if shared or attempt.ended or getattr(self, "slow", None) is not None:
+            raise ValueError(
+                f"out of memory at step {self.global_step}; set runtime.kept_tokens below {self.kept_tokens} (0 keeps none, which is "
+                f"slower and gives the same result); the same command then goes on from the last checkpoint"
+            ) from error
+        before = self.kept_tokens
+        self.kept_tokens = before // 2 if before // 2 >= self.chunk_tokens else 0
+        if before:
+            kept = f"kept_tokens {before} -> {self.kept_tokens}"
+            return f"out of memory; {kept}, which is slower and gives the same result (runtime.kept_tokens)"
+        raise ValueError(
+            f"out of memory at step {self.global_step}, with {self.chunk_tokens} tokens at once and none kept; lower chunk_tokens (each "
+            f"chunk draws its own dropout, so the result is another), max_length_tokens, or runtime.similarities_at_once"
+        ) from error
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         self.gradient_norm = finite_step(self, optimizer, sharded=self.sharded)

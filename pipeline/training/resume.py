@@ -125,7 +125,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.split("-")[0])
+    return int(checkpoint.stem.partition("-")[0])
 
 
 def last_whole(folder: Path) -> Path | None:

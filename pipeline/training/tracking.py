@@ -33,7 +33,7 @@ def loggers(folder: Path, name: str, runtime: Mapping[str, Any]) -> list[Logger]
         import wandb
 
         sys.modules.setdefault(_LAUNCH, None)  # pyright: ignore[reportArgumentType]  its import fails, which W&B allows for
-        settings = wandb.Settings(silent=True, console="off")
+        settings = wandb.Settings(silent=True, console="off", x_disable_meta=True)  # no path, no git remote
         run = wandb.init(project=runtime["project"], name=name, group=group(), dir=".", mode=mode, settings=settings)  # pyright: ignore[reportArgumentType]
         found.append(WandbLogger(experiment=run))
     return found

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from pipeline.distributed import first_process
 from pipeline.stopping import put_off
 from pipeline.training.module import ChunkedModule
+from pipeline.training.probe import Probe
 from pipeline.training.resume import Resumable, last_whole, whole_weights
+from pipeline.training.spikes import Spikes
 from pipeline.training.strategy import strategy_for
 from pipeline.training.tracking import finish, loggers
 
@@ -86,10 +88,12 @@ def _run(
     name: str,
     callbacks: Sequence[Callback],
 ) -> dict[str, Tensor] | None:
-    """Train from the last checkpoint in ``folder`` on; the weights where the processes held parts of them."""
+    """Train from the last checkpoint in ``folder`` on; the weights where the processes held parts of them. With a key ``probe`` in
+    ``runtime`` it is only tried, and ends with `Probed`."""
     found = last_whole(folder)
     when = {"every_steps": runtime["checkpoint_every_steps"], "every_minutes": runtime["checkpoint_every_minutes"]}
     resumable = Resumable(folder, **when)
+    watching = [Probe(folder, runtime, callbacks)] if "probe" in runtime else [*callbacks, resumable]
     trainer = pl.Trainer(
         accelerator=runtime["accelerator"],
         devices=runtime["devices"],
@@ -102,8 +106,8 @@ def _run(
         logger=loggers(folder, name, runtime) if first_process() else False,
         callbacks=[
             TQDMProgressBar(refresh_rate=1 if sys.stderr.isatty() else max(1, module.steps // 4)),
-            *callbacks,
-            resumable,
+            Spikes(on_nonfinite=training["on_nonfinite"], spike=training.get("on_spike")),
+            *watching,
         ],
         log_every_n_steps=1,
         enable_checkpointing=False,

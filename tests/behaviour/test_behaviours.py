@@ -1,5 +1,6 @@
 """What each behaviour finds of a model whose behaviour is known."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from pipeline.baseline.bm25 import Bm25
-from pipeline.behaviour.free_embedding import FreeEmbedding, critical, every_set, ranked_first, realised
+from pipeline.behaviour.free_embedding import MEASURED, FreeEmbedding, critical, every_set, holds, ranked_first, realised
 from pipeline.behaviour.judgements import Judgements, made
 from pipeline.behaviour.length import Length
 from pipeline.behaviour.limit import Limit, max_sim
@@ -249,6 +250,15 @@ def test_as_many_random_pairs_are_easier_than_every_pair_of_few():
         hits["dense"] += realised(dense, 8, 3, seed=seed, **settings)
         hits["random"] += realised(drawn, 40, 3, seed=seed, **settings)
     assert hits["dense"] == 0 < hits["random"]
+
+
+def test_the_card_s_sentence_holds_what_the_benchmark_measured(root):
+    found = json.loads((root / "docs/claims/measured/free_embedding.json").read_text(encoding="utf-8"))
+    assert {int(width): num for width, num in found["documents"].items()} == MEASURED
+    assert all(
+        one["dense"] < one["random"] or one["queries"] < 10 for one in found["one more"].values()
+    )  # the control is easier
+    assert f"all pairs of {', '.join(map(str, MEASURED.values()))} documents" in holds(384)
 
 
 def test_made_judgements_differ_in_what_goes_with_what_alone():

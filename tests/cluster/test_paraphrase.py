@@ -119,6 +119,13 @@ def test_words_for_other_words_are_left_to_the_model_and_without_one_are_differe
     assert not len(search(most=0)(pair).left)
 
 
+def test_where_no_word_stands_for_another_the_texts_alone_are_compared():
+    judge = ByModel(cosine=0.5, words=0.99, model=knowing)
+    text = "compute the mean of all rows of the table"
+    assert judge([(text, text), (text, f"{text} again"), (text, "wash red apples with cold water")]) == [True, True, False]
+    assert judge([]) == []
+
+
 def test_with_sides_only_pairs_between_them_are_told():
     near = [
         "wash red apples with cold clear water",

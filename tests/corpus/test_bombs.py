@@ -6,9 +6,11 @@ import io
 import lzma
 import resource
 import zipfile
+from collections import deque
 
 import openpyxl
 import pyarrow as pa
+import pyarrow.ipc
 import pytest
 
 from pipeline.corpus import lines
@@ -42,9 +44,9 @@ def test_a_packed_file_that_unpacks_to_much_more_is_told(tmp_path, ending, line)
     assert path.stat().st_size < 100_000
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(
-        ValueError, match=f"x.jsonl.{ending} unpacks to more than 200 times its size; if that is right, unpack it by hand"
+        ValueError, match=f"x.jsonl.{ending} unpacks to more than 100 times its size; if that is right, unpack it by hand"
     ):
-        read(path)
+        deque(read_cells(path, file=path.name, **FORM), maxlen=0)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB
 
 
@@ -65,7 +67,7 @@ def test_a_workbook_that_unpacks_to_much_more_is_told_before_it_is_read(tmp_path
         for name in old.namelist():
             new.writestr(name, old.read(name) + b" " * (20_000_000 if "sheet1" in name else 0))
     with pytest.raises(
-        ValueError, match=r"x.xlsx unpacks to 20,0\d\d,\d\d\d bytes, more than 200 times its size; save the sheet as CSV"
+        ValueError, match=r"x.xlsx unpacks to 20,0\d\d,\d\d\d bytes, more than 100 times its size; save the sheet as CSV"
     ):
         read(path)
 
@@ -82,3 +84,20 @@ def test_a_workbook_whose_entities_grow_is_told(tmp_path):
             new.writestr(name, bomb if "sheet1" in name else old.read(name))
     with pytest.raises(ValueError, match=r"x\.xlsx"):
         read(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n"])
+def test_a_file_without_a_record_is_told_beside_others(tmp_path, capsys, content):
+    (tmp_path / "x.jsonl").write_bytes(content)
+    assert read(tmp_path / "x.jsonl") == []
+    assert capsys.readouterr().out == f"{tmp_path / 'x.jsonl'}: no record stands in it\n"
+
+
+def test_a_column_whose_name_is_no_text_is_a_damaged_file(tmp_path):
+    whole = pa.BufferOutputStream()
+    table = pa.table({"qqqq": ["a"], "d": ["b"]})
+    with pa.ipc.new_file(whole, table.schema) as writer:
+        writer.write_table(table)
+    (tmp_path / "x.arrow").write_bytes(whole.getvalue().to_pybytes().replace(b"qqqq", b"qqq\xe2"))
+    with pytest.raises(ValueError, match=r"x.arrow is a damaged Arrow file"):
+        read(tmp_path / "x.arrow")

@@ -80,3 +80,16 @@ def test_only_classes_on_the_list_become_modules(tmp_path, tiny_encoder, case, m
     file.write_text(json.dumps(modules))
     with pytest.raises(ValueError, match=r"modules.json: .*(expected modules of|is no module of)"):
         Encoder.load(tmp_path / "saved")
+
+
+@pytest.mark.parametrize(
+    "name", ["modules.json", "config_sentence_transformers.json", "config.json", "model.safetensors", "more"]
+)
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_a_device_in_a_model_is_told_and_not_waited_for(tmp_path, tiny_encoder, name, kind):
+    tiny_encoder().save(tmp_path / "saved")
+    file = tmp_path / "saved" / name
+    file.unlink(missing_ok=True)
+    os.mkfifo(file) if kind == "pipe" else file.symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=f"{name}: expected a file, found a pipe or a device"):
+        Encoder.load(tmp_path / "saved")

@@ -20,7 +20,7 @@ from pipeline.encoder.encoder import Encoder
 from pipeline.encoder.scratch import ScratchBackbone
 from pipeline.params import _register_resolvers
 
-CONF = Path(__file__).parents[2] / "conf"
+CONF = Path(__file__).resolve().parents[2] / "conf"
 TEXTS = [
     "The cat sat. A dog ran.",
     "Rows of all numbers. The sum of rows. A mat",

@@ -22,6 +22,7 @@ from pipeline.encoder.encoder import Encoder
 
 DERIVATIONS = {
     "white": {"derivation": "whiten", "of": "checkpoints/merged/soup", "dims": 6},
+    "beside": {"derivation": "concat", "of": "checkpoints/experts"},
     "white_half": {"derivation": "shallow", "of": "checkpoints/derived/white", "layers": None, "dims": 3},
 }
 MODELS = {name: f"checkpoints/derived/{name}" for name in DERIVATIONS}
@@ -64,7 +65,10 @@ def test_whitened_vectors_of_the_train_texts_have_covariance_1(derived):
 
 def test_sentence_transformers_loads_what_is_derived_of_what_is_derived(derived):
     texts = ["How do I clean the lamp?", "a", "the kettle " * 60]
-    found = [Encoder.load(derived / path).encode(texts, **LIMITS | {"max_length_tokens": 512}) for path in MODELS.values()]
+    found = [
+        Encoder.load(derived / MODELS[name]).encode(texts, **LIMITS | {"max_length_tokens": 512})
+        for name in ("white", "white_half")
+    ]
     np.testing.assert_allclose(found[1], found[0][:, :3] / np.linalg.norm(found[0][:, :3], axis=1, keepdims=True), atol=1e-5)
     theirs = SentenceTransformer(str(derived / MODELS["white_half"]), device="cpu").encode(texts, show_progress_bar=False)
     np.testing.assert_allclose(found[1], theirs, atol=1e-5, rtol=0)
@@ -78,9 +82,21 @@ def test_provenance_names_what_it_was_made_of_and_by_what(derived):
     assert half["inputs"] == {MODELS["white"]: sha256(derived / MODELS["white"])}
 
 
+def test_experts_side_by_side_are_of_all_that_merges_take(derived):
+    texts = ["How do I clean the lamp?", "a"]
+    own = [
+        Encoder.load(derived / f"checkpoints/experts/{name}").encode(texts, **LIMITS, unit=True)
+        for name in ("retrieval", "sts")
+    ]
+    found = Encoder.load(derived / MODELS["beside"]).encode(texts, **LIMITS)
+    np.testing.assert_allclose(found, np.hstack(own) / 2**0.5, atol=1e-5)
+    inputs = read_json(derived / MODELS["beside"] / "provenance.json")["inputs"]
+    assert set(inputs) == {"checkpoints/experts/retrieval", "checkpoints/experts/sts"}
+
+
 def test_derived_models_are_evaluated_judged_beside_the_merges_and_shown(derived):
     chosen = read_json(derived / "checkpoints/final/chosen.json")
-    assert sorted(chosen["merges"]) == ["slerp", "soup", "white", "white_half"]
+    assert sorted(chosen["merges"]) == ["beside", "slerp", "soup", "white", "white_half"]
     assert chosen["best_single"] in ("base", "retrieval", "sts", "joint")
     assert "merge or derived model" in chosen["verdict"] or "merges and derived models" in chosen["verdict"]
     assert "| white |" in (derived / "checkpoints/final/README.md").read_text()
@@ -127,7 +143,7 @@ def test_a_model_that_does_not_allow_it_is_told_with_the_line_of_the_page(with_c
 
 def test_an_unknown_derivation_is_told_with_those_that_there_are(derived, run, capsys):
     assert run(derived, "derive", "whitee") == 1
-    assert "derive needs one derivation of white, white_half; got 'whitee'" in capsys.readouterr().err
+    assert "derive needs one derivation of beside, white, white_half; got 'whitee'" in capsys.readouterr().err
 
 
 def test_a_model_of_complexes_is_not_derived(with_cut, run, capsys):

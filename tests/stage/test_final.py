@@ -99,6 +99,7 @@ def test_a_merge_that_is_better_on_every_validation_item_becomes_final(copied, r
 
 def test_the_card_holds_the_table_and_how_to_load(finished):
     card = (finished / "checkpoints/final/README.md").read_text(encoding="utf-8")
+    assert "One vector a text cannot rank every combination of documents first" in card
     assert card.startswith("---\n")
     assert "\nlibrary_name: sentence-transformers\n" in card.partition("\n---\n")[0]
     assert 'SentenceTransformer("checkpoints/final")' in card

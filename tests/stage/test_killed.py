@@ -1,5 +1,6 @@
-"""Trainings that are killed, and trainings by several processes, as programs: `python -m pipeline train joint`."""
+"""Trainings that are killed or asked to stop, and trainings by several processes, as programs: `python -m pipeline train joint`."""
 
+import itertools
 import os
 import random
 import shutil
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 
 INPUTS = ("checkpoints/base", "data/curated", "data/mined", "data/config.yaml")
 KILLS = int(
-    os.environ.get("TRIBUTARY_KILLS", "2")
+    os.environ.get("TRIBUTARY_KILLS", "3")
 )  # python -m pytest -m slow tests/stage/test_killed.py, with 20 as a benchmark
 STEPS = 40  # of each of the two tasks
 LORA = {"_target_": "pipeline.adapter.lora.LoRA", "rank": 2, "alpha": 4, "dropout": 0.1, "targets": "all-linear"}
@@ -24,7 +25,9 @@ LORA = {"_target_": "pipeline.adapter.lora.LoRA", "rank": 2, "alpha": 4, "dropou
 TRACED = """
 import sys
 from pipeline.__main__ import main
+from pipeline.stopping import listen
 from pipeline.training.data import Batches
+listen()
 tensors = Batches.batch
 def traced(self, number):
     batch = tensors(self, number)
@@ -44,7 +47,10 @@ def start(folder: Path, root: Path, *words: str) -> subprocess.Popen:
     (folder / "traced.py").write_text(TRACED, encoding="utf-8")  # a file, for a second process is started by its path
     command = [sys.executable, "-W", "ignore", "traced.py", *words]
     with (folder / "log").open("w") as log:
-        return subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(
+            command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # else it inherits that it is ignored
+        )  # fmt: skip
 
 
 def finish(folder: Path, root: Path, *words: str) -> None:
@@ -64,14 +70,35 @@ def last_step(folder: Path) -> int:
     return max((int(step) for step in found if step.isdigit()), default=-1)
 
 
-def kill_at(folder: Path, root: Path, step: int) -> None:
-    """With SIGKILL, the training and all it started, as soon as it has told of ``step``."""
+def kill_at(folder: Path, root: Path, step: int, signum: int = signal.SIGKILL, *, alone: bool = False) -> None:
+    """The training and all it started, or its first process alone, as soon as it has told of ``step``. Where it may, it says what it has
+    saved."""
     process = start(folder, root, "train", "joint")
     while process.poll() is None and last_step(folder) < step:
         time.sleep(0.01)
     assert process.poll() is None, "it had ended before"
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    (os.kill if alone else os.killpg)(process.pid, signum)
+    status, log = process.wait(60), (folder / "log").read_text()
+    if signum == signal.SIGKILL:
+        return
+    assert status == 128 + signum, log
+    assert "which is saved; the same command goes on from there" in log
+    assert "Traceback" not in log
+    assert saved(folder)[-1] >= step
+
+
+def saved(folder: Path) -> list[int]:
+    return sorted(int(file.name.split("-")[0]) for file in folder.glob("data/runs/train-joint-*/*.ckpt"))
+
+
+def first_steps(folder: Path) -> dict[str, int]:
+    """By start of the training, the first step that it told of."""
+    found = {}
+    for file in folder.glob("data/runs/train-joint-*/version_*/metrics.csv"):
+        head, *lines = file.read_text().splitlines()
+        steps = [line.split(",")[head.split(",").index("step")] for line in lines]
+        found[file.parent.name] = min(int(step) for step in steps if step.isdigit())
+    return found
 
 
 def differing(left: Path, right: Path, *, of: str = "checkpoints/controls/joint") -> float:
@@ -97,9 +124,13 @@ def test_a_training_killed_at_random_steps_ends_with_the_same_bytes(training, ro
     finish(whole, root, "train", "joint")
     folder = training()
     draw = random.Random(KILLS)
-    for step in sorted(draw.sample(range(2, 2 * STEPS - 12), KILLS)):
-        kill_at(folder, root, step)
+    signals = itertools.cycle((signal.SIGTERM, signal.SIGKILL, signal.SIGINT))
+    for step, signum in zip(sorted(draw.sample(range(2, 2 * STEPS - 12), KILLS)), signals, strict=False):
+        before, known = [0, *saved(folder)][-1], first_steps(folder)
+        kill_at(folder, root, step, signum)
         assert not (folder / "checkpoints/controls/joint").exists()
+        assert [first for name, first in first_steps(folder).items() if name not in known] == [before]
+        assert len(saved(folder)) <= 2
     finish(folder, root, "train", "joint")
     for file in ("checkpoints/controls/joint/model.safetensors", "data/metrics/train/joint.csv"):
         assert (folder / file).read_bytes() == (whole / file).read_bytes(), file
@@ -121,6 +152,18 @@ def test_a_training_goes_on_with_two_processes_then_one_then_two(training, root)
     config.write_text(two, encoding="utf-8")
     finish(folder, root, "train", "joint")
     assert differing(whole, folder) < 1e-5
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_two_processes_stop_together_whichever_of_them_is_asked(training, root, alone):
+    whole = moved(training(devices=2), "whole")
+    finish(whole, root, "train", "joint")
+    folder = training(devices=2)
+    kill_at(folder, root, 20, signal.SIGTERM, alone=alone)
+    before = saved(folder)[-1]
+    finish(folder, root, "train", "joint")
+    assert differing(whole, folder) == 0
+    assert before >= 20
 
 
 @pytest.mark.parametrize("strategy", ["deepspeed_stage_3"])

@@ -110,6 +110,12 @@ PAGE = {
     "a seed of five billion": ({"set": {"seed": 5_000_000_000}}, "seed: expected less than 4294967296, got 5000000000"),
     "layers below nothing": ({"set": {"encoder.backbone.layers": -1}}, "encoder.backbone.layers: ", "got -1; write more than 0"),
     "a dropout of 2": ({"set": {"encoder.backbone.dropout": 2.0}}, "encoder.backbone.dropout: ", "got 2.0; write less than 1"),
+    "steps without end": ({"set": {"train.steps_per_task": 10**30}}, "steps_per_task: expected less than 2147483648, got 1000000"),
+    "draws without end": ({"set": {"evaluate.resamples": 10**12}}, "evaluate.resamples: expected 1000000 or less, got 1000000000000"),
+    "a width below nothing": ({"set": {"encoder.backbone.width": -32}}, "encoder.backbone.width: ", "got -32"),
+    "no heads": ({"set": {"encoder.backbone.heads": 0}}, "encoder.backbone.heads: ", "got 0"),
+    "no words": ({"set": {"encoder.backbone.vocabulary": 0}}, "encoder.backbone.vocabulary: ", "got 0"),
+    "a width of a billion": ({"set": {"encoder.backbone.width": 10**9}}, "encoder.backbone.width: ", "got 1000000000"),
     "a search that is not deep enough": (
         {"set": {"evaluate.evaluators.retrieval.depth": 3}},
         "evaluate.evaluators.retrieval.depth: ",
@@ -258,3 +264,13 @@ def test_a_page_without_derivations_is_one_for_dvc_too(workspace, root):
     done = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert {"compose", "train@sts", "report"} <= set(done.stdout.split())
+
+
+def test_a_stage_that_runs_twice_at_once_is_told_by_whom(workspace, run, monkeypatch, capsys):
+    folder, states = workspace(), []
+    assert run(folder, "compose") == 0
+    monkeypatch.setattr("pipeline.stage.mine.run", lambda *_: states.append(main(["mine"])) or {})
+    assert run(folder, "mine") == 0
+    assert states == [1]
+    assert f"error in mine: mine is being made by process {os.getpid()} on " in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []

@@ -34,7 +34,8 @@ def finished(make, run, tmp_path_factory):
             "near.threshold": 1.0,
             "encoder": {"backbone": {"vocabulary": 200, "width": 16, "layers": 1, "intermediate": 32}, "max_length_tokens": 32},
             "train": {"steps_per_task": 4, "intent.tasks.intent.batch_size": 8},
-            "evaluate.resamples": 50, "final": {"resamples": 50, "forms": {"onnx": None, "int8": None}},
+            "evaluate.resamples": 50,
+            "final": {"resamples": 50, "forms": {"onnx": None, "int8": None}, "paraphrases": None},
             "runtime": {"accelerator": "cpu", "threads": 1, "tracker": "disabled", "mirror": None},
         },
     )  # fmt: skip

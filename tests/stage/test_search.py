@@ -112,3 +112,18 @@ def test_an_id_is_never_taken_apart_and_documents_about_one_thing_are_shown_as_o
         "issue#13": "the door sticks",
         "f": "It adds.\nIt adds. At length.",
     }
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda one: one[: len(one) // 2], lambda one: one[:-1] + bytes([one[-1] ^ 1]), lambda _: b""]
+)
+def test_a_damaged_index_is_named_and_made_anew(folder, run, capsys, damage):
+    assert run(folder, "search", "lamp") == 0
+    first = capsys.readouterr().out.splitlines()[1:]
+    (file,) = folder.glob("data/index/*/*.faiss")
+    file.write_bytes(damage(file.read_bytes()))
+    assert run(folder, "search", "lamp") == 0
+    told, *rest = capsys.readouterr().out.splitlines()
+    assert told == f"{file.relative_to(folder)} is damaged: its bytes have not the hash in its name; it is made anew"
+    assert rest == first
+    assert list(folder.glob("data/index/*/*.faiss")) == [file]

@@ -3,7 +3,9 @@
 import os
 import shutil
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,57 @@ def test_a_second_signal_stops_at_once(listening):
         assert stopping.asked() == signal.SIGTERM
         with pytest.raises(stopping.Stopped, match="stopped by SIGTERM: nothing half-made"):
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_what_is_asked_at_the_end_of_one_training_stops_the_next_before_it_begins(listening):
+    with stopping.put_off():
+        os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(stopping.Stopped, match="stopped by Ctrl-C"), stopping.put_off():
+        raise AssertionError("it has begun")
+
+
+def test_a_signal_that_python_would_only_print_ends_the_program(root):
+    """One that arrives in a finaliser."""
+    text = """
+import os, signal
+from pipeline.stopping import listen
+class Last:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        "".join(map(str, range(10)))
+listen()
+last = Last()
+del last
+print("went on")
+"""
+    done = subprocess.run([sys.executable, "-c", text], cwd=root, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (143, "")
+    assert done.stderr.strip().startswith("stopped by SIGTERM")
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process hears of the end of its parent on Linux alone")
+def test_a_stage_whose_dvc_is_killed_stops_by_itself(root, tmp_path):
+    stage = f"""
+import time
+from pathlib import Path
+from pipeline.stopping import Stopped, listen
+try:
+    listen()
+    Path({str(tmp_path / "began")!r}).touch()
+    time.sleep(60)
+except Stopped as stopped:
+    Path({str(tmp_path / "status")!r}).write_text(str(stopped.status))
+    Path({str(tmp_path / "status")!r}).rename({str(tmp_path / "stopped")!r})
+"""
+    dvc = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {stage!r}])"
+    process = subprocess.Popen([sys.executable, "-c", dvc], cwd=root, env=os.environ | {"DVC_STAGE": "train@joint"})
+    for path, then in ((tmp_path / "began", process.kill), (tmp_path / "stopped", process.wait)):
+        end = time.monotonic() + 30
+        while not path.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        then()
+    assert (tmp_path / "stopped").read_text() == "143"
 
 
 def test_a_stage_that_trains_nothing_stops_at_once(copied, run, listening, capsys, monkeypatch):

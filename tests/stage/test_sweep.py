@@ -2,9 +2,13 @@
 
 import json
 import os
+import random
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +83,48 @@ def test_a_baseline_can_be_swept(finished, sweep):
     assert [load(job / "config.yaml")["baseline"]["bm25"]["k1"] for job in jobs] == [0.9, 0.1]
     file = "data/metrics/evaluate/bm25.json"
     assert (jobs[0] / file).read_bytes() == (finished / file).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_killed_three_times_computes_each_point_once(finished, root, tmp_path):
+    folder = Path(shutil.copytree(finished, tmp_path / "workspace"))
+    points = [round(0.05 * i, 2) for i in range(1, 13)]
+    words = ["merge", "merging=slerp", f"merge.method.norm={','.join(map(str, points))}", "--multirun"]
+    command = [sys.executable, "-m", "pipeline", *words]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    draw = random.Random(0)
+
+    def results():
+        return list(folder.glob("multirun/results/merge-*.json"))
+
+    for ended, signum in ((2, signal.SIGKILL), (5, signal.SIGTERM), (8, signal.SIGKILL)):
+        with (folder / "log").open("w") as log:
+            process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+        while process.poll() is None and len(results()) < ended:
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0, 0.3))
+        assert process.poll() is None, (folder / "log").read_text()
+        os.killpg(process.pid, signum)
+        assert process.wait() in (-signal.SIGKILL, 128 + signal.SIGTERM)
+        assert "Traceback" not in (folder / "log").read_text()
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    computed = [
+        load(file.with_name("config.yaml"))["merge"]["slerp"]["method"]["norm"]
+        for file in folder.glob("multirun/*/*/*/metrics.json")
+    ]
+    assert sorted(computed) == points
+    assert len(results()) == len(points)
+    assert done.stdout.count('"known": true') >= 8
+    config = folder / "checkpoints/base/provenance.json"
+    config.write_text(config.read_text() + "\n")  # another input: no result is of it
+    done = subprocess.run(
+        [*command[:4], *words[1:2], "merge.method.norm=0.05", "--multirun"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert '"known"' not in done.stdout
+    assert len(results()) == len(points) + 1

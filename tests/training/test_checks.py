@@ -1,10 +1,14 @@
 """Bad input is told before a model is loaded where that is possible, before the first step otherwise."""
 
+import re
+
 import pytest
+import torch
 
 from pipeline.corpus.batches import Batch
 from pipeline.corpus.row import Row
 from pipeline.encoder.encoder import Encoder
+from pipeline.training import checks
 from pipeline.training.checks import built_objectives, check_batches, check_encoder, check_rows
 
 OBJECTIVES = {
@@ -127,6 +131,24 @@ def test_rows_that_cannot_teach_are_told_without_an_encoder(name, monkeypatch):
 def fits(encoder, objective, *, max_length_tokens=12):
     training = {"tasks": {"sts": {"objective": objective}}, "max_length_tokens": max_length_tokens}
     check_encoder("train-x", training, built_objectives(training), encoder)
+
+
+@pytest.mark.parametrize(
+    ("precision", "half", "told"),
+    [
+        ("bf16-mixed", 4.0, "train-x.precision is bf16-mixed, .* 2.0 times faster in float32"),
+        ("bf16-mixed", 1.0, "^$"),
+        ("32-true", 4.0, "^$"),
+    ],
+)
+def test_half_precision_on_a_processor_without_it_is_told(monkeypatch, capsys, precision, half, told):
+    monkeypatch.setattr(checks, "seconds_of_product", {torch.float32: 2.0, torch.bfloat16: half}.get)
+    checks.tell_slow_half("train-x", {"precision": precision}, {"accelerator": "cpu"})
+    assert re.match(told, capsys.readouterr().out)
+
+
+def test_a_product_takes_time():
+    assert 0 < checks.seconds_of_product(torch.float32) < 60
 
 
 def test_an_encoder_that_fits_passes(tiny_encoder):
