@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Int
 
-from pipeline.corpus.compared import all_compared, first_seen, sides
+from pipeline.corpus.compared import Compared, all_compared, first_seen, sides
 from pipeline.corpus.records import of_kinds
 from pipeline.corpus.row import Row
 
@@ -41,19 +42,14 @@ class Paraphrased:
         """``nearest``: evaluation texts by the words shared with the nearest train text that says the same. ``open``: pairs of a train and
         an evaluation text, those with most in common first; ``not_handed_on``: how many more there are. Chains of proteins are no words.
         None where they are too many."""
-        tables, every = all_compared([train, evaluation], normal)
-        chosen = [first_seen(sides(rows.where(of_kinds(rows, lambda kind: kind.texts == "prose"))).ravel()) for rows in tables]
+        every, chosen = _prose(train, evaluation, normal)
         if (count := sum(map(len, chosen))) > self.max_texts:
-            print(
-                f"{count} texts are too many to look for those that stand in train in other words: "
-                f"`set: {{curate.measures.paraphrased.max_texts: {count}}}` does it all the same"
-            )
+            _tell_too_many(count)
             return None
         known, asked = (every.texts.take(pa.array(part)).to_pylist() for part in chosen)
         texts = [*known, *asked]
-        told = self.search.told(
-            every.plain.take(pa.array(np.concatenate(chosen))).to_pylist(), [0] * len(known) + [1] * len(asked)
-        )
+        plain = every.plain.take(pa.array(np.concatenate(chosen))).to_pylist()
+        told = self.search.told(plain, [0] * len(known) + [1] * len(asked))
         number = told.set_of.tolist()
         first: tuple[dict[int, str], dict[int, str]] = {}, {}
         for i, text in enumerate(texts):
@@ -82,3 +78,19 @@ class Paraphrased:
             "open": [[one, other] for _, one, other in open_[: self.search.most]],
             "not_handed_on": max(0, len(open_) - self.search.most),
         }
+
+
+def _prose(
+    train: Sequence[Row], evaluation: Sequence[Row], normal: Callable[[str], str]
+) -> tuple[Compared, list[Int[np.ndarray, " T"]]]:
+    """The texts, and of train and of evaluation the numbers of those that are prose, each once."""
+    tables, every = all_compared([train, evaluation], normal)
+    prose = [rows.where(of_kinds(rows, lambda kind: kind.texts == "prose")) for rows in tables]
+    return every, [first_seen(sides(rows).ravel()) for rows in prose]
+
+
+def _tell_too_many(count: int) -> None:
+    print(
+        f"{count} texts are too many to look for those that stand in train in other words: "
+        f"`set: {{curate.measures.paraphrased.max_texts: {count}}}` does it all the same"
+    )

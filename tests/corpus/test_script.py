@@ -2,7 +2,7 @@ import unicodedata
 
 import pytest
 
-from pipeline.audit.words import _alone
+from pipeline.audit.shingles import _alone
 from pipeline.corpus.script import counted, is_latin, letters, parted, runs, script_without_blanks
 
 

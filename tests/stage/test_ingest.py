@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.checkpoint import read_json
 from pipeline.corpus.files import read
+from pipeline.corpus.records import Records
 from pipeline.corpus.row import Rejected, Row
 from pipeline.stage.ingest import _check_tasks
 
@@ -208,7 +209,7 @@ def test_the_budget_counts_what_is_lost_of_the_file(workspace, run, capsys, name
 
 
 def test_one_task_of_two_kinds_is_told_with_both_corpora(tmp_path):
-    rows = [Row("legal", "q", "a", "d", "b", 1.0, kind=kind) for kind in ("retrieval", "sts")]
+    rows = Records.of(Row, [Row("legal", "q", "a", "d", "b", 1.0, kind=kind) for kind in ("retrieval", "sts")])
     kinds = {}
     _check_tasks("laws", rows[:1], kinds)
     with pytest.raises(ValueError, match="task 'legal' is of kind retrieval in corpus laws and of kind sts in mail"):
