@@ -30,7 +30,7 @@ def imported(code, folder, root):
     return set(done.stdout.splitlines()[-1].split()[1:])
 
 
-@pytest.mark.parametrize("stage", ["compose", "ingest", "baseline", "report"])
+@pytest.mark.parametrize("stage", ["compose", "ingest", "baseline"])
 def test_a_stage_without_a_model_starts_without_torch_and_what_scores(stage, tmp_path, root):
     code = f"import pipeline.stage.{stage}, pipeline.report.costs, pipeline.evaluator.classification, pipeline.evaluator.clustering"
     assert imported(code, tmp_path, root) == set()
