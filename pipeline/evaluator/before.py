@@ -2,7 +2,7 @@
 
 The difference is paired, by draws of whole groups, and comes by the same reckoning as the gate's (`pipeline.evaluator.gate`). Where it is
 not beyond chance, the sentence names the likeliest reason, in this order: nothing was chosen but the model off the shelf; training
-hardly moved the model; it moved it for the worse; there were few train rows; the test rows are too few to tell.
+hardly moved the model; it moved it for the worse; it saw few of the train rows; there were few; the test rows are too few to tell.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ from pipeline.evaluator.gate import Stand, stand, weighed
 from pipeline.evaluator.scores import Scores, at_home, averaged, mean
 
 FEW_ROWS = 1000  # train rows: our judgement; a few hundred pairs rarely move a trained model beyond chance
+MOST_SEEN = 0.9  # share of the train rows below which a longer recipe is the first thing to try: our judgement
 UNMOVED = 0.999  # agreement with the model off the shelf from which a model counts as hardly moved
 
 
@@ -41,11 +42,13 @@ def before_and_after(
     baselines: Sequence[str],
     guards: Sequence[str],
     train_rows: int,
+    seen: float | None,
     kept: float | None,
     limits: Mapping[str, Any],
 ) -> Before:
-    """``items`` are of test rows, by model. ``kept``: agreement of the final model with the shelf, None where it was not measured.
-    ``limits``: ``resamples``, ``confidence``, ``margin`` and ``seed``."""
+    """``items`` are of test rows, by model. ``seen``: the share of the train rows that trainings looked at, None where they kept no count.
+    ``kept``: agreement of the final model with the shelf, None where it was not measured. ``limits``: ``resamples``, ``confidence``,
+    ``margin`` and ``seed``."""
     shown: dict[str, None] = dict.fromkeys([*([shelf] if shelf else []), *baselines, final])
     rows = {name: _row(evaluators, at_home(scores[name].test, guards), at_home(scores[final].test, guards)) for name in shown}
     found = _difference(evaluators, items, final, shelf, guards, limits) if shelf not in (None, final) else None
@@ -54,7 +57,7 @@ def before_and_after(
     if entries and all(getattr(evaluators[one["kind"]], "predicts", False) for one in entries.values()):
         sentence = f"{final} predicts what the model off the shelf has no answer to, so it stands beside the baselines alone."
     else:
-        sentence = _sentence(final, shelf, found, better, train_rows=train_rows, kept=kept, entries=entries)
+        sentence = _sentence(final, shelf, found, better, train_rows=train_rows, seen=seen, kept=kept, entries=entries)
     if {*scores} <= {shelf, *baselines}:
         sentence = f"{final}, the model off the shelf, is final: the page makes no other."
     sentence += _ahead(rows, final, baselines)
@@ -103,6 +106,7 @@ def _sentence(
     better: bool | None,
     *,
     train_rows: int,
+    seen: float | None,
     kept: float | None,
     entries: Mapping[str, Mapping[str, Any]],
 ) -> str:
@@ -123,7 +127,7 @@ def _sentence(
     if better:
         return f"{final} is better than {shelf}, the model off the shelf, on test rows: {told}."
     verdict = "is worse than" if better is False else "is not shown to be better than"
-    reason = _reason(found, better, train_rows, kept, entries)
+    reason = _reason(found, better, train_rows, seen, kept, entries)
     return f"{final} {verdict} {shelf}, the model off the shelf, on test rows: {told}. {reason}"
 
 
@@ -132,7 +136,12 @@ def _bound(one: Any) -> str:
 
 
 def _reason(
-    found: Stand, better: bool | None, train_rows: int, kept: float | None, entries: Mapping[str, Mapping[str, Any]]
+    found: Stand,
+    better: bool | None,
+    train_rows: int,
+    seen: float | None,
+    kept: float | None,
+    entries: Mapping[str, Mapping[str, Any]],
 ) -> str:
     if not found.differs or (kept is not None and kept >= UNMOVED):
         agree = "" if kept is None else f" (agreement {kept:.4f})"
@@ -145,6 +154,8 @@ def _reason(
             "Likely reason: the train rows teach something else than the test rows ask for, or the rate is too high. Look at the dropped "
             "and the worst rows in the report; try half the rate (pace.train_lr), or a model half way back (derivation `back`)."
         )
+    if seen is not None and seen < MOST_SEEN:
+        return f"Likely reason: the trainings saw {100 * seen:.0f} % of the train rows. Try a longer recipe (choose.recipe)."
     if train_rows < FEW_ROWS:
         return f"Likely reason: {_few(train_rows)}. {_try_rows(train_rows)}"
     counted = ", ".join(

@@ -5,17 +5,18 @@ Writes: checkpoints/final/, data/metrics/final.json (what each form loses on tes
         `dvc exp show` and `dvc metrics diff` show)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pipeline import manifest
 from pipeline._version import __version__
 from pipeline.behaviour.free_embedding import holds
 from pipeline.build import build
-from pipeline.checkpoint import ARCHITECTURE, PROVENANCE, read_json, whole_directory, write_json
+from pipeline.checkpoint import ARCHITECTURE, PROVENANCE, SEEN, read_json, whole_directory, write_json
 from pipeline.copying import copy_model
 from pipeline.corpus.collection import collections
 from pipeline.corpus.files import corpora
@@ -122,9 +123,17 @@ def _before(
         baselines=list(cfg["baseline"]),
         guards=cfg["evaluate"]["guards"],
         train_rows=sum(read_json(CURATED / corpus / "card.json")["splits"]["train"] for corpus in corpora(CURATED)),
+        seen=_seen(cfg["experts"].values()),
         kept=verdict.kept.get(verdict.final),
         limits=limits | {"seed": cfg["seed"]},
     )
+
+
+def _seen(experts: Iterable[str]) -> float | None:
+    """Of the rows of all trainings the share that they looked at; None where none kept count."""
+    counts = [one for place in experts for one in manifest.read_json(Path(place) / SEEN).get("tasks", {}).values()]
+    rows = sum(one["rows"] for one in counts)
+    return sum(one["seen"] for one in counts) / rows if rows else None
 
 
 def _card(

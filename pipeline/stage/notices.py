@@ -44,7 +44,8 @@ def _rows_lost(corpus: str, card: Mapping[str, Any]) -> list[str]:
     reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(dropped.items(), key=lambda pair: (-pair[1], pair[0])))
     unread = "".join(f"; {n} of these: {reason}" for reason, n in raw.get("reasons", {}).items())
     read = sum(raw["rows"].values()) + raw["rejected"]
-    return [f"{corpus}: {sum(dropped.values())} of {read} records were dropped ({reasons}{unread})."]
+    number = sum(dropped.values())
+    return [f"{corpus}: {number} of {read} records {'was' if number == 1 else 'were'} dropped ({reasons}{unread})."]
 
 
 def _not_scored(

@@ -21,7 +21,7 @@ def record(values, corpus="x"):
     return entry, of | {"id": QUERIES[: len(values)], "group": QUERIES[: len(values)], MAIN: list(values)}
 
 
-def compared(*, shelf="backbone", final="joint", train_rows=5000, kept=None, guards=(), **values):
+def compared(*, shelf="backbone", final="joint", train_rows=5000, seen=None, kept=None, guards=(), **values):
     """By model the nDCG of each query in corpus x, or by corpus."""
     by_corpus = {name: one if isinstance(one, dict) else {"x": one} for name, one in values.items()}
     records = {name: {f"retrieval/{c}": record(v, c) for c, v in of.items()} for name, of in by_corpus.items()}
@@ -37,6 +37,7 @@ def compared(*, shelf="backbone", final="joint", train_rows=5000, kept=None, gua
         baselines=[name for name in values if name == "bm25"],
         guards=list(guards),
         train_rows=train_rows,
+        seen=seen,
         kept=kept,
         limits=LIMITS,
     )
@@ -74,7 +75,8 @@ def test_a_model_that_lost_is_called_worse_and_told_what_to_try():
     ("changes", "reason"),
     [
         ({"kept": 0.9995}, "the training hardly moved the model (agreement 0.9995)"),
-        ({"train_rows": FEW_ROWS - 1}, f"there are only {FEW_ROWS - 1} train rows"),
+        ({"train_rows": FEW_ROWS - 1, "seen": 0.4}, "the trainings saw 40 % of the train rows. Try a longer recipe"),
+        ({"train_rows": FEW_ROWS - 1, "seen": 0.95}, f"there are only {FEW_ROWS - 1} train rows"),
         ({"kept": 0.9}, "the test rows are too few to tell. Of retrieval/x 20 items in 20 groups, a gain of the mean is told"),
     ],
 )
