@@ -8,7 +8,7 @@ python -m pipeline form joint out=DIR half binary                   the same mod
 python -m pipeline plan                                             what `dvc repro` would run, why, and what it takes, before it starts
 python -m pipeline result                                           before and after: what there was, what there is now, what it took
 python -m pipeline search "rolling window over a dataframe"
-python -m pipeline search corpus=notes.jsonl text=body "where the keys lie"       any table of texts
+python -m pipeline search corpus=notes.jsonl text=body "where the keys lie"       any table of texts (name=COLUMN, model=DIR, top=10)
 python -m pipeline push user/name                                   checkpoints/final to the Hub, private unless --public
 python -m pipeline track                                            every stage that has run as a W&B run, with artifacts
 python -m pipeline verify                                           whether each byte of outputs and DVC's cache is as it was written

@@ -39,6 +39,9 @@ def run(words: list[str]) -> None:
     if not question:
         raise ValueError('search needs a question: python -m pipeline search "rolling window over a dataframe"')
     top, tokens = _whole(given, "top", 10), _whole(given, "tokens", 0)
+    model = Path(given.get("model", FINAL))
+    if "model" not in given and not model.is_dir():
+        raise ValueError(f"there is no model yet ({model}); run `make repro`, which makes it, or name one: model=DIRECTORY")
     config = load()
     limits = {
         "max_length_tokens": tokens or config["evaluate"]["max_length_tokens"],
@@ -52,7 +55,6 @@ def run(words: list[str]) -> None:
         texts = _documents()
     if not texts:
         raise ValueError(f"{given.get('corpus', RAW)} holds no text to search")
-    model = Path(given.get("model", FINAL))
     encoder = Encoder.load(model)
     encoder.spread(encoding_devices(config["runtime"]))
     names, index = _index(encoder, f"{weights_hash(model)} {limits['max_length_tokens']}", texts, limits)

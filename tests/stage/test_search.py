@@ -93,7 +93,8 @@ def test_what_cannot_be_searched_is_told(folder, run, capsys, words, message):
 
 def test_without_a_model_it_says_what_to_do(copied, run, capsys):
     assert run(copied("data/raw", "data/config.yaml"), "search", "lamp") == 1
-    assert "checkpoints/final is no encoder directory" in capsys.readouterr().err
+    assert run(copied(), "search", "lamp") == 1  # a clone that has made nothing
+    assert "there is no model yet (checkpoints/final); run `make repro`" in capsys.readouterr().err
 
 
 def test_an_id_is_never_taken_apart_and_documents_about_one_thing_are_shown_as_one(tmp_path, monkeypatch):
