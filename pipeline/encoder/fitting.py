@@ -189,7 +189,10 @@ def checked(where: Path, make: Callable[[], Any]) -> Any:
     vectors = torch.zeros(1)
     try:
         encoder = make()
-        text = encoder.tokenizer is not None and _table(encoder.path(0)[0]) is not None  # else a model of images
+        first = encoder.path(0)[0]
+        text = (
+            getattr(first, "tokenizer", None) is not None and _table(first) is not None
+        )  # else a model of images, or of what else
         for side in ("query", "document") if text else ():
             vectors = encoder(*encoder.padded(encoder.token_ids(["a text"], None, side=side)))
     except Exception as error:

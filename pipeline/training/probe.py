@@ -117,11 +117,18 @@ def shares(plan: Any, trainer: pl.Trainer) -> dict[str, dict[str, float]]:
             places[task].update(row for group in groups for row in group)
     found = {}
     for task, rows in batches.rows.items():
-        query = batches.reader.lengths(task, "query", [row.query for row in rows])
-        document = batches.reader.lengths(task, "document", [row.document for row in rows])
+        query = _lengths(batches.reader, task, "query", [row.query for row in rows])
+        document = _lengths(batches.reader, task, "document", [row.document for row in rows])
         tokens = [sum(one) for one in zip(query, document, strict=True)]
         found[task] = {
             "rows": len(places[task]) / max(1, len(rows)),
             "tokens": sum(tokens[i] for i in places[task]) / max(1, sum(tokens)),
         }
     return found
+
+
+def _lengths(reader: Any, task: str, side: str, texts: list[str]) -> list[int]:
+    """In tokens, of each of ``texts``, repeated ones too."""
+    once = list(dict.fromkeys(texts))
+    of_text = dict(zip(once, reader.lengths(task, side, once), strict=True))
+    return [of_text[text] for text in texts]

@@ -143,7 +143,7 @@ def test_planted_paraphrases_leave_train_where_contamination_searches_for_them()
     train = [Row("retrieval", f"q{i}", f"question {i} of nobody else", f"d{i}", text) for i, (*_, text) in enumerate(made)]
     test = [Row("retrieval", f"x{i}", f"asked {i} by somebody here", f"y{i}", text) for i, text in enumerate(asked)]
     twins = Contamination(match="text", neighbours=search())(train, test, str)
-    gone = [twin is not None for twin in twins]
+    gone = [place >= 0 for place in twins.place.tolist()]
     same = [agrees for _, agrees, *_ in made]
     assert sum(g and s for g, s in zip(gone, same, strict=True)) >= 0.8 * sum(same)
     assert sum(g and not s for g, s in zip(gone, same, strict=True)) <= 0.1 * sum(gone)

@@ -127,6 +127,7 @@ def test_a_backbone_learns_what_was_hidden(encoder, texts, tmp_path, monkeypatch
         before["model.0.model.embeddings.word_embeddings.weight"]
     )
     assert encoder.state_dict().keys() == before.keys()  # what answered is gone
+    job.forget()
     assert not list((tmp_path / "data/runs").iterdir())
 
 

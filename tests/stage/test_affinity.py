@@ -122,10 +122,9 @@ def test_a_frozen_backbone_is_handed_on_as_it_was_and_computed_once_for_each_way
 
 def test_another_start_gives_the_same_bytes(proteins, run, tmp_path):
     folder = tmp_path / "again"
-    for part in ("conf", "data/curated", "data/config.yaml", "checkpoints/base", "constraints.txt"):
+    for part in ("conf", "data/curated", "data/mined", "data/config.yaml", "checkpoints/base", "constraints.txt"):
         (folder / part).parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if (proteins / part).is_dir() else shutil.copy)(proteins / part, folder / part)
-    (folder / "data/mined").mkdir()
     assert run(folder, "train", "hp") == 0
     for name in ("architecture.safetensors", "architecture.yaml", "model.safetensors", "provenance.json"):
         file = f"checkpoints/experts/hp/{name}"

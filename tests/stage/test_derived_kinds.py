@@ -27,7 +27,7 @@ CHANGED = {
 }
 DERIVATIONS = NOTHING | CHANGED
 PLACES = {name: f"checkpoints/derived/{name}" for name in DERIVATIONS}
-OWN = {"derivation.json", "provenance.json"}  # say how a directory came about
+OWN = {"derivation.json", "provenance.json", "SHA256SUMS"}  # say how a directory came about, or list these
 TEXTS = ["How do I clean the lamp?", "a", "", "wipe it with the kettle " * 12]
 WORDS = [
     f"{start}{end}" for start in ("lam", "ket", "car", "win", "tab") for end in ("al", "es", "in", "or", "um", "et", "ax", "ip")
@@ -62,6 +62,7 @@ def scramble(file):
     (name,) = [name for name in weights if name.endswith("position_embeddings.weight")]
     weights[name] = torch.randn(weights[name].shape, generator=torch.Generator().manual_seed(0))
     save_file(weights, file, metadata={"format": "pt"})
+    (file.parent / "SHA256SUMS").unlink()  # the change is meant
 
 
 def files(folder):
