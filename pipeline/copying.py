@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline.sums import SUMS
 
 COPIED = ("*.json", "*.yaml", "*.txt", "*.model", "*.jinja", "*.safetensors", "*.csv", "*.png", "*.md", "LICENSE*", "NOTICE*")
+COPIED += ("*.codes", "*.spm", "*.bpe", "*.tokenizer", "*.tiktoken")  # what some tokenizers read
 DEEP = 3  # folders below a model's: modules of a router
 STORED = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}(\.dir)?$")  # of DVC's cache, wherever it is
 SHOWN = 5

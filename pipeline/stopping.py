@@ -16,9 +16,12 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 PATIENCE_SECONDS = 20.0
 GO_ON = "nothing half-made is left; the same command does it again, a training from its last checkpoint"
-_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
+_PARENT_DIES = 1  # PR_SET_PDEATHSIG of Linux
+LEFT_ALONE = (
+    signal.SIGUSR2
+)  # which the system sends then; not SIGTERM, of which a second one would end a training without saving
 
-_state: dict[str, Any] = {"put_off": False, "asked": None, "process": None}
+_state: dict[str, Any] = {"put_off": False, "asked": None, "process": None, "leaving": False}
 
 
 class Stopped(BaseException):
@@ -44,7 +47,8 @@ def listen() -> None:
     sys.unraisablehook = _unraisable
     take_over()
     if "DVC_STAGE" in os.environ and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGTERM)
+        signal.signal(LEFT_ALONE, _left_alone)
+        ctypes.CDLL(None).prctl(_PARENT_DIES, LEFT_ALONE)
 
 
 def take_over() -> None:
@@ -86,10 +90,16 @@ def workers() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def step_ended() -> None:
+    """The step under way has ended, so nothing is given up any more: what follows may take its time."""
+    if _state["asked"] is not None and _state["process"] is not None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def leave(stopped: Stopped) -> int:
     """The exit status, and nothing more is heard: who is leaving is not asked again."""
     _state["asked"] = None
-    for one in SIGNALS if _state["process"] == os.getpid() else ():
+    for one in (*SIGNALS, LEFT_ALONE) if _state["process"] == os.getpid() else ():
         signal.signal(one, signal.SIG_IGN)
     return stopped.status
 
@@ -101,7 +111,14 @@ def _heard(signum: int, frame: FrameType | None) -> None:
         _state["asked"] = signum
         signal.setitimer(signal.ITIMER_REAL, PATIENCE_SECONDS)
         return
+    _state["leaving"] = True
     raise Stopped(signum)
+
+
+def _left_alone(signum: int, frame: FrameType | None) -> None:
+    """Who started the stage is gone. Whoever was asked before is on the way out already."""
+    if _state["asked"] is None and not _state["leaving"]:
+        _heard(signal.SIGTERM, frame)
 
 
 def _given_up(signum: int, frame: FrameType | None) -> None:

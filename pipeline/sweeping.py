@@ -25,9 +25,11 @@ from pipeline.choice import (
     placed,
     shared,
 )
+from pipeline.experts import JOINT, composing
 from pipeline.params import check_config, for_item, resolved
 from pipeline.shape import Config, Page
 from pipeline.spelling import nearest
+from pipeline.task import KINDS
 
 GROUPS = {"train": "expert", "merge": "merging"}  # of sections whose items are choices of Hydra's too
 
@@ -43,6 +45,8 @@ def hydra_overrides(page: Page, stage: str, item: str | None, own: Sequence[str]
         check_choice("baseline", str(item), "python -m pipeline baseline <name>")
         plain.append(f"+baseline={item}")
     parsed = _parsed(own)
+    if stage == "train":
+        plain += _learned_together(page, parsed)
     choices = _unnamed(placed(page), named)
     if not choices and not cleared(page):
         check_overrides(plain, own)
@@ -60,6 +64,18 @@ def hydra_overrides(page: Page, stage: str, item: str | None, own: Sequence[str]
     if group not in swept:  # else each job has choices of its own, and its keys are looked at there
         check_overrides([*plain, *added], own)
     return [*plain, *added, *own]
+
+
+def _learned_together(page: Page, parsed: Sequence[Override]) -> list[str]:
+    """What makes `joint` learn the page's own tasks, as `pipeline.experts` says. ValueError where it is one of several swept experts."""
+    chosen = next((_names(one) for one in parsed if one.key_or_group == "expert"), [])
+    if JOINT not in chosen:
+        return []
+    kinds = {task: KINDS[one["kind"]] for task, one in load()["tasks"].items()}
+    more = composing(JOINT, kinds, page.experts)[1:]
+    if more and len(chosen) > 1:
+        raise ValueError(f"expert={','.join(chosen)}: {JOINT} learns tasks of this page's own; sweep it alone, expert={JOINT}")
+    return more
 
 
 def check_overrides(fixed: Sequence[str], own: Sequence[str]) -> None:

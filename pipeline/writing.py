@@ -75,18 +75,22 @@ def stored(path: Path) -> None:
     for one in [*path.rglob("*"), path] if path.is_dir() else [path]:
         if one.is_symlink():
             continue
-        descriptor = os.open(one, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _synced(one)
 
 
 def replaced(partial: Path, target: Path) -> None:
     """``partial`` takes the name ``target``, on the disk too."""
     partial.replace(target)
-    descriptor = os.open(target.parent, os.O_RDONLY)
+    _synced(target.parent)
+
+
+def _synced(path: Path) -> None:
+    """Some file systems know no such thing of folders; there a name may be lost with the power."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if not path.is_dir() or error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)

@@ -697,6 +697,19 @@ def test_joint_learns_the_tasks_that_experts_are_named_after(composed):
 LEARNED = sorted(name for name, kind in KINDS.items() if kind.learned and kind.evaluated and kind.texts == "prose")
 
 
+def test_a_sweep_of_joint_learns_the_tasks_that_the_page_s_joint_learns(composed_anew, monkeypatch):
+    experts = {name: f"checkpoints/experts/{name}" for name in ("legal", "support")} | {"joint": "checkpoints/controls/joint"}
+    whole = composed_anew(corpora={"laws": LEGAL, "mail": SUPPORT}, experts=experts)
+    monkeypatch.setattr("pipeline.sweeping.load", lambda: whole)
+    page = read_page()
+    found = hydra_overrides(page, "train", None, ["expert=joint", "train.optimizer.lr=1e-5,2e-5"])
+    with hydra.initialize_config_dir(str(Path("conf").absolute()), version_base="1.3"):
+        tasks = hydra.compose("config", [one for one in found if "," not in one]).train.tasks
+    assert list(tasks) == list(whole["train"]["joint"]["tasks"]) == ["legal", "support"]
+    with pytest.raises(ValueError, match="joint learns tasks of this page's own; sweep it alone"):
+        hydra_overrides(page, "train", None, ["expert=joint,sts"])
+
+
 @pytest.mark.parametrize("kind", LEARNED)
 def test_an_expert_can_be_named_after_a_task_of_every_kind_that_is_learned(composed, kind):
     experts = {"mine": "checkpoints/experts/mine"}

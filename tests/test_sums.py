@@ -79,14 +79,16 @@ def test_a_card_that_was_changed_is_told(tmp_path):
 
 def test_a_file_that_is_gone_is_told_and_one_that_nobody_lists_passes(tmp_path):
     with whole_directory(tmp_path / "x") as folder:
-        (folder / "a").write_text("1")
+        (folder / "a.json").write_text("1")
+        (folder / "b.onnx").write_text("1")
         (folder / "README.md").write_text("1")
+    (tmp_path / "x/b.onnx").unlink()  # a form that was not fetched
     (tmp_path / "x/new").write_text("2")
     (tmp_path / "x/README.md").write_text("mine")
     check_file(tmp_path / "x/new")
     check_folder(tmp_path / "x")
-    (tmp_path / "x/a").unlink()
-    with pytest.raises(ValueError, match="x/a is missing, which SHA256SUMS names"):
+    (tmp_path / "x/a.json").unlink()
+    with pytest.raises(ValueError, match=r"x/a\.json is missing, which SHA256SUMS names"):
         check_folder(tmp_path / "x")
 
 
@@ -94,4 +96,10 @@ def test_a_file_that_is_gone_is_told_and_one_that_nobody_lists_passes(tmp_path):
 def test_a_list_names_files_of_its_folder_alone(tmp_path, line):
     (tmp_path / SUMS).write_text(line + "\n")
     with pytest.raises(ValueError, match="SHA256SUMS:1: expected a hash of 64 digits and a name"):
+        read_sums(tmp_path / SUMS)
+
+
+def test_a_list_that_was_cut_short_is_told(tmp_path):
+    (tmp_path / SUMS).write_text("0" * 64 + "  a.json\n" + "0" * 64 + "  b")
+    with pytest.raises(ValueError, match="it was cut short"):
         read_sums(tmp_path / SUMS)

@@ -3,8 +3,9 @@
 Nothing here is shared with the search that made the split (`pipeline.cluster`), so that a mistake there cannot hide itself.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from pipeline.audit.shingles import Shingles
 from pipeline.corpus.compared import Compared, all_compared, first_seen, sides
 from pipeline.corpus.row import Row
 
-BLOCK_TEXTS, THREADS = 50_000, 2  # of the sparse product at a time, and products at once; speed only
+BLOCK_TEXTS, THREADS = 10_000, 2  # of the sparse product at a time, and products at once; speed only
 BINS = 10  # of the histogram, from similarity 0 to 1
 
 
@@ -163,8 +164,14 @@ class Audit:
             union = sizes[shared.row] + shingles.sizes[shared.col] - shared.data
             return csr_array((shared.data / union, (shared.row, shared.col)), shape=shared.shape)
 
+        waiting: deque[Future[csr_array]] = deque()
         with ThreadPoolExecutor(THREADS) as pool:
-            yield from pool.map(one, range(0, len(train), BLOCK_TEXTS))
+            for first in range(0, len(train), BLOCK_TEXTS):
+                waiting.append(pool.submit(one, first))
+                if len(waiting) > THREADS:  # no more than that are held: one may have as many numbers as pairs
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
 
 
 def _places(once: Int[np.ndarray, " N"], numbers: np.ndarray) -> np.ndarray:

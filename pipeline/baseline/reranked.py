@@ -40,11 +40,12 @@ class Reranked:
 
     def search(self, queries: list[str], documents: list[str], depth: int) -> tuple[np.ndarray, np.ndarray]:
         """``(scores, rows)``, best first; row -1 where ``first`` finds no further document."""
-        _, rows = self.first.search(queries, documents, min(self.number, depth))
+        _, rows = self.first.search(queries, documents, self.number)
         scores = np.full(rows.shape, -np.inf)
         there = rows >= 0
         pairs = [(queries[i], documents[row]) for i, of in enumerate(rows) for row in of if row >= 0]
         if pairs:
             scores[there] = logits(self.model, pairs).numpy()
         order = np.argsort(-scores, axis=1, kind="stable")
+        order = order[:, :depth]
         return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)

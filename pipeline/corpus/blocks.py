@@ -24,6 +24,9 @@ from pipeline.corpus.records import Records, Rows, coded, compute, joined, types
 from pipeline.corpus.row import SPLITS, Rejected, Row, Split
 from pipeline.corpus.values import content_id, number
 
+NO_NAME = (
+    " "  # stands for a name that is no text (a number, a list, a path into a record, a key that is not there): never plain
+)
 BLOCK_RECORDS = 10_000  # of files that are read record by record
 NAMES = ("group", "split", "query_id", "document_id")
 
@@ -82,22 +85,24 @@ def _sound(column: pa.Array) -> bool:
 
 
 def _gathered(cells: Iterable[Cells | Rejected], of: ColumnMap) -> Iterator[Block]:
-    """Records that come one by one, in blocks; a value that is no text is left out of the columns, but for scores."""
+    """Records that come one by one, in blocks; a text that is none is left out of the columns, a name that is none is `NO_NAME`."""
     rest = iter(cells)
     while found := list(islice(rest, BLOCK_RECORDS)):
         columns: dict[str, pa.Array] = {}
         for role in (*NAMES, "query", "document", "score"):
             if (name := of.one[role]) is not None:
-                values = [None if isinstance(one, Rejected) else one.values.get(name) for one in found]
-                columns[name] = _numbers(values, name) if role == "score" else _texts(values)
+                absent = NO_NAME if role in NAMES else None
+                values = [absent if isinstance(one, Rejected) else one.values.get(name, absent) for one in found]
+                columns[name] = _numbers(values, name) if role == "score" else _texts(values, absent)
         yield Block(found[0].file, [one.line for one in found], columns, found.__getitem__)
 
 
-def _texts(values: Sequence[object]) -> pa.Array:
+def _texts(values: Sequence[object], absent: str | None) -> pa.Array:
+    """``absent`` in place of what is neither a text nor null."""
     try:
-        return pa.array([value if isinstance(value, str) else None for value in values], pa.large_string())
+        return pa.array([value if isinstance(value, str) or value is None else absent for value in values], pa.large_string())
     except UnicodeEncodeError:  # half of a surrogate pair: each is looked at alone
-        return pa.nulls(len(values), pa.large_string())
+        return pa.array([absent] * len(values), pa.large_string())
 
 
 def _numbers(values: Sequence[object], column: str) -> pa.Array:
@@ -178,7 +183,7 @@ def _plain_columns(block: Block, of: ColumnMap) -> dict[str, pa.Array] | None:
         whole_names = role in NAMES and pa.types.is_integer(column.type)
         if not (numbers if role == "score" else _is_text(column) or whole_names):
             return None
-        columns[role] = column.cast(pa.float64() if role == "score" else pa.large_string())
+        columns[role] = column.cast(pa.float64(), safe=False) if role == "score" else column.cast(pa.large_string())
     return columns
 
 

@@ -268,6 +268,22 @@ def write_records(path: Path, records: Records[Any]) -> None:
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as file:
         for first in range(0, max(1, len(records)), GROUP_ROWS):
             parts = [
-                written_out(records.columns[name].slice(first, GROUP_ROWS)).cast(schema.field(name).type) for name in names
+                _narrowed(written_out(records.columns[name].slice(first, GROUP_ROWS)), schema.field(name).type)
+                for name in names
             ]
             file.write_table(pa.table(parts, schema=schema))
+
+
+def _narrowed(column: Any, kind: pa.DataType) -> Any:
+    """``column`` as ``kind``. Texts whose places lie beyond 2 GiB of their buffer are copied in parts that begin at its start."""
+    try:
+        return column.cast(kind)
+    except pa.ArrowInvalid:
+        if len(column) < 2:
+            raise
+        half = len(column) // 2
+        copies = [part.take(pa.array(np.arange(len(part)))) for part in (column.slice(0, half), column.slice(half))]
+        found = [_narrowed(copy, kind) for copy in copies]
+        return pa.chunked_array(
+            [chunk for one in found for chunk in (one.chunks if isinstance(one, pa.ChunkedArray) else [one])], kind
+        )

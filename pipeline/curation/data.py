@@ -286,9 +286,15 @@ def _readable(corpus: str) -> Rows:
 def _dealt(deal: Dealer, rows: Rows) -> Rows:
     """``rows``, each with the split that ``deal`` gives it."""
     found = deal(handed(deal, rows))
-    assert len(found) == len(rows), "a split deals every row, in the order given"
     if not isinstance(found, Records):
         found = Records.of(Row, found)
+    if len(found) != len(rows) or any(
+        not written_out(found.columns[name]).equals(written_out(rows.columns[name])) for name in ("query_id", "document_id")
+    ):
+        raise ValueError(
+            f"{type(deal).__name__}: expected every row, in the order given, each with its split; got {len(found)} of {len(rows)} rows or "
+            f"another order; let it return `[dataclasses.replace(row, split=...) for row in rows]`"
+        )
     return rows.replaced(split=found.columns["split"])
 
 

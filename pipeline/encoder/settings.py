@@ -4,7 +4,7 @@ The directory may be anybody's, so the file holds values alone: nothing in it is
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +19,9 @@ class Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+Scalar: TypeAlias = bool | int | float | str
+
+
 class Prompts(Closed):
     pooled: bool
     texts: dict[str, dict[Literal["query", "document"], str]]
@@ -27,7 +30,7 @@ class Prompts(Closed):
 class Settings(Closed):
     max_length_tokens: int | None = Field(default=None, gt=2)
     prompts: Prompts | None = None
-    adapter: dict[str, str | int | float | list[str] | None] | None = None
+    adapter: dict[str, Scalar | list[Scalar] | None] | None = None
 
 
 def settings_of(directory: Path) -> dict[str, Any]:

@@ -34,13 +34,15 @@ class Codec(Stored):
         self.place = f"vectors/{re.sub('[^A-Za-z0-9]+', '_', factory).lower()}.faiss"
         self.about = f"{factory} of faiss, learned on train texts, compared with the question's own vector"
         self.use = f"""\
-import faiss
+import faiss, numpy as np
 from sentence_transformers import SentenceTransformer
 
 model = SentenceTransformer("{{path}}")
 index = faiss.read_index("{{path}}/{self.place}")  # empty, and trained
-index.add(model.encode(documents, normalize_embeddings=True))
-scores, rows = index.search(model.encode(questions, normalize_embeddings=True), 10)
+stored = index.sa_encode(model.encode(documents, normalize_embeddings=True))
+known = index.sa_decode(stored)
+known /= np.linalg.norm(known, axis=1, keepdims=True)
+scores = model.encode(questions, normalize_embeddings=True) @ known.T
 """
 
     def _made(self, width: int) -> Any:

@@ -19,6 +19,32 @@ from pydantic import Field
 from pipeline.corpus.collection import Encode
 from pipeline.form.stored import Stored, unit
 
+BY_BITS = """\
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.util import quantize_embeddings, semantic_search_faiss
+
+model = SentenceTransformer("{path}")
+bits = quantize_embeddings(model.encode(documents, normalize_embeddings=True), precision="ubinary")
+found = semantic_search_faiss(
+    model.encode(questions, normalize_embeddings=True), corpus_embeddings=bits, corpus_precision="ubinary", rescore=True, top_k=10,
+    rescore_multiplier=TIMES,
+)
+"""
+BY_BYTES = """\
+import faiss, numpy as np
+from sentence_transformers import SentenceTransformer
+
+model, codec = SentenceTransformer("{path}"), faiss.read_index("{path}/vectors/bytes.faiss")
+vectors, asked = (model.encode(texts, normalize_embeddings=True) for texts in (documents, questions))
+bits, stored = np.packbits(vectors > 0, axis=1), codec.sa_encode(vectors)
+index = faiss.IndexBinaryFlat(8 * bits.shape[1])
+index.add(bits)
+_, rows = index.search(np.packbits(asked > 0, axis=1), NUMBER)
+for question, found in zip(asked, rows):
+    known = codec.sa_decode(stored[found])
+    ranked = found[np.argsort(-(known / np.linalg.norm(known, axis=1, keepdims=True)) @ question)]
+"""
+
 
 class Shortlist(Stored):
     """``number`` of documents are ranked; ``bytes``: by a byte a number, which is stored beside the bits, else by the bits."""
@@ -30,17 +56,7 @@ class Shortlist(Stored):
         self.bytes = bytes
         ranked = "a byte a number" if bytes else "their bits and the question's numbers"
         self.about = f"one bit a number finds {number} documents, {ranked} ranks them"
-        self.use = f"""\
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.util import quantize_embeddings, semantic_search_faiss
-
-model = SentenceTransformer("{{path}}")
-bits = quantize_embeddings(model.encode(documents, normalize_embeddings=True), precision="ubinary")
-found = semantic_search_faiss(
-    model.encode(questions, normalize_embeddings=True), corpus_embeddings=bits, corpus_precision="ubinary", rescore=True, top_k=10,
-    rescore_multiplier={max(1, number // 10)},
-)
-"""
+        self.use = (BY_BYTES if bytes else BY_BITS).replace("NUMBER", str(number)).replace("TIMES", str(max(1, number // 10)))
 
     def fit(self, vectors: Float[np.ndarray, "N D"]) -> None:
         self.width = vectors.shape[1]

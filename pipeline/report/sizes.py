@@ -43,9 +43,11 @@ def _size(directory: Path) -> Size:
     for file in files:
         with safe_open(str(file), framework="np") as weights:
             for name in weights.keys():  # noqa: SIM118  not a mapping
-                row = "embedding" in name  # a table of words or positions, of which a token meets one row
                 shape = weights.get_slice(name).get_shape()
-                per_token += prod(shape[1:] if row and len(shape) > 1 else shape)
+                row = len(shape) == 2 and (
+                    "embed" in name or name.endswith("shared.weight")
+                )  # of a table a token meets one row
+                per_token += prod(shape[1:] if row else shape)
     settings = directory / SETTINGS
     told = yaml.safe_load(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
     record, provenance = read_json(directory / RECORD), read_json(directory / "provenance.json")

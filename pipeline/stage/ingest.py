@@ -69,7 +69,8 @@ def _gathered(name: str, source: Any) -> tuple[Rows, Records[Document], list[Rej
             parts[kind].append(Records.of(kind, waiting[kind]))
             waiting[kind] = []
 
-    found = source.blocks() if hasattr(source, "blocks") else source.read()
+    nearest = next(vars(one) for one in type(source).__mro__ if {"read", "blocks"} & vars(one).keys())
+    found = source.blocks() if "blocks" in nearest else source.read()
     with tqdm(desc=f"ingest {name}", unit="record", leave=False, disable=None) as bar:
         for one in found:
             bar.update(len(one) if isinstance(one, Records) else 1)

@@ -23,6 +23,7 @@ from pipeline.stage.compose import run as compose
 from pipeline.stage.due import Due, due
 
 CURATED, COSTS = Path("data/curated"), Path("costs")
+BEFORE = ("ingest", "curate", "pretrain", "mine")  # a training reads what these write
 LONGEST_SECONDS = 300  # that a try may take
 KEPT = 3  # checkpoints at once: two that stay, and the one that is written
 
@@ -43,6 +44,8 @@ def run(words: Sequence[str]) -> None:
         print("\n".join(brief(waiting, others, costs)))
         return
     print("\n".join(rows_of(CURATED)))
+    if first := [one.name for one in waiting if one.name in BEFORE]:
+        print(f"these are the rows of the last run, and so are the figures below: {', '.join(first)} would run first")
     lines = [line_of(one, costs.get(one.name), {}) for one in waiting]
     for i, one in enumerate(waiting):
         found = try_out(one.name, config) if one.name.split("@")[0] in ("train", "pretrain") else {}
@@ -93,7 +96,8 @@ def try_out(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         return {"fault": f"its first steps took more than {LONGEST_SECONDS} s"}
     if done.returncode:
-        return {"fault": done.stderr.strip().splitlines()[-1].removeprefix("error in plan: ")}
+        said = done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"]
+        return {"fault": said[-1].removeprefix("error in plan: ")}
     return {"try_seconds": time.monotonic() - start} | json.loads(done.stdout.splitlines()[-1])
 
 

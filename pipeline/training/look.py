@@ -8,6 +8,8 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from pipeline.stopping import step_ended
+
 
 class Look(Callback):
     """Measures the module every ``every_steps`` and logs the value as ``name``. ``measure`` must return the same on every process.
@@ -49,10 +51,15 @@ class Look(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.fruitless, self.weights = (state_dict[key] for key in ("best", "fruitless", "weights"))
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.patience is not None and self.fruitless >= self.patience:  # stopped when that was known, before the end
+            trainer.should_stop = True
+
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *rest: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         step = trainer.global_step
         if step % self.every_steps and not (self.keep and step == trainer.max_steps):
             return
+        step_ended()
         value = self.measure(pl_module)
         pl_module.log(self.name, value, prog_bar=True, logger=False, batch_size=1)
         for logger in trainer.loggers:

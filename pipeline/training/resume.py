@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pipeline.checkpoint import sha256
 from pipeline.distributed import first_process, mean_of, num_processes
-from pipeline.stopping import Stopped, asked, take_over
+from pipeline.stopping import Stopped, asked, step_ended, take_over
 from pipeline.training.optimizer import plain
 
 KEPT = 2
@@ -55,7 +55,8 @@ class Resumable(Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *rest: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         check_sharded_gradient(trainer)
         step = trainer.global_step
-        if step == trainer.max_steps:  # what is trained is handed over within seconds
+        step_ended()
+        if step == trainer.max_steps or trainer.should_stop:  # what is trained is handed over within seconds
             return
         stop, due = self._wanted(pl_module.device)
         if stop or due or step % self.every_steps == 0:

@@ -105,6 +105,8 @@ class Spikes(Callback):
         if self.on_spike is None or len(recent) < self.window or not math.isfinite(loss):
             return ""
         usual = median(recent)
+        if usual <= 0:  # as many times nothing says nothing
+            return ""
         return (
             f"the loss of task {task} is {loss:.4g}, {loss / usual:.1f} times the median of the last {self.window}"
             if loss > self.factor * usual
@@ -123,7 +125,8 @@ class Spikes(Callback):
         (optimizer,) = trainer.optimizers
         for parameter, kept in zip(_parameters(pl_module), self.past["optimizer"], strict=True):
             if kept:
-                optimizer.state[parameter] = {key: _copied(value) for key, value in kept.items()}
+                own = optimizer.state[parameter]  # whose tensors say where they lie: a checkpoint is read to the CPU
+                optimizer.state[parameter] = {key: _placed(value, own.get(key)) for key, value in kept.items()}
             else:  # kept before its first step
                 optimizer.state.pop(parameter, None)
 
@@ -144,3 +147,8 @@ def _states(trainer: pl.Trainer, module: pl.LightningModule) -> list[dict[str, A
 
 def _copied(value: Any) -> Any:
     return value.detach().clone() if isinstance(value, Tensor) else value
+
+
+def _placed(value: Any, own: Any) -> Any:
+    """A copy of ``value`` where ``own`` lies."""
+    return _copied(value).to(own.device) if isinstance(value, Tensor) and isinstance(own, Tensor) else _copied(value)

@@ -101,3 +101,28 @@ def test_a_text_that_is_no_utf8_costs_its_row_alone(tmp_path, monkeypatch):
     found = list(table({"query": "q", "document": "d"}, "t.parquet").read())
     assert [one.query for one in found if not isinstance(one, Rejected)] == ["fine", "good"]
     assert [(one.line, one.reason) for one in found if isinstance(one, Rejected)] == [(2, "not valid UTF-8")]
+
+
+ODD = [7, 7.0, 7.5, True, ["a"], {"x": "a"}, "a", "", " ", None, "\ud800"]
+
+
+@pytest.mark.parametrize("role", ["group", "split", "query_id"])
+@pytest.mark.parametrize("path", ["g", "m.g"])
+def test_a_name_that_is_no_text_is_read_as_it_is_record_by_record(role, path, tmp_path, monkeypatch):
+    """A number, a list, a path into a record, a key that is not there: none of these is taken for a name that was left empty."""
+    monkeypatch.chdir(tmp_path)
+    found = [
+        {"q": f"question {k}", "d": f"answer {k}", "g": value, "m": {"g": value}} for k, value in enumerate([*ODD, "test"])
+    ]
+    lines = [json.dumps(one) for one in [*found, {"q": "question", "d": "answer"}]]
+    (tmp_path / "t.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    columns = {"query": "q", "document": "d", role: path}
+    alone = ColumnMap(columns, of=TaskRows("retrieval", None), by_id=False, split=None, relevant_above=0.0)
+    expected = []
+    for cells in read_cells(tmp_path / "t.jsonl", file="t.jsonl", needed=alone.needed, tally=Tally(), **FORM):
+        expected += [cells] if isinstance(cells, Rejected) else alone.rows(cells, {})
+    read = list(table(columns, "t.jsonl").read())
+    for rejected in (False, True):
+        assert [one for one in read if isinstance(one, Rejected) is rejected] == [
+            one for one in expected if isinstance(one, Rejected) is rejected
+        ]
