@@ -25,7 +25,7 @@ def training(copied):
     """A workspace before the training of `joint`, and the same after it, undisturbed."""
 
     def made(**runtime):
-        changes = {"train": {"joint": {"steps_per_task": STEPS}}, "runtime": runtime}
+        changes = {"train": {"joint": {"steps_per_task": STEPS}}} | ({"runtime": runtime} if runtime else {})
         return copied(*KILLED.INPUTS, **changes)
 
     return made
@@ -52,7 +52,9 @@ def test_the_batch_script_saves_ahead_of_preemption_and_goes_on_when_it_is_start
     whole = KILLED.moved(training(), "whole")
     KILLED.finish(whole, root, "train", "joint")
     folder, programs = training(), tmp_path / "programs"
-    program(programs, "dvc", f'exec "{sys.executable}" -m pipeline train joint')
+    # As DVC does: a program that starts a shell that becomes the stage, and that SIGTERM ends at once.
+    started = f"import subprocess, sys; sys.exit(subprocess.call(['bash', '-c', '{sys.executable} -m pipeline train joint']))"
+    program(programs, "dvc", f'export DVC_STAGE=train\nexec "{sys.executable}" -c "{started}"')
     program(programs, "scontrol", 'echo "$@" >> queued')
     (folder / "job.sh").write_text(script, encoding="utf-8")
     env = environment(root, PATH=f"{programs}{os.pathsep}{os.environ['PATH']}", SLURM_JOB_ID="7")
