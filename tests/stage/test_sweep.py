@@ -118,6 +118,7 @@ def test_a_sweep_that_is_killed_three_times_computes_each_point_once(finished, r
     assert done.stdout.count('"known": true') >= 8
     config = folder / "checkpoints/base/provenance.json"
     config.write_text(config.read_text() + "\n")  # another input: no result is of it
+    config.with_name("SHA256SUMS").unlink()  # the change is meant
     done = subprocess.run(
         [*command[:4], *words[1:2], "merge.method.norm=0.05", "--multirun"],
         cwd=folder,
@@ -126,5 +127,6 @@ def test_a_sweep_that_is_killed_three_times_computes_each_point_once(finished, r
         text=True,
         check=False,
     )
+    assert done.returncode == 0, done.stderr
     assert '"known"' not in done.stdout
     assert len(results()) == len(points) + 1
