@@ -46,7 +46,7 @@ def run(stage: str, rest: Sequence[str], start: Callable[[str, dict[str, Any], s
         first = first_process()
         if first:
             write_yaml(out / "config.yaml", config)
-        result = Result(stage, item, config) if HydraConfig.get().mode == RunMode.MULTIRUN else None
+        result = Result(stage, item, config) if _kept() else None
         if result and (known := result.told()) is not None:
             return known
         sys.argv = [sys.argv[0], stage, *([item] if item else []), *HydraConfig.get().overrides.task]  # for further processes
@@ -67,6 +67,12 @@ def run(stage: str, rest: Sequence[str], start: Callable[[str, dict[str, Any], s
     hydra.main(version_base="1.3", config_path=str(CONF.absolute()), config_name="config")(job)()
     if refused:
         raise ValueError("\n".join(refused))
+
+
+def _kept() -> bool:
+    """Whether the job's result is kept: of a sweep, but not of one over ``runtime``, whose jobs have equal results."""
+    hydra_job = HydraConfig.get()
+    return hydra_job.mode == RunMode.MULTIRUN and not any("runtime." in one for one in hydra_job.overrides.task)
 
 
 def page_item(words: Sequence[str]) -> str | None:
