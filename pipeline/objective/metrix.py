@@ -24,7 +24,7 @@ from torch import Tensor
 from pipeline.objective.candidates import log_sum, nearest, share_cost
 from pipeline.objective.cosine import pair_cosines, precise
 from pipeline.objective.negatives import every_document, no_negatives
-from pipeline.objective.objective import Objective
+from pipeline.objective.objective import Around, Objective
 from pipeline.tensors import EmbeddedPairs
 
 
@@ -47,7 +47,7 @@ def mixed_costs(
     return torch.where(place >= 0, cost, torch.zeros_like(cost))
 
 
-class Metrix(Objective):
+class Metrix(Around):
     """``alpha``: of the Beta distribution of shares. ``mixes``: one is drawn for a step. ``random_labels``: the control, in which a mix
     counts for anything."""
 
@@ -79,15 +79,6 @@ class Metrix(Objective):
             setattr(self, need, getattr(objective, need))
         if objective.needs_slow:
             raise ValueError(f"put metrix inside of the queue, not the queue inside of metrix; {where}")
-
-    def check_scores(self, scores: Sequence[float]) -> None:
-        self.objective.check_scores(scores)
-
-    def check_encoder(self, *, width: int, blocks: int) -> None:
-        self.objective.check_encoder(width=width, blocks=blocks)
-
-    def begin(self, *, width: int, blocks: int) -> None:
-        self.objective.begin(width=width, blocks=blocks)
 
     def forward(self, pairs: EmbeddedPairs) -> Float[Tensor, ""]:
         loss = self.objective(pairs)

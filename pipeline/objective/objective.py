@@ -41,3 +41,18 @@ class Objective(nn.Module):
 
     def forward(self, pairs: EmbeddedPairs) -> Float[Tensor, ""]:
         raise NotImplementedError
+
+
+class Around(Objective):
+    """An objective about the ``objective`` inside, which is asked whatever it is asked itself."""
+
+    objective: Objective
+
+    def check_scores(self, scores: Sequence[float]) -> None:
+        self.objective.check_scores(scores)
+
+    def check_encoder(self, *, width: int, blocks: int) -> None:
+        self.objective.check_encoder(width=width, blocks=blocks)
+
+    def begin(self, *, width: int, blocks: int) -> None:
+        self.objective.begin(width=width, blocks=blocks)

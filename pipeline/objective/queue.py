@@ -9,7 +9,6 @@ marks is punished.
 Source: He et al. 2020 (MoCo), arXiv:1911.05722, algorithm 1; for sentences Wu et al. 2022 (ESimCSE), arXiv:2109.04380, section 3.2.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -17,11 +16,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pipeline.objective.objective import Objective
+from pipeline.objective.objective import Around, Objective
 from pipeline.tensors import EmbeddedPairs
 
 
-class Queue(Objective):
+class Queue(Around):
     """``side``: whose vectors join, a query's or a document's; ``momentum``: share of its weights that the slow copy keeps at a step."""
 
     needs_slow = True
@@ -50,14 +49,8 @@ class Queue(Objective):
         self.register_buffer("texts", torch.zeros(size, dtype=torch.int64))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
 
-    def check_scores(self, scores: Sequence[float]) -> None:
-        self.objective.check_scores(scores)
-
-    def check_encoder(self, *, width: int, blocks: int) -> None:
-        self.objective.check_encoder(width=width, blocks=blocks)
-
     def begin(self, *, width: int, blocks: int) -> None:
-        self.objective.begin(width=width, blocks=blocks)
+        super().begin(width=width, blocks=blocks)
         self.vectors = self.vectors.new_zeros(self.size, width)
 
     def forward(self, pairs: EmbeddedPairs) -> Float[Tensor, ""]:

@@ -8,8 +8,6 @@ Source: Zhang et al. 2017, arXiv:1708.06320, eq. 5, of whose two moments the sec
 1/D, which is our own choice.
 """
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from pipeline.objective.candidates import Entries
 from pipeline.objective.cosine import all_cosines
 from pipeline.objective.negatives import documents_of, no_negative_documents, no_negative_twins
-from pipeline.objective.objective import Objective
+from pipeline.objective.objective import Around, Objective
 from pipeline.tensors import EmbeddedPairs
 
 
@@ -31,7 +29,7 @@ def second_moments(
     return (square * kept).sum(1) / kept.sum(1).clamp(min=1)
 
 
-class SpreadOut(Objective):
+class SpreadOut(Around):
     """``objective`` plus ``weight`` times the mean over the anchors of `second_moments` on both sides."""
 
     def __init__(self, *, objective: Objective, weight: float) -> None:
@@ -54,15 +52,6 @@ class SpreadOut(Objective):
         )
         for need in needs:
             setattr(self, need, getattr(objective, need))
-
-    def check_scores(self, scores: Sequence[float]) -> None:
-        self.objective.check_scores(scores)
-
-    def check_encoder(self, *, width: int, blocks: int) -> None:
-        self.objective.check_encoder(width=width, blocks=blocks)
-
-    def begin(self, *, width: int, blocks: int) -> None:
-        self.objective.begin(width=width, blocks=blocks)
 
     def forward(self, pairs: EmbeddedPairs) -> Float[Tensor, ""]:
         return self.objective(pairs) + self.weight * spread(pairs).mean()

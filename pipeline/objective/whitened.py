@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from pipeline.objective.cosine import precise
-from pipeline.objective.objective import Objective
+from pipeline.objective.objective import Around, Objective
 from pipeline.tensors import EmbeddedPairs
 
 EPSILON = 1e-5  # added to the covariance of vectors whose numbers have a variance of about 1
@@ -71,7 +71,7 @@ def whitened(vectors: Float[Tensor, "B D"], order: Sequence[int], width: int) ->
         return (centred @ root).transpose(0, 1).flatten(1)[:, torch.argsort(place)]
 
 
-class Whitened(Objective):
+class Whitened(Around):
     """``whiten`` false: shuffled and back, which is the objective itself, the control."""
 
     def __init__(self, *, objective: Objective, width: int, draws: int, whiten: bool) -> None:
@@ -90,18 +90,12 @@ class Whitened(Objective):
         for need in ("needs_score", "needs_negatives", "needs_teacher", "saves"):
             setattr(self, need, getattr(objective, need))
 
-    def check_scores(self, scores: Sequence[float]) -> None:
-        self.objective.check_scores(scores)
-
     def check_encoder(self, *, width: int, blocks: int) -> None:
-        self.objective.check_encoder(width=width, blocks=blocks)
+        super().check_encoder(width=width, blocks=blocks)
         if width % self.width:
             raise ValueError(
                 f"groups of {self.width} dimensions do not fill {width}; set width to a divisor (conf/objective/whitened.yaml)"
             )
-
-    def begin(self, *, width: int, blocks: int) -> None:
-        self.objective.begin(width=width, blocks=blocks)
 
     def forward(self, pairs: EmbeddedPairs) -> Float[Tensor, ""]:
         query = self._made(pairs.query, pairs, 0)

@@ -50,6 +50,13 @@ def test_no_more_than_the_number_are_ordered(made):
     assert set(baseline(2).search(["cat"], DOCUMENTS, 100)[1][0].tolist()) == set(first.tolist())
 
 
+def test_the_number_that_is_read_is_not_bound_to_what_is_told(made):
+    _, baseline = made
+    scores, rows = baseline(5).search(["cat"], DOCUMENTS, 100)
+    fewer = baseline(5).search(["cat"], DOCUMENTS, 1)
+    assert [one.tolist() for one in fewer] == [scores[:, :1].tolist(), rows[:, :1].tolist()]
+
+
 def test_it_answers_a_search_and_leaves_what_is_none(made):
     _, baseline = made
     documents = {f"d{i}": text for i, text in enumerate(DOCUMENTS)}

@@ -102,3 +102,14 @@ def test_rows_left_out_are_those_that_are_left_out_one_by_one():
         Dropped("c", row.task, reason, detail, row.query, row.document)
         for row, reason, detail in zip(ROWS, "xyz", "123", strict=True)
     ]
+
+
+def test_texts_beyond_2_gib_of_their_buffer_are_written(tmp_path):
+    far = 2**31
+    data = np.zeros(far + 4, np.uint8)  # but for its end, memory that is never touched
+    data[far:] = np.frombuffer(b"abcd", np.uint8)
+    starts = np.array([far, far + 1, far + 4], np.int64)
+    column = pa.Array.from_buffers(pa.large_string(), 2, [None, pa.py_buffer(starts), pa.py_buffer(data)])
+    records = Records.of(Row, ROWS[:2])
+    write_records(tmp_path / "rows.parquet", records.replaced(query=column))
+    assert [row.query for row in read(tmp_path / "rows.parquet", Row)] == ["a", "bcd"]

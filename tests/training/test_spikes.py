@@ -166,3 +166,12 @@ def test_a_training_that_is_broken_off_around_a_spike_ends_with_the_same_weights
         with pytest.raises(GIVEN.StoppedError):
             trained(**changes, gradient_clip=1.0)
     assert equal(trained(**changes, gradient_clip=1.0), whole)
+
+
+@pytest.mark.parametrize("usual", [0.0, -1.0])
+def test_a_loss_is_no_spike_where_the_usual_one_is_not_positive(usual):
+    spikes = Spikes(on_nonfinite="stop", spike={"policy": "skip", "factor": 5.0, "window": 3})
+    spikes.recent = {"a": [usual] * 3}
+    assert spikes._jumped("a", 0.01) == ""  # pyright: ignore[reportPrivateUsage]
+    spikes.recent = {"a": [0.001] * 3}
+    assert "10.0 times the median" in spikes._jumped("a", 0.01)  # pyright: ignore[reportPrivateUsage]
